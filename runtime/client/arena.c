@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Extents of the caller's half of the arena: first fit. A task has as many as it has open maps, which is few.
+ */
+#include "client/arena.h"
+
+#include "util/error.h"
+
+#include <stdlib.h>
+
+/* Pages of a larger extent are given back with it: making them anew costs less than the copy into them did. */
+#define KEEP_EXTENT ((size_t)16 << 20)
+/* What a process keeps from one task to the next. */
+#define KEEP_TASK ((size_t)1 << 20)
+
+void mni_arena_init(mni_arena_t *arena, mni_channel_t *channel)
+{
+    *arena = (mni_arena_t){.channel = channel,
+                           .base = mni_channel_arena(channel, NULL),
+                           .limit = mni_channel_block_offset(channel)};
+}
+
+void mni_arena_fini(mni_arena_t *arena)
+{
+    while (arena->extents) {
+        mni_extent_t *next = arena->extents->next;
+        free(arena->extents);
+        arena->extents = next;
+    }
+    if (arena->channel && arena->touched > 0)
+        mni_channel_release(arena->channel, 0, arena->touched);
+    *arena = (mni_arena_t){0};
+}
+
+int mni_arena_take(mni_arena_t *arena, size_t size, size_t *offset)
+{
+    mni_extent_t **link = &arena->extents;
+    size_t begin = 0;
+
+    if (size > arena->limit - MNI_ARENA_ALIGN)
+        return mni_error(MN_E_TOO_LARGE, "a map of %zu bytes of arguments and results; the limit is %zu", size,
+                         arena->limit - MNI_ARENA_ALIGN);
+    if (size == 0)
+        size = 1; /* so that no two extents begin at one offset */
+    size = (size + MNI_ARENA_ALIGN - 1) / MNI_ARENA_ALIGN * MNI_ARENA_ALIGN;
+    for (; *link && (*link)->offset - begin < size; link = &(*link)->next)
+        begin = (*link)->offset + (*link)->size;
+    if (!*link && size > arena->limit - begin)
+        return mni_error(MN_E_TOO_LARGE, "a map of %zu bytes of arguments and results beside the maps that are open; "
+                                         "the limit for all of them is %zu",
+                         size, arena->limit);
+    mni_extent_t *extent = malloc(sizeof *extent);
+    if (!extent)
+        return mni_error(MN_E_NO_MEMORY, "no memory for a map");
+    *extent = (mni_extent_t){.next = *link, .offset = begin, .size = size};
+    *link = extent;
+    *offset = begin;
+    return 0;
+}
+
+int mni_arena_reserve(mni_arena_t *arena, size_t offset, size_t size)
+{
+    if (offset + size > arena->touched)
+        arena->touched = offset + size;
+    return mni_channel_reserve(arena->channel, offset, size);
+}
+
+void mni_arena_give(mni_arena_t *arena, size_t offset)
+{
+    for (mni_extent_t **link = &arena->extents; *link; link = &(*link)->next) {
+        mni_extent_t *extent = *link;
+        if (extent->offset != offset)
+            continue;
+        if (extent->size > KEEP_EXTENT)
+            mni_channel_release(arena->channel, extent->offset, extent->size);
+        *link = extent->next;
+        free(extent);
+        return;
+    }
+}
+
+void mni_arena_trim(mni_arena_t *arena)
+{
+    if (arena->extents || arena->touched <= KEEP_TASK)
+        return;
+    mni_channel_release(arena->channel, KEEP_TASK, arena->touched - KEEP_TASK);
+    arena->touched = KEEP_TASK;
+}

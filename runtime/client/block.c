@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Items of a map: running a block of them, and what a yield means there. Runs in the executor's main thread.
+ *
+ * With fixed sizes the arguments are an array and so are the results; each yield copies straight into its place.
+ * The loop over them makes no system call, takes no lock and allocates nothing. By value both are packs
+ * (wire/wire.h); the pack of results grows behind its table, and pages are made for it as it grows.
+ *
+ * An item is complete, and counted in the control page, once its result is in its place: when the process dies,
+ * its worker keeps what was counted and knows which item it died of.
+ */
+#include "client/call.h"
+#include "client/task.h"
+#include "util/clock.h"
+#include "util/error.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/single_threaded.h>
+
+#define PACK_STEP ((size_t)1 << 20) /* pages of a pack of results are made in steps of this */
+
+/* --- yields of items ----------------------------------------------------------------------------------- */
+
+/* Makes sure that the pack may grow to `size` bytes. */
+static int pack_room(mn_task_t *task, size_t size)
+{
+    if (size > task->pack_room)
+        return mni_error(MN_E_TOO_LARGE, "the results of the items of a block of %s have over %zu bytes together",
+                         task->name, task->pack_room);
+    if (size <= task->pack_reserved)
+        return 0;
+    size_t end = (size + PACK_STEP - 1) / PACK_STEP * PACK_STEP;
+    if (end > task->pack_room)
+        end = task->pack_room;
+    int rc = mni_channel_reserve(mni_client.channel, task->pack_offset + task->pack_reserved,
+                                 end - task->pack_reserved);
+    if (rc == 0)
+        task->pack_reserved = end;
+    return rc;
+}
+
+static int pack_yield(mn_task_t *task, mn_value_t value)
+{
+    int rc = pack_room(task, task->pack_base + mni_pack_grow(task->pack_base, value));
+    if (rc == 0)
+        task->pack_size = mni_pack_put(task->pack, task->pack_base, task->pack_index, value);
+    return rc;
+}
+
+static int fixed_yield(mn_task_t *task, mn_value_t value)
+{
+    if (value.size != task->result_size)
+        return mni_error(value.size > task->result_size ? MN_E_TOO_LARGE : MN_E_INVALID,
+                         "%s yields %zu bytes, but its map expects results of %zu bytes", task->name, value.size,
+                         task->result_size);
+    if (value.size > 0)
+        memcpy(task->result, value.data, value.size);
+    return 0;
+}
+
+int mni_item_yield(mn_task_t *task, mn_value_t value)
+{
+    int rc = mni_value_check(value);
+    if (rc == 0)
+        rc = task->fixed ? fixed_yield(task, value) : pack_yield(task, value);
+    if (rc == 0) {
+        task->yielded = true;
+        return 0;
+    }
+    task->complained = true;
+    snprintf(task->complaint, sizeof task->complaint, "%s", mn_error_message());
+    return rc;
+}
+
+/* --- running blocks ------------------------------------------------------------------------------------ */
+
+static inline void item_begin(mn_task_t *task, mni_control_t *control, bool timed)
+{
+    task->yielded = false;
+    task->complained = false;
+    task->failure[0] = 0;
+    if (mn_error_message()[0])
+        mni_error(0, "%s", ""); /* what failed in an earlier item is not this one's */
+    if (timed)
+        __atomic_store_n(&control->item_started, mni_clock_now(), __ATOMIC_RELEASE);
+}
+
+/* Ends the block with the sentence of an error that is not what user code returned. */
+static void block_fail(mni_msg_finished_t *finished, int code)
+{
+    static char text[MNI_ERROR_MAX]; /* the thread's sentence may be another when the message is sent */
+    snprintf(text, sizeof text, "%s", mn_error_message());
+    finished->code = code;
+    finished->reason = MN_REASON_ERROR;
+    finished->message = text;
+}
+
+/* An item returned 0 without a usable result. */
+static int without_result(const mn_task_t *task)
+{
+    if (task->complained)
+        return mni_error(MN_E_NO_RESULT, "%s yielded nothing that its map can take: %s", task->name, task->complaint);
+    return mni_error(MN_E_NO_RESULT, "%s yielded nothing, but its map expects a result of %zu bytes", task->name,
+                     task->result_size);
+}
+
+/* Whether the block is to end before the next item. */
+static inline bool block_stops(mni_msg_finished_t *finished)
+{
+    int code = mni_call_stop();
+    if (__builtin_expect(code == 0, 1))
+        return false;
+    mni_call_stopped();
+    block_fail(finished, code);
+    return true;
+}
+
+/* What is to be done between two items when one left something behind. */
+static inline void item_end(void)
+{
+    if (__builtin_expect(!__libc_single_threaded || mni_client.maps != NULL, 0))
+        mni_task_end_item();
+}
+
+static void run_fixed(const mni_msg_block_t *block, mn_entry_t *entry, mni_msg_finished_t *finished)
+{
+    mn_task_t *task = &mni_task;
+    mni_control_t *control = mni_client.control;
+    const uint8_t *argument = mni_channel_arena(mni_client.channel, NULL) + block->arguments;
+    bool timed = isfinite(block->timeout);
+    mn_value_t input = mn_bytes(argument, block->argument_size);
+
+    task->fixed = true;
+    task->result = mni_channel_arena(mni_client.channel, NULL) + block->results;
+    task->result_size = block->result_size;
+    for (uint64_t i = 0; i < block->count; i++) {
+        if (block_stops(finished))
+            break;
+        item_begin(task, control, timed);
+        int rc = entry(task, input);
+        if (rc != 0) {
+            mni_task_outcome(rc, finished);
+            break;
+        }
+        if (!task->yielded && task->result_size > 0) {
+            block_fail(finished, without_result(task));
+            break;
+        }
+        item_end();
+        input.data = argument += block->argument_size;
+        task->result += block->result_size;
+        finished->items = i + 1;
+        __atomic_store_n(&control->items_done, i + 1, __ATOMIC_RELEASE);
+    }
+    task->fixed = false;
+}
+
+static int pack_begin(const mni_msg_block_t *block)
+{
+    mn_task_t *task = &mni_task;
+    task->pack = mni_channel_arena(mni_client.channel, NULL) + block->results;
+    task->pack_offset = block->results;
+    task->pack_room = block->results_room;
+    task->pack_reserved = 0;
+    task->pack_base = task->pack_size = mni_pack_header(block->count);
+    int rc = pack_room(task, task->pack_base);
+    if (rc == 0)
+        memset(task->pack, 0, task->pack_base);
+    return rc;
+}
+
+static void run_by_value(const mni_msg_block_t *block, mn_entry_t *entry, mni_msg_finished_t *finished)
+{
+    mn_task_t *task = &mni_task;
+    mni_control_t *control = mni_client.control;
+    const uint8_t *arguments = mni_channel_arena(mni_client.channel, NULL) + block->arguments;
+    bool timed = isfinite(block->timeout);
+
+    int rc = pack_begin(block);
+    if (rc < 0)
+        block_fail(finished, rc);
+    for (uint64_t i = 0; i < block->count && rc == 0; i++) {
+        mn_value_t input;
+        if (block_stops(finished))
+            break;
+        rc = mni_pack_get(arguments, block->arguments_bytes, block->count, i, &input);
+        if (rc < 0) {
+            block_fail(finished, rc);
+            break;
+        }
+        item_begin(task, control, timed);
+        task->pack_index = i;
+        task->pack_size = task->pack_base;
+        rc = entry(task, input);
+        if (rc != 0) {
+            mni_task_outcome(rc, finished);
+            break;
+        }
+        if (!task->yielded) {
+            rc = task->complained ? without_result(task) : pack_yield(task, mn_none());
+            if (rc < 0) {
+                block_fail(finished, rc);
+                break;
+            }
+        }
+        item_end();
+        task->pack_base = task->pack_size;
+        finished->items = i + 1;
+        finished->results_bytes = task->pack_base;
+        __atomic_store_n(&control->items_done, i + 1, __ATOMIC_RELEASE);
+    }
+}
+
+/* Whether the block lies in the arena; the worker made it, but a wrong one must not become a stray pointer. */
+static int check_block(const mni_msg_block_t *block)
+{
+    size_t size;
+    uint64_t bytes;
+    mni_channel_arena(mni_client.channel, &size);
+    bool inside = block->arguments <= size && block->arguments_bytes <= size - block->arguments
+                  && block->results <= size && block->results_room <= size - block->results
+                  && block->results % MNI_FRAME_ALIGN == 0;
+    if (inside && !block->by_value)
+        inside = !__builtin_mul_overflow(block->count, block->argument_size, &bytes) && bytes <= block->arguments_bytes
+                 && !__builtin_mul_overflow(block->count, block->result_size, &bytes) && bytes <= block->results_room;
+    else if (inside)
+        inside = block->count <= block->results_room / MNI_PACK_ENTRY;
+    return inside ? 0 : mni_error(MN_E_PROTOCOL, "a block of %llu items does not lie in the shared memory",
+                                  (unsigned long long)block->count);
+}
+
+void mni_block_run(const mni_msg_block_t *block, const mni_declaration_t *declaration, mni_msg_finished_t *finished)
+{
+    mni_control_t *control = mni_client.control;
+    int rc;
+
+    *finished = (mni_msg_finished_t){.reason = MN_REASON_RETURNED};
+    __atomic_store_n(&control->item_started, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&control->items_done, 0, __ATOMIC_RELEASE);
+    rc = check_block(block);
+    if (rc == 0 && !block->by_value)
+        rc = mni_channel_reserve(mni_client.channel, block->results, block->count * block->result_size);
+    if (rc < 0) {
+        block_fail(finished, rc);
+        return;
+    }
+    if (block->by_value)
+        run_by_value(block, declaration->entry, finished);
+    else
+        run_fixed(block, declaration->entry, finished);
+    __atomic_store_n(&control->item_started, 0, __ATOMIC_RELEASE);
+}

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * mn_main(): a whole program as a runtime. The spawner is forked first, then MPI begins, then every rank goes round
+ * its loop until rank 0 says that the run is over.
+ *
+ * Signals: SIGINT, SIGTERM and SIGUSR1 make rank 0 drain, a second one makes it stop at once; the other ranks
+ * ignore them and are told by rank 0. Under `multinode run` a helper thread of rank 0 hears the same over the
+ * control line.
+ */
+#include "client/client.h"
+#include "client/main.h"
+#include "core/declare.h"
+#include "scheduler/rank.h"
+#include "service/control.h"
+#include "util/clock.h"
+#include "util/error.h"
+#include "util/size.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define EXIT_FAILED 1
+#define EXIT_MISUSE 2
+
+/* How long the spawner may take to end what is left at the end of a run, in seconds. */
+#define SPAWNER_PATIENCE 5.0
+
+/* Seconds that jobs have to stop in a drain, unless MULTINODE_GRACE says otherwise. */
+#define DEFAULT_GRACE 30.0
+
+static mni_rank_t *volatile signalled_rank;
+static volatile sig_atomic_t signals_seen;
+
+static void on_signal(int number)
+{
+    (void)number;
+    signals_seen = signals_seen + 1;
+    if (signalled_rank)
+        mni_rank_drain(signalled_rank, signals_seen > 1);
+}
+
+static void handle_signals(void (*handler)(int))
+{
+    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGUSR1, &action, NULL);
+}
+
+/* --- settings ------------------------------------------------------------------------------------------------------ */
+
+static int read_number(const char *variable, double most, double *number)
+{
+    const char *text = getenv(variable);
+    char *end = NULL;
+    if (!text || !text[0])
+        return 0;
+    errno = 0;
+    double value = strtod(text, &end);
+    if (errno != 0 || *end != '\0' || !(value >= 0 && value <= most))
+        return mni_error(MN_E_INVALID, "%s is \"%s\": it must be a number from 0 to %g", variable, text, most);
+    *number = value;
+    return 0;
+}
+
+int mni_settings_read(mni_rank_options_t *options)
+{
+    double cpus = 0;
+    const char *memory = getenv("MULTINODE_MEMORY"), *store = getenv("MULTINODE_STORE");
+    int rc;
+
+    options->grace = DEFAULT_GRACE;
+    options->executor_main = mni_client_serve;
+    options->driver_main = mni_client_drive;
+    options->store = store && store[0] ? store : NULL;
+    if ((rc = read_number("MULTINODE_CPUS", MNI_MAX_CORES, &cpus)) < 0 ||
+        (rc = read_number("MULTINODE_GRACE", 1e9, &options->grace)) < 0)
+        return rc;
+    options->cpus = (uint32_t)cpus;
+    if (memory && memory[0] && (rc = mni_size_parse(memory, &options->memory)) < 0)
+        return mni_error_prefix(rc, "MULTINODE_MEMORY");
+    return 0;
+}
+
+/* --- the control line ------------------------------------------------------------------------------------------------ */
+
+typedef struct line {
+    int socket; /* -1: none */
+    pthread_t thread;
+    mni_rank_t *rank;
+} line_t;
+
+static void *listen_to_line(void *argument)
+{
+    line_t *line = argument;
+    mni_control_message_t message;
+    while (mni_control_receive(line->socket, &message) == 1)
+        if (message.kind == MNI_CONTROL_DRAIN || message.kind == MNI_CONTROL_STOP)
+            mni_rank_drain(line->rank, message.kind == MNI_CONTROL_STOP);
+    /* The command is gone, and with it who would see an end. */
+    mni_rank_drain(line->rank, true);
+    return NULL;
+}
+
+static int line_open(line_t *line, mni_rank_t *rank)
+{
+    const char *path = getenv(MNI_CONTROL_VARIABLE);
+    sigset_t all, before;
+
+    line->socket = -1;
+    line->rank = rank;
+    if (!path)
+        return 0;
+    int socket = mni_control_connect(path);
+    if (socket < 0)
+        return socket;
+    int rc = mni_control_send(socket, MNI_CONTROL_HELLO, (int32_t)getpid());
+    /* Signals are for the main thread. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    line->socket = socket;
+    if (rc == 0 && pthread_create(&line->thread, NULL, listen_to_line, line) != 0)
+        rc = mni_error(MN_E_SYSTEM, "cannot start a thread for the control line");
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (rc < 0) {
+        close(socket);
+        line->socket = -1;
+    }
+    return rc;
+}
+
+static void line_close(line_t *line, int status)
+{
+    if (line->socket < 0)
+        return;
+    mni_control_send(line->socket, MNI_CONTROL_EXIT, status);
+    shutdown(line->socket, SHUT_RDWR);
+    pthread_join(line->thread, NULL);
+    close(line->socket);
+}
+
+/* --- the run ---------------------------------------------------------------------------------------------------------- */
+
+static void complain(int code)
+{
+    fprintf(stderr, "multinode: %s\n", mn_error_message()[0] ? mn_error_message() : mn_strerror(code));
+    fflush(stderr);
+}
+
+/* Leaves without MPI_Finalize, which would wait for ranks that are gone. */
+static void leave(int status)
+{
+    fflush(NULL);
+    _exit(status);
+}
+
+static int run_rank(mni_rank_t *rank, mni_spawner_t *spawner, bool first)
+{
+    line_t line = {.socket = -1};
+    const char *error = NULL;
+    int status = 0, rc = 0;
+
+    if (first) {
+        signalled_rank = rank;
+        handle_signals(on_signal);
+        if (signals_seen > 0)
+            mni_rank_drain(rank, signals_seen > 1);
+        rc = line_open(&line, rank);
+        if (rc < 0) {
+            complain(rc);
+            mni_rank_drain(rank, true);
+        }
+    }
+    while (!mni_rank_over(rank))
+        if ((rc = mni_rank_step(rank, MNI_NEVER)) < 0)
+            break;
+    if (rc < 0 && !mni_rank_over(rank)) {
+        if (first)
+            complain(rc);
+        mni_spawner_stop(spawner, 0);
+        if (first) {
+            signalled_rank = NULL;
+            line_close(&line, EXIT_FAILED);
+        }
+        leave(EXIT_FAILED);
+    }
+    mni_spawner_stop(spawner, SPAWNER_PATIENCE);
+    if (first) {
+        status = mni_rank_status(rank, &error);
+        if (error)
+            fprintf(stderr, "multinode: %s\n", error);
+        signalled_rank = NULL;
+        line_close(&line, status);
+    }
+    if (mni_rank_close(rank))
+        leave(status);
+    return status;
+}
+
+int mn_main(int argc, char **argv, mn_driver_t *driver)
+{
+    static bool called;
+    mni_rank_options_t options = {0};
+    mni_spawner_t *spawner = NULL;
+    mni_comm_t *comm = NULL;
+    mni_rank_t *rank = NULL;
+    int rc;
+
+    if (!driver)
+        rc = mni_error(MN_E_INVALID, "mn_main() needs a driver: the function that runs your client code");
+    else if (called)
+        rc = mni_error(MN_E_WRONG_KIND, "mn_main() can be called only once");
+    else if (mni_comm_initialized())
+        rc = mni_error(MN_E_WRONG_KIND, "mn_main() must be called before MPI_Init(); a program that has its own "
+                                        "MPI uses mn_prepare() and mn_open() of multinode_mpi.h");
+    else if ((rc = mni_declarations_freeze()) == 0)
+        rc = mni_settings_read(&options);
+    if (rc < 0) {
+        complain(rc);
+        return EXIT_MISUSE;
+    }
+    called = true;
+    mni_client_set_driver(driver, argc, argv);
+    if ((rc = mni_spawner_start(&spawner)) < 0) {
+        complain(rc);
+        return EXIT_FAILED;
+    }
+    handle_signals(on_signal); /* counted until there is a rank to tell */
+    if ((rc = mni_comm_start(&argc, &argv, &comm)) < 0) {
+        complain(rc);
+        mni_spawner_stop(spawner, 0);
+        return EXIT_FAILED;
+    }
+    bool first = mni_comm_rank(comm) == 0;
+    if (!first)
+        handle_signals(SIG_IGN);
+    if ((rc = mni_rank_open(comm, spawner, &options, &rank)) < 0) {
+        if (first)
+            complain(rc);
+        mni_spawner_stop(spawner, 0);
+        return EXIT_FAILED;
+    }
+    return run_rank(rank, spawner, first);
+}

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The life of a map on its caller's side: made, told to the worker, filled by what comes back, closed.
+ *
+ * The worker reads the arguments from the extent, and writes results of fixed sizes into it, until it has said
+ * MAP_END with code 0, refused the map, or answered MAP_CLOSE. Only then the extent is given back.
+ */
+#include "client/map.h"
+
+#include "client/call.h"
+#include "util/error.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Arguments are copied, and pages made for them, in steps of this. */
+#define COPY_STEP ((size_t)4 << 20)
+
+/* --- frames that come ---------------------------------------------------------------------------------- */
+
+static mni_map_t *find(uint64_t number)
+{
+    mni_map_t *map = mni_client.maps;
+    while (map && map->number != number)
+        map = map->next;
+    return map;
+}
+
+static void end(mni_map_t *map, int code, uint64_t failed, const char *message)
+{
+    if (map->ended)
+        return;
+    map->ended = true;
+    map->code = code;
+    map->failed = failed;
+    if (code < 0)
+        map->message = strdup(message ? message : mn_strerror(code));
+}
+
+/* The client ran out of memory for what came: the map is over, though the worker goes on with it. */
+static void end_without_memory(mni_map_t *map)
+{
+    end(map, MN_E_NO_MEMORY, map->count, "no memory for the results of a map");
+}
+
+static int copy_value(mn_value_t view, mn_value_t *copy)
+{
+    void *data = NULL;
+    if (view.size > 0) {
+        data = malloc(view.size);
+        if (!data)
+            return MN_E_NO_MEMORY;
+        memcpy(data, view.data, view.size);
+    }
+    *copy = view;
+    copy->data = data;
+    return 0;
+}
+
+static void take_items(mni_map_t *map, mni_reader_t *reader)
+{
+    size_t size;
+    uint64_t first = mni_get_u64(reader), count = mni_get_u64(reader);
+    const void *pack = mni_get_bytes(reader, &size);
+
+    if (mni_reader_end(reader) < 0 || !map->by_value || first > map->count || count > map->count - first) {
+        end(map, MN_E_PROTOCOL, map->count, "results of a map that do not belong to it");
+        return;
+    }
+    for (uint64_t i = 0; i < count && !map->ended; i++) {
+        mn_value_t view;
+        if (map->states[first + i] != MNI_ITEM_OPEN)
+            continue;
+        if (mni_pack_get(pack, size, count, i, &view) < 0)
+            end(map, MN_E_PROTOCOL, map->count, mn_error_message());
+        else if (copy_value(view, &map->values[first + i]) < 0)
+            end_without_memory(map);
+        else
+            map->states[first + i] = MNI_ITEM_READY;
+    }
+}
+
+static void take_fault(mni_map_t *map, mni_reader_t *reader)
+{
+    uint64_t index = mni_get_u64(reader);
+    int32_t code = mni_get_i32(reader);
+    uint8_t reason = mni_get_u8(reader);
+    const char *message = mni_get_text(reader);
+
+    if (mni_reader_end(reader) < 0 || index >= map->count || code >= 0) {
+        end(map, MN_E_PROTOCOL, map->count, "an error of an item that is not of this map");
+        return;
+    }
+    if (!map->faults)
+        map->faults = calloc(map->count, sizeof *map->faults);
+    if (!map->states)
+        map->states = calloc(map->count, sizeof *map->states);
+    if (!map->faults || !map->states) {
+        end_without_memory(map);
+        return;
+    }
+    if (map->states[index] != MNI_ITEM_OPEN)
+        return;
+    char *copy = strdup(message ? message : mn_strerror(code));
+    if (!copy) {
+        end_without_memory(map);
+        return;
+    }
+    map->faults[index] = (mn_item_error_t){.code = code, .reason = (mn_reason_t)reason, .message = copy};
+    map->states[index] = MNI_ITEM_FAILED;
+}
+
+static void take_end(mni_map_t *map, mni_reader_t *reader)
+{
+    int32_t code = mni_get_i32(reader);
+    uint64_t index = mni_get_u64(reader);
+    const char *message = mni_get_text(reader);
+
+    if (mni_reader_end(reader) < 0) {
+        end(map, MN_E_PROTOCOL, map->count, mn_error_message());
+        return;
+    }
+    if (code >= 0)
+        map->done = true;
+    end(map, code < 0 ? code : 0, index, message);
+}
+
+/* The worker would not open the map at all. */
+static void take_refusal(mni_map_t *map, mni_reader_t *reader)
+{
+    int32_t code = mni_get_i32(reader);
+    const char *message = mni_get_text(reader);
+    if (code < 0) {
+        map->done = true;
+        end(map, code, map->count, message);
+    }
+}
+
+void mni_map_receive(mni_reader_t *reader)
+{
+    mni_map_t *map = find(reader->request);
+    if (!map)
+        return;
+    if (reader->type == MNI_MSG_MAP_ITEMS && !map->ended)
+        take_items(map, reader);
+    else if (reader->type == MNI_MSG_MAP_FAULT && !map->ended)
+        take_fault(map, reader);
+    else if (reader->type == MNI_MSG_MAP_END)
+        take_end(map, reader);
+    else if (reader->type == MNI_MSG_REPLY)
+        take_refusal(map, reader);
+}
+
+/* --- opening ------------------------------------------------------------------------------------------- */
+
+int mni_map_check_values(const mn_value_t *arguments, uint64_t count)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        int rc = mni_value_check(arguments[i]);
+        if (rc < 0)
+            return mni_error_prefix(rc, "argument %llu", (unsigned long long)i);
+    }
+    return 0;
+}
+
+/* A map with an extent of `bytes`, among the client's maps, not sent yet. */
+static int map_create(uint64_t count, size_t bytes, mni_map_t **out)
+{
+    mni_map_t *map = calloc(1, sizeof *map);
+    if (!map)
+        return mni_error(MN_E_NO_MEMORY, "no memory for a map");
+    map->count = count;
+    map->next = mni_client.maps;
+    mni_client.maps = map;
+    int rc = mni_arena_take(&mni_client.arena, bytes, &map->offset);
+    if (rc < 0) {
+        mni_map_close(map);
+        return rc;
+    }
+    map->has_extent = true;
+    *out = map;
+    return 0;
+}
+
+static int map_send(mni_map_t *map, const mni_msg_map_t *message)
+{
+    mni_put_map(mni_call_begin(MNI_MSG_MAP, &map->number), message);
+    int rc = mni_call_send();
+    map->sent = rc == 0;
+    return rc;
+}
+
+static int put_values(mni_map_t *map, const mn_value_t *arguments, size_t *bytes)
+{
+    size_t size = mni_pack_header(map->count);
+    uint8_t *pack = mni_client.arena.base + map->offset;
+    int rc = mni_arena_reserve(&mni_client.arena, map->offset, size);
+
+    for (uint64_t i = 0; i < map->count && rc == 0; i++) {
+        rc = mni_arena_reserve(&mni_client.arena, map->offset + size, mni_pack_grow(size, arguments[i]));
+        if (rc == 0)
+            size = mni_pack_put(pack, size, i, arguments[i]);
+    }
+    *bytes = size;
+    return rc;
+}
+
+int mni_map_begin_values(int declaration, const mn_value_t *arguments, uint64_t count, bool per_item, size_t max_block,
+                         mni_map_t **out)
+{
+    mni_map_t *map = NULL;
+    size_t bytes, limit = mni_client.arena.limit;
+
+    if (count > limit / MNI_PACK_ENTRY)
+        return mni_error(MN_E_TOO_LARGE, "a map of %llu values; the limit is %zu", (unsigned long long)count,
+                         limit / MNI_PACK_ENTRY);
+    int rc = mni_map_check_values(arguments, count);
+    if (rc < 0)
+        return rc;
+    bytes = mni_pack_header(count);
+    for (uint64_t i = 0; i < count; i++) {
+        bytes += mni_pack_grow(bytes, arguments[i]);
+        if (bytes > limit)
+            return mni_error(MN_E_TOO_LARGE, "the arguments of a map have over %zu bytes together", limit);
+    }
+    rc = map_create(count, bytes, &map);
+    if (rc < 0)
+        return rc;
+    map->by_value = true;
+    map->values = calloc(count ? count : 1, sizeof *map->values);
+    map->states = calloc(count ? count : 1, sizeof *map->states);
+    if (!map->values || !map->states)
+        rc = mni_error(MN_E_NO_MEMORY, "no memory for the results of a map of %llu values", (unsigned long long)count);
+    if (rc == 0)
+        rc = put_values(map, arguments, &bytes);
+    if (count == 0)
+        map->done = map->ended = true; /* nothing to tell the worker */
+    else if (rc == 0)
+        rc = map_send(map, &(mni_msg_map_t){.declaration = (uint32_t)declaration,
+                                            .by_value = true,
+                                            .per_item = per_item,
+                                            .count = count,
+                                            .max_block = max_block,
+                                            .arguments = map->offset,
+                                            .arguments_bytes = bytes});
+    if (rc < 0)
+        mni_map_close(map);
+    else
+        *out = map;
+    return rc;
+}
+
+int mni_map_begin_fixed(int declaration, const mni_fixed_t *fixed, bool per_item, size_t max_block, mni_map_t **out)
+{
+    mni_map_t *map = NULL;
+    mni_arena_t *arena = &mni_client.arena;
+    size_t bytes = fixed->count * fixed->argument_size, results_bytes = fixed->count * fixed->result_size;
+    size_t results = (bytes + MNI_ARENA_ALIGN - 1) / MNI_ARENA_ALIGN * MNI_ARENA_ALIGN;
+    size_t total = 0;
+
+    if (__builtin_add_overflow(results, results_bytes, &total) || results < bytes)
+        return mni_error(MN_E_TOO_LARGE, "%zu bytes of arguments and %zu of results", bytes, results_bytes);
+    int rc = map_create(fixed->count, total, &map);
+    if (rc < 0)
+        return rc;
+    /* Step by step, so that a count that is wrong by far meets the end of the arguments, not that of the memory. */
+    for (size_t at = 0, step; at < bytes && rc == 0; at += step) {
+        step = bytes - at < COPY_STEP ? bytes - at : COPY_STEP;
+        rc = mni_arena_reserve(arena, map->offset + at, step);
+        if (rc == 0)
+            memcpy(arena->base + map->offset + at, (const uint8_t *)fixed->arguments + at, step);
+    }
+    if (rc == 0 && results_bytes > 0)
+        rc = mni_arena_reserve(arena, map->offset + results, results_bytes);
+    if (rc == 0)
+        rc = map_send(map, &(mni_msg_map_t){.declaration = (uint32_t)declaration,
+                                            .per_item = per_item,
+                                            .count = fixed->count,
+                                            .argument_size = fixed->argument_size,
+                                            .result_size = fixed->result_size,
+                                            .max_block = max_block,
+                                            .arguments = map->offset,
+                                            .arguments_bytes = bytes,
+                                            .results = map->offset + results});
+    if (rc < 0) {
+        mni_map_close(map);
+        return rc;
+    }
+    map->results = arena->base + map->offset + results;
+    *out = map;
+    return 0;
+}
+
+/* --- the end ------------------------------------------------------------------------------------------- */
+
+int mni_map_finish(mni_map_t *map)
+{
+    mni_reader_t reader;
+    int rc = 0;
+    while (!map->ended && rc == 0)
+        rc = mni_call_step(true, &reader);
+    if (!map->ended)
+        return rc;
+    return map->code < 0 ? mni_error(map->code, "%s", map->message ? map->message : mn_strerror(map->code)) : 0;
+}
+
+static void map_free(mni_map_t *map)
+{
+    mni_map_t **link = &mni_client.maps;
+    while (*link && *link != map)
+        link = &(*link)->next;
+    if (*link)
+        *link = map->next;
+    if (map->has_extent)
+        mni_arena_give(&mni_client.arena, map->offset);
+    if (map->faults)
+        mn_item_errors_destroy(map->faults, map->count);
+    if (map->values)
+        for (uint64_t i = 0; i < map->count; i++)
+            mn_value_destroy(&map->values[i]);
+    free(map->faults);
+    free(map->values);
+    free(map->states);
+    free(map->message);
+    free(map);
+}
+
+void mni_map_close(mni_map_t *map)
+{
+    mni_reader_t reader;
+    if (!map)
+        return;
+    if (map->sent && !map->done && mni_client.broken == 0) {
+        char kept[MNI_ERROR_MAX];
+        strcpy(kept, mn_error_message()); /* never longer than that */
+        map->ended = true;                /* what still comes is dropped */
+        mni_writer_begin(&mni_client.writer, MNI_MSG_MAP_CLOSE, map->number);
+        if (mni_call_send() == 0)
+            mni_call_reply(map->number, false, &reader);
+        mni_error(0, "%s", kept);
+    }
+    map_free(map);
+}
+
+void mni_map_close_all(void)
+{
+    while (mni_client.maps)
+        mni_map_close(mni_client.maps);
+}
+
+void mni_map_drop_all(void)
+{
+    while (mni_client.maps)
+        map_free(mni_client.maps);
+}
+
+void mn_item_errors_destroy(mn_item_error_t *errors, size_t count)
+{
+    for (size_t i = 0; errors && i < count; i++) {
+        free(errors[i].message);
+        errors[i] = (mn_item_error_t){0};
+    }
+}

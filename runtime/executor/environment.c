@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The environment of user code: without what belongs to the MPI job around it. Runs once, in the spawner.
+ */
+#include "executor/process.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define KEPT_PREFIX "MULTINODE_ORIG_"
+
+extern char **environ;
+
+static const char *const removed_prefixes[] = {"OMPI_", "PMIX_", "PRTE_", "PMI_", "SLURM_"};
+
+/* Not about the job around: the permission of whoever runs as root in a container, which a nested mpirun needs. */
+static const char *const left_alone[] = {"OMPI_ALLOW_RUN_AS_ROOT=", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="};
+
+/* A nested mpirun binds nothing: what it starts inherits the cores of the executor. Open MPI 4 and 5. */
+static const char *const nested[][2] = {
+    {"OMPI_MCA_hwloc_base_binding_policy", "none"},
+    {"PRTE_MCA_hwloc_default_binding_policy", "none"},
+};
+
+static bool begins_with_one_of(const char *text, const char *const *prefixes, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strncmp(text, prefixes[i], strlen(prefixes[i])) == 0)
+            return true;
+    return false;
+}
+
+static bool is_removed(const char *variable)
+{
+    return begins_with_one_of(variable, removed_prefixes, sizeof removed_prefixes / sizeof removed_prefixes[0])
+           && !begins_with_one_of(variable, left_alone, sizeof left_alone / sizeof left_alone[0]);
+}
+
+/* "NAME=value" becomes MULTINODE_ORIG_NAME=value. Without memory the original is lost, but never left. */
+static void rename_variable(const char *variable)
+{
+    size_t length = strcspn(variable, "=");
+    char *name = malloc(sizeof KEPT_PREFIX + length);
+
+    if (!name) {
+        static char cut[256];
+        snprintf(cut, sizeof cut, "%.*s", (int)length, variable);
+        unsetenv(cut);
+        return;
+    }
+    memcpy(name, KEPT_PREFIX, sizeof KEPT_PREFIX - 1);
+    memcpy(name + sizeof KEPT_PREFIX - 1, variable, length);
+    name[sizeof KEPT_PREFIX - 1 + length] = '\0';
+    if (variable[length] == '=')
+        setenv(name, variable + length + 1, 1);
+    unsetenv(name + sizeof KEPT_PREFIX - 1);
+    free(name);
+}
+
+void mni_process_clean_environment(void)
+{
+    /* Renaming moves the array, so it begins again after each. */
+    for (size_t i = 0; environ && environ[i];) {
+        if (is_removed(environ[i])) {
+            rename_variable(environ[i]);
+            i = 0;
+        } else {
+            i++;
+        }
+    }
+    for (size_t i = 0; i < sizeof nested / sizeof nested[0]; i++)
+        setenv(nested[i][0], nested[i][1], 1);
+}

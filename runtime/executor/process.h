@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What an executor process does to itself: at its start (environment, session, limits), and between two tasks,
+ * when it puts back what user code may have changed. Runs in executors only, in their main thread.
+ */
+#ifndef MNI_EXECUTOR_PROCESS_H
+#define MNI_EXECUTOR_PROCESS_H
+
+#include "executor/channel.h"
+
+/* Removes OMPI_*, PMIX_*, PRTE_*, PMI_* and SLURM_* from the environment, keeping the originals as
+ * MULTINODE_ORIG_*, and sets what makes a nested mpirun stay on the cores it inherits. Called once, in the spawner. */
+void mni_process_clean_environment(void);
+
+/* Remembers the state that mni_process_restore() puts back: working directory, umask, signal handlers and mask,
+ * environment, locale, floating-point mode. Once, at the start of an executor. */
+int mni_process_remember(void);
+
+/* After a task. 0: the process is as it was and may take another task. 1: it must not be used again, because the
+ * task left threads or child processes behind, or closed a descriptor that is needed. Costs few system calls when
+ * nothing was changed. */
+int mni_process_restore(void);
+
+/* Writes out the C library's buffers and waits until the spawner has stored all that was written to standard output
+ * and error, so that it is in the log areas. Bounded: gives up after a second. */
+void mni_process_drain_output(mni_channel_t *channel);
+
+#endif

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the core decides becomes messages, answers and changes of the jobs' data.
+ */
+#include "scheduler/internal.h"
+
+static uint32_t threads_of(uint32_t millicores)
+{
+    return millicores >= 1000 ? millicores / 1000 : 1;
+}
+
+static mni_live_t *live_add(mni_scheduler_t *scheduler, uint64_t task, uint32_t rank, mn_id_t id, mni_data_t *data)
+{
+    mni_live_t *live = calloc(1, sizeof *live);
+    if (!live)
+        return NULL;
+    *live = (mni_live_t){.task = task, .rank = rank, .id = id, .data = data};
+    HASH_ADD(hh, scheduler->live, task, sizeof live->task, live);
+    return live;
+}
+
+/* A task that cannot be carried out ends at once. */
+static void task_impossible(mni_scheduler_t *scheduler, uint64_t now, uint64_t task)
+{
+    mni_outcome_t outcome = {.reason = MN_REASON_ERROR, .error = "rank 0 has no memory to begin it"};
+    mni_core_task_ended(scheduler->core, now, task, &outcome);
+}
+
+static void act_run(mni_scheduler_t *scheduler, uint64_t now, const mni_action_t *action)
+{
+    mni_job_t *job = action->job;
+    mni_data_t *data = job->user;
+    char cpus[256];
+    mni_msg_run_t run = {.kind = MN_KIND_JOB,
+                         .declaration = job->declaration,
+                         .task = action->task,
+                         .id = job->id,
+                         .attempt = job->attempts,
+                         .cpus = action->cpus,
+                         .threads = threads_of(job->need.millicores),
+                         .has_last = data->yields > 0,
+                         .input = data->input,
+                         .last = data->result};
+
+    if (!live_add(scheduler, action->task, action->rank, job->id, data) || !mni_data_attempt(data, job->attempts)) {
+        task_impossible(scheduler, now, action->task);
+        return;
+    }
+    data->rank = (int32_t)action->rank;
+    data->host = scheduler->hosts[scheduler->node_of[action->rank]];
+    data->started = mni_clock_calendar();
+    free(data->cpus);
+    data->cpus = strdup(mni_cpus_format(&action->cpus, cpus, sizeof cpus));
+    mni_writer_begin(&scheduler->frame, MNI_MSG_TASK_RUN, 0);
+    mni_put_run(&scheduler->frame, &run);
+    mni_scheduler_send(scheduler, action->rank);
+}
+
+static void act_grant(mni_scheduler_t *scheduler, uint64_t now, const mni_action_t *action)
+{
+    mni_demand_t *demand = NULL;
+    HASH_FIND(hh, scheduler->demands, &action->demand, sizeof action->demand, demand);
+    if (!demand || !live_add(scheduler, action->task, action->rank, demand->id, NULL)) {
+        task_impossible(scheduler, now, action->task);
+        return;
+    }
+    const mni_declaration_t *declared = mni_declaration_get(demand->declaration);
+    mni_msg_slot_t slot = {.task = action->task,
+                           .rank = action->rank,
+                           .cpus = action->cpus,
+                           .threads = threads_of(declared->need.millicores),
+                           .id = demand->id,
+                           .grace = declared->need.grace,
+                           .timeout = declared->timeout};
+    mni_writer_begin(&scheduler->frame, MNI_MSG_SLOT_GRANT, 0);
+    mni_put_u64(&scheduler->frame, action->demand);
+    mni_put_slot(&scheduler->frame, &slot);
+    mni_scheduler_send(scheduler, demand->rank);
+}
+
+static void act_refuse(mni_scheduler_t *scheduler, const mni_action_t *action)
+{
+    mni_demand_t *demand = NULL;
+    HASH_FIND(hh, scheduler->demands, &action->demand, sizeof action->demand, demand);
+    if (!demand)
+        return;
+    mni_writer_begin(&scheduler->frame, MNI_MSG_SLOTS_REFUSE, 0);
+    mni_put_u64(&scheduler->frame, action->demand);
+    mni_put_i32(&scheduler->frame, action->code);
+    mni_put_text(&scheduler->frame, action->error);
+    mni_scheduler_send(scheduler, demand->rank);
+    HASH_DELETE(hh, scheduler->demands, demand);
+    free(demand);
+}
+
+static void act_changed(mni_scheduler_t *scheduler, mni_job_t *job)
+{
+    mni_data_t *data = job->user;
+    if (mn_status_terminal(job->status) && data->ended == 0)
+        data->ended = mni_clock_calendar();
+    mni_data_changed(scheduler, data);
+}
+
+bool mni_scheduler_act(mni_scheduler_t *scheduler, uint64_t now)
+{
+    mni_action_t action;
+    bool acted = false;
+
+    while (mni_core_next_action(scheduler->core, &action)) {
+        acted = true;
+        switch (action.kind) {
+        case MNI_RUN:
+            act_run(scheduler, now, &action);
+            break;
+        case MNI_GRANT:
+            act_grant(scheduler, now, &action);
+            break;
+        case MNI_REFUSE:
+            act_refuse(scheduler, &action);
+            break;
+        case MNI_STOP:
+            mni_writer_begin(&scheduler->frame, MNI_MSG_TASK_STOP, 0);
+            mni_put_u64(&scheduler->frame, action.task);
+            mni_put_i32(&scheduler->frame, action.code);
+            mni_scheduler_send(scheduler, action.rank);
+            break;
+        case MNI_KILL:
+            mni_writer_begin(&scheduler->frame, MNI_MSG_TASK_KILL, 0);
+            mni_put_u64(&scheduler->frame, action.task);
+            mni_put_u8(&scheduler->frame, (uint8_t)action.reason);
+            mni_scheduler_send(scheduler, action.rank);
+            break;
+        case MNI_CHANGED:
+            act_changed(scheduler, action.job);
+            break;
+        case MNI_FORGET: {
+            mni_data_t *data = action.job->user; /* the job itself goes with the next call into the core */
+            mni_waiters_forget(scheduler, data);
+            mni_data_destroy(data);
+            break;
+        }
+        }
+    }
+    return acted;
+}

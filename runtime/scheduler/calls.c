@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The calls of clients: each is read, checked, carried out and answered, or left waiting.
+ */
+#include "scheduler/internal.h"
+
+#include <stdio.h>
+#include <uuid/uuid.h>
+
+/* Most ids in one page of a list. */
+#define PAGE_LIMIT 65536u
+
+/* --- answers -------------------------------------------------------------------------------------------------- */
+
+void mni_answer_begin(mni_scheduler_t *scheduler, const mni_client_address_t *who, int code)
+{
+    mni_writer_begin(&scheduler->reply, MNI_MSG_REPLY, who->request);
+    mni_put_i32(&scheduler->reply, code);
+    mni_put_text(&scheduler->reply, code < 0 ? mn_error_message() : NULL);
+}
+
+void mni_answer_send(mni_scheduler_t *scheduler, const mni_client_address_t *who)
+{
+    if (mni_writer_end(&scheduler->reply) < 0)
+        return;
+    mni_writer_begin(&scheduler->frame, MNI_MSG_ANSWER, 0);
+    mni_put_u64(&scheduler->frame, who->client);
+    mni_put_bytes(&scheduler->frame, scheduler->reply.data, scheduler->reply.size);
+    mni_scheduler_send(scheduler, who->rank);
+}
+
+void mni_answer(mni_scheduler_t *scheduler, const mni_client_address_t *who, int code)
+{
+    mni_answer_begin(scheduler, who, code);
+    mni_answer_send(scheduler, who);
+}
+
+void mni_answer_info(mni_scheduler_t *scheduler, const mni_client_address_t *who, const mni_data_t *data)
+{
+    mn_info_t info = mni_data_info(data);
+    mni_answer_begin(scheduler, who, 0);
+    mni_put_info(&scheduler->reply, &info);
+    mni_answer_send(scheduler, who);
+}
+
+/* --- the calls ------------------------------------------------------------------------------------------------- */
+
+static mni_job_t *job_of(mni_scheduler_t *scheduler, mn_id_t id)
+{
+    char text[MN_ID_TEXT];
+    mni_job_t *job = mni_core_find(scheduler->core, id);
+    if (!job)
+        mni_error(MN_E_NO_JOB, "there is no job %s", mn_id_format(id, text));
+    return job;
+}
+
+static int start_job(mni_scheduler_t *scheduler, uint64_t now, uint64_t caller, const mni_msg_start_t *request,
+                     mn_id_t *id)
+{
+    mni_start_t start = {.lock = request->lock,
+                         .tag = request->tag,
+                         .key = request->key,
+                         .parent = caller < MNI_TASK_DRIVER ? caller : 0,
+                         .cancel_with_parent = request->cancel_with_parent};
+    mni_job_t *job = NULL;
+    int rc, index = mni_declaration_find(request->job, MN_KIND_JOB);
+
+    if (index < 0)
+        return index;
+    if ((rc = mni_label_check("lock", request->lock)) < 0 || (rc = mni_label_check("tag", request->tag)) < 0 ||
+        (rc = mni_label_check("key", request->key)) < 0)
+        return rc;
+    start.declaration = (uint32_t)index;
+    start.need = mni_declaration_get(start.declaration)->need;
+    rc = mni_need_override(request->job, &start.need, request->cpu, request->memory, request->timeout,
+                           request->grace, request->priority);
+    if (rc < 0)
+        return rc;
+    uuid_generate_random(start.id.bytes);
+    mni_data_t *data = mni_data_create(request->input);
+    if (!data)
+        return MN_E_NO_MEMORY;
+    start.user = data;
+    rc = mni_core_start(scheduler->core, now, &start, &job);
+    if (rc != 0) /* an error, or the job that has the key already */
+        mni_data_destroy(data);
+    else
+        data->job = job;
+    if (rc >= 0)
+        *id = job->id;
+    return rc;
+}
+
+static int call_start(mni_scheduler_t *scheduler, const mni_client_address_t *who, mni_reader_t *reader)
+{
+    mni_msg_start_t request = mni_get_start(reader);
+    mn_id_t id = {{0}};
+    int rc = mni_reader_end(reader);
+    if (rc < 0)
+        return rc;
+    rc = start_job(scheduler, mni_clock_now(), who->task, &request, &id);
+    mni_answer_begin(scheduler, who, rc);
+    if (rc >= 0)
+        mni_put_id(&scheduler->reply, id);
+    mni_answer_send(scheduler, who);
+    return 0;
+}
+
+static int call_get(mni_scheduler_t *scheduler, const mni_client_address_t *who, mni_reader_t *reader)
+{
+    mn_id_t id = mni_get_id(reader);
+    int rc = mni_reader_end(reader);
+    if (rc < 0)
+        return rc;
+    const mni_job_t *job = job_of(scheduler, id);
+    if (job)
+        mni_answer_info(scheduler, who, job->user);
+    else
+        mni_answer(scheduler, who, MN_E_NO_JOB);
+    return 0;
+}
+
+static int call_wait(mni_scheduler_t *scheduler, const mni_client_address_t *who, mni_reader_t *reader)
+{
+    mn_id_t id = mni_get_id(reader);
+    uint64_t seen = mni_get_u64(reader);
+    double timeout = mni_get_f64(reader);
+    int rc = mni_reader_end(reader);
+    if (rc < 0)
+        return rc;
+    const mni_job_t *job = job_of(scheduler, id);
+    if (!job) {
+        mni_answer(scheduler, who, MN_E_NO_JOB);
+        return 0;
+    }
+    mni_data_t *data = job->user;
+    if (mn_status_terminal(job->status) || data->version > seen)
+        mni_answer_info(scheduler, who, data);
+    else if (timeout == 0)
+        mni_answer(scheduler, who, mni_error(MN_E_TIMEOUT, "the job is still %s", mn_status_name(job->status)));
+    else
+        mni_waiter_add(scheduler, who, data, seen, timeout, false);
+    return 0;
+}
+
+static int call_cancel(mni_scheduler_t *scheduler, const mni_client_address_t *who, mni_reader_t *reader)
+{
+    mn_id_t id = mni_get_id(reader);
+    double grace = mni_get_f64(reader);
+    int rc = mni_reader_end(reader);
+    if (rc < 0)
+        return rc;
+    mni_job_t *job = job_of(scheduler, id);
+    rc = job ? mni_core_cancel(scheduler->core, mni_clock_now(), job, grace) : MN_E_NO_JOB;
+    mni_answer(scheduler, who, rc);
+    return 0;
+}
+
+static int call_remove(mni_scheduler_t *scheduler, const mni_client_address_t *who, mni_reader_t *reader)
+{
+    mn_id_t id = mni_get_id(reader);
+    int rc = mni_reader_end(reader);
+    if (rc < 0)
+        return rc;
+    mni_job_t *job = job_of(scheduler, id);
+    if (!job) {
+        mni_answer(scheduler, who, MN_E_NO_JOB);
+        return 0;
+    }
+    const mni_live_t *live = mni_live_find(scheduler, who->task);
+    if (live && mn_id_equal(live->id, id)) {
+        mni_answer(scheduler, who,
+                   mni_error(MN_E_DEADLOCK, "a job cannot remove itself: it would wait for its own end"));
+        return 0;
+    }
+    mni_waiter_add(scheduler, who, job->user, UINT64_MAX, -1, true);
+    return mni_core_remove(scheduler->core, mni_clock_now(), job);
+}
+
+static bool listed(const mni_job_t *job, const mni_msg_list_t *request)
+{
+    const mni_declaration_t *declared = mni_declaration_get(job->declaration);
+    if (request->statuses != 0 && !(request->statuses >> job->status & 1))
+        return false;
+    if (request->job && strcmp(declared->name, request->job) != 0)
+        return false;
+    if (request->lock && (!job->lock || strcmp(job->lock, request->lock) != 0))
+        return false;
+    return !request->tag || (job->tag && strcmp(job->tag, request->tag) == 0);
+}
+
+static int call_list(mni_scheduler_t *scheduler, const mni_client_address_t *who, mni_reader_t *reader)
+{
+    mni_msg_list_t request = mni_get_list(reader);
+    mni_job_t *job = NULL;
+    mn_id_t *ids = NULL;
+    uint32_t count = 0;
+    int rc = mni_reader_end(reader);
+
+    if (rc < 0)
+        return rc;
+    if (request.capacity > PAGE_LIMIT)
+        request.capacity = PAGE_LIMIT;
+    if (request.has_after && !(job = job_of(scheduler, request.after))) {
+        mni_answer(scheduler, who, MN_E_NO_JOB);
+        return 0;
+    }
+    ids = malloc((request.capacity + 1) * sizeof *ids);
+    if (!ids) {
+        mni_answer(scheduler, who, mni_error(MN_E_NO_MEMORY, "no memory for a list of jobs"));
+        return 0;
+    }
+    while (count < request.capacity && (job = mni_core_older(scheduler->core, job)))
+        if (listed(job, &request))
+            ids[count++] = job->id;
+    mni_answer_begin(scheduler, who, 0);
+    mni_put_u32(&scheduler->reply, count);
+    for (uint32_t i = 0; i < count; i++)
+        mni_put_id(&scheduler->reply, ids[i]);
+    mni_answer_send(scheduler, who);
+    free(ids);
+    return 0;
+}
+
+typedef struct lock_row {
+    const char *name;
+    mn_id_t holder;
+} lock_row_t;
+
+typedef struct lock_list {
+    lock_row_t *rows;
+    uint32_t count, room;
+    bool failed;
+} lock_list_t;
+
+static void visit_lock(void *argument, const char *name, const mni_job_t *holder)
+{
+    lock_list_t *list = argument;
+    if (list->count == list->room) {
+        uint32_t room = list->room ? 2 * list->room : 64;
+        lock_row_t *rows = realloc(list->rows, room * sizeof *rows);
+        if (!rows) {
+            list->failed = true;
+            return;
+        }
+        list->rows = rows;
+        list->room = room;
+    }
+    list->rows[list->count++] = (lock_row_t){.name = name, .holder = holder->id};
+}
+
+static int compare_locks(const void *a, const void *b)
+{
+    return strcmp(((const lock_row_t *)a)->name, ((const lock_row_t *)b)->name);
+}
+
+static int call_locks(mni_scheduler_t *scheduler, const mni_client_address_t *who, mni_reader_t *reader)
+{
+    lock_list_t list = {0};
+    int rc = mni_reader_end(reader);
+    if (rc < 0)
+        return rc;
+    mni_core_locks(scheduler->core, visit_lock, &list);
+    if (list.failed) {
+        mni_answer(scheduler, who, mni_error(MN_E_NO_MEMORY, "no memory for a list of locks"));
+    } else {
+        if (list.count > 1)
+            qsort(list.rows, list.count, sizeof *list.rows, compare_locks);
+        mni_answer_begin(scheduler, who, 0);
+        mni_put_u32(&scheduler->reply, list.count);
+        for (uint32_t i = 0; i < list.count; i++) {
+            mni_put_text(&scheduler->reply, list.rows[i].name);
+            mni_put_id(&scheduler->reply, list.rows[i].holder);
+        }
+        mni_answer_send(scheduler, who);
+    }
+    free(list.rows);
+    return 0;
+}
+
+/* Answers with what is kept of a stream and, for an attempt that runs, what its worker has seen since. */
+static void answer_log(mni_scheduler_t *scheduler, const mni_client_address_t *who, const mni_textlog_t *log,
+                       const void *live, size_t live_size)
+{
+    char *kept = NULL;
+    size_t size = 0;
+    int rc = mni_textlog_read(log, &kept, &size);
+    char *text = rc == 0 ? realloc(kept, size + live_size + 1) : NULL;
+    if (!text) {
+        free(kept);
+        mni_answer(scheduler, who, mni_error(MN_E_NO_MEMORY, "no memory for the output of a task"));
+        return;
+    }
+    if (live_size > 0)
+        memcpy(text + size, live, live_size);
+    mni_answer_begin(scheduler, who, 0);
+    mni_put_bytes(&scheduler->reply, text, size + live_size);
+    mni_answer_send(scheduler, who);
+    free(text);
+}
+
+static int call_log(mni_scheduler_t *scheduler, const mni_client_address_t *who, mni_reader_t *reader)
+{
+    mn_id_t id = mni_get_id(reader);
+    uint32_t attempt = mni_get_u32(reader);
+    mn_stream_t stream = (mn_stream_t)mni_get_u8(reader);
+    int rc = mni_reader_end(reader);
+    if (rc < 0)
+        return rc;
+    mni_job_t *job = job_of(scheduler, id);
+    if (!job) {
+        mni_answer(scheduler, who, MN_E_NO_JOB);
+        return 0;
+    }
+    mni_data_t *data = job->user;
+    if (attempt > data->attempt_count || data->attempt_count == 0 || (stream != MN_STDOUT && stream != MN_STDERR)) {
+        mni_answer(scheduler, who,
+                   mni_error(MN_E_INVALID, "the job has no output of attempt %u; %u were begun", attempt,
+                             data->attempt_count));
+        return 0;
+    }
+    if (attempt == 0)
+        attempt = data->attempt_count;
+    mni_attempt_t *kept = &data->attempts[attempt - 1];
+    mni_textlog_t *log = stream == MN_STDOUT ? &kept->out : &kept->err;
+    const mni_live_t *live = attempt == job->attempts ? mni_live_find(scheduler, job->task) : NULL;
+    mni_log_request_t *pending = live ? calloc(1, sizeof *pending) : NULL;
+    if (!pending) {
+        answer_log(scheduler, who, log, NULL, 0);
+        return 0;
+    }
+    *pending = (mni_log_request_t){
+        .serial = ++scheduler->next_serial, .who = *who, .id = id, .attempt = attempt, .stream = stream};
+    DL_APPEND(scheduler->log_requests, pending);
+    mni_writer_begin(&scheduler->frame, MNI_MSG_TASK_LOG, 0);
+    mni_put_u64(&scheduler->frame, job->task);
+    mni_put_u8(&scheduler->frame, (uint8_t)stream);
+    mni_put_u64(&scheduler->frame, who->client);
+    mni_put_u64(&scheduler->frame, pending->serial);
+    mni_scheduler_send(scheduler, live->rank);
+    return 0;
+}
+
+void mni_answer_log(mni_scheduler_t *scheduler, uint64_t serial, const void *text, size_t size)
+{
+    mni_log_request_t *pending;
+    DL_FOREACH(scheduler->log_requests, pending)
+    {
+        if (pending->serial == serial)
+            break;
+    }
+    if (!pending)
+        return;
+    mni_job_t *job = job_of(scheduler, pending->id);
+    if (job) {
+        mni_data_t *data = job->user;
+        mni_attempt_t *kept = &data->attempts[pending->attempt - 1];
+        answer_log(scheduler, &pending->who, pending->stream == MN_STDOUT ? &kept->out : &kept->err, text, size);
+    } else {
+        mni_answer(scheduler, &pending->who, MN_E_NO_JOB);
+    }
+    DL_DELETE(scheduler->log_requests, pending);
+    free(pending);
+}
+
+static int call_service(mni_scheduler_t *scheduler, const mni_client_address_t *who, mni_reader_t *reader)
+{
+    char address[320];
+    const char *name = mni_get_text(reader);
+    int rc = mni_reader_end(reader);
+    if (rc < 0)
+        return rc;
+    int index = mni_declaration_find(name, MN_KIND_SERVICE);
+    if (index < 0) {
+        mni_answer(scheduler, who, index);
+        return 0;
+    }
+    const mni_service_t *service = scheduler->services;
+    while (service->declaration != (uint32_t)index)
+        service++;
+    if (!service->running || service->port == 0) {
+        mni_answer(scheduler, who, mni_error(MN_E_NO_RESULT, "the service %s is not up at the moment", name));
+        return 0;
+    }
+    snprintf(address, sizeof address, "%s:%u", scheduler->hosts[scheduler->node_of[0]], service->port);
+    mni_answer_begin(scheduler, who, 0);
+    mni_put_text(&scheduler->reply, address);
+    mni_answer_send(scheduler, who);
+    return 0;
+}
+
+int mni_scheduler_call(mni_scheduler_t *scheduler, const mni_client_address_t *who, const void *frame, size_t size)
+{
+    static int (*const calls[])(mni_scheduler_t *, const mni_client_address_t *, mni_reader_t *) = {
+        [MNI_MSG_START] = call_start,   [MNI_MSG_GET] = call_get,   [MNI_MSG_WAIT] = call_wait,
+        [MNI_MSG_CANCEL] = call_cancel, [MNI_MSG_REMOVE] = call_remove, [MNI_MSG_LIST] = call_list,
+        [MNI_MSG_LOCKS] = call_locks,   [MNI_MSG_LOG] = call_log,   [MNI_MSG_SERVICE] = call_service};
+    mni_client_address_t caller = *who;
+    mni_reader_t reader;
+
+    int rc = mni_reader_begin(&reader, frame, size);
+    if (rc < 0)
+        return rc;
+    caller.request = reader.request;
+    if (reader.type >= sizeof calls / sizeof calls[0] || !calls[reader.type])
+        return mni_error(MN_E_PROTOCOL, "a client sent a message of type %u", reader.type);
+    return calls[reader.type](scheduler, &caller, &reader);
+}

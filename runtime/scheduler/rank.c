@@ -1,0 +1,513 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One rank: how it comes up, its loop, how it ends.
+ *
+ * Ranks of one host find each other's doorbells under /proc/PID/fd, and watch each other's processes through
+ * pidfds: rank 0 those of the workers, the workers that of rank 0. (An embedded runtime leaves lost ranks to the
+ * MPI of its host program.)
+ */
+#include "scheduler/rank.h"
+
+#include "core/declare.h"
+#include "machine/machine.h"
+#include "scheduler/scheduler.h"
+#include "util/clock.h"
+#include "util/error.h"
+#include "wire/message.h"
+#include "worker/worker.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* How long the loop goes on looking after the last thing it did, before it sleeps. */
+#define HOT_TIME (20 * UINT64_C(1000))
+
+/* Longest sleeps: with requests of MPI under way; when all ranks can ring; the least and most with other hosts. */
+#define SLEEP_BUSY (50 * UINT64_C(1000))
+#define SLEEP_RUNG (200 * MNI_MILLISECOND)
+#define SLEEP_LEAST (50 * UINT64_C(1000))
+#define SLEEP_MOST (5 * MNI_MILLISECOND)
+
+/* How often processes are looked after. */
+#define WATCH_INTERVAL (200 * MNI_MILLISECOND)
+
+/* How long rank 0 waits at the end for the other ranks' goodbye. */
+#define GOODBYE_PATIENCE (10 * MNI_SECOND)
+
+#define HOST_MAX 128
+#define ALLOWED_MAX 1024
+
+/* What ranks tell each other at the start. */
+typedef struct introduction {
+    char host[HOST_MAX];       /* with the boot id: unique to a running system */
+    char allowed[ALLOWED_MAX]; /* processing units, empty: could not be found out */
+    uint64_t digest;           /* of the declarations */
+    int32_t pid, bell;         /* bell: descriptor of the doorbell in that process */
+    int32_t failed;            /* 0, or the error that this rank met */
+} introduction_t;
+
+typedef struct peer {
+    uint32_t node;
+    int pidfd; /* -1: not watched */
+    mni_doorbell_t *bell;
+} peer_t;
+
+struct mni_rank {
+    mni_comm_t *comm;
+    mni_spawner_t *spawner;
+    mni_machine_t *machine;
+    mni_worker_t *worker;
+    mni_scheduler_t *scheduler; /* rank 0 */
+    mni_store_t *store;         /* rank 0 */
+    mni_doorbell_t *bell;
+    mni_channel_t *channel, *client; /* embedded rank 0 */
+    uint32_t number, size;
+    peer_t *peers;
+    bool embedded, all_near, any_lost;
+    bool shutdown, said_goodbye, over;
+    bool *gone;             /* rank 0: has said goodbye */
+    uint64_t shutdown_at, watch_at, hot_until, pause;
+    pid_t parent;           /* to be noticed when it goes; 0: not watched */
+    int drain_wanted;       /* set from other threads and signal handlers: 1 drain, 2 at once */
+    int drain_done;
+};
+
+/* --- start ------------------------------------------------------------------------------------------------------- */
+
+static void introduce(introduction_t *mine, const mni_spawner_t *spawner, const mni_machine_t *machine, int failed)
+{
+    char boot[64] = "";
+    FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
+    *mine = (introduction_t){.digest = mni_declaration_digest(),
+                             .pid = (int32_t)getpid(),
+                             .bell = mni_spawner_doorbell_descriptor(spawner),
+                             .failed = failed};
+    if (file) {
+        if (!fgets(boot, sizeof boot, file))
+            boot[0] = '\0';
+        fclose(file);
+    }
+    gethostname(mine->host, sizeof mine->host / 2);
+    size_t length = strlen(mine->host);
+    snprintf(mine->host + length, sizeof mine->host - length, "/%.36s", boot);
+    if (machine)
+        snprintf(mine->allowed, sizeof mine->allowed, "%s", mni_machine_allowed(machine));
+}
+
+/* Opens the doorbell of another rank of this host. A failure costs only time: it is then polled for. */
+static void meet_peer(mni_rank_t *rank, uint32_t number, const introduction_t *peer)
+{
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)peer->pid, (int)peer->bell);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    void *page = fd < 0 ? MAP_FAILED
+                        : mmap(NULL, sizeof(mni_doorbell_t), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (fd >= 0)
+        close(fd);
+    if (page == MAP_FAILED) {
+        rank->all_near = false;
+    } else {
+        rank->peers[number].bell = page;
+        mni_comm_set_bell(rank->comm, number, page);
+    }
+    if (!rank->embedded && (rank->number == 0 || number == 0))
+        rank->peers[number].pidfd = (int)syscall(SYS_pidfd_open, peer->pid, 0);
+}
+
+/* Joins the processing units of all ranks of this node to what the node offers. */
+static int widen_machine(mni_rank_t *rank, const introduction_t *all)
+{
+    size_t room = (size_t)rank->size * (ALLOWED_MAX + 1), length = 0;
+    char *list = malloc(room);
+    if (!list)
+        return mni_error(MN_E_NO_MEMORY, "no memory for the ranks of a node");
+    list[0] = '\0';
+    for (uint32_t i = 0; i < rank->size; i++)
+        if (rank->peers[i].node == rank->peers[rank->number].node && all[i].allowed[0])
+            length += (size_t)snprintf(list + length, room - length, "%s%s", length ? "," : "", all[i].allowed);
+    int rc = mni_machine_widen(rank->machine, list);
+    free(list);
+    return rc;
+}
+
+/* Everything that needs to know of the other ranks. */
+static int meet(mni_rank_t *rank, const introduction_t *mine, introduction_t *all)
+{
+    int rc = mni_comm_exchange(rank->comm, mine, sizeof *mine, all);
+    if (rc < 0)
+        return rc;
+    for (uint32_t i = 0; i < rank->size; i++) {
+        if (all[i].failed < 0)
+            return i == rank->number ? all[i].failed
+                                     : mni_error(all[i].failed, "rank %u could not start: %s", i,
+                                                 mn_strerror(all[i].failed));
+        if (all[i].digest != mine->digest)
+            return mni_error(MN_E_WRONG_KIND, "rank %u runs a program with other declarations than rank %u", i,
+                             rank->number);
+    }
+    for (uint32_t i = 0; i < rank->size; i++) {
+        uint32_t first = 0;
+        while (strcmp(all[first].host, all[i].host) != 0)
+            first++;
+        rank->peers[i] = (peer_t){.node = first, .pidfd = -1};
+    }
+    rank->all_near = true;
+    for (uint32_t i = 0; i < rank->size; i++) {
+        if (i == rank->number)
+            continue;
+        if (rank->peers[i].node == rank->peers[rank->number].node)
+            meet_peer(rank, i, &all[i]);
+        else
+            rank->all_near = false;
+    }
+    return widen_machine(rank, all);
+}
+
+static int open_scheduler(mni_rank_t *rank, const mni_rank_options_t *options)
+{
+    mni_scheduler_options_t scheduler = {
+        .store = rank->store, .grace = options->grace, .embedded = options->embedded};
+    uint32_t *node_of = calloc(rank->size, sizeof *node_of);
+    rank->gone = calloc(rank->size, sizeof *rank->gone);
+    if (!node_of || !rank->gone) {
+        free(node_of);
+        return mni_error(MN_E_NO_MEMORY, "no memory for %u ranks", rank->size);
+    }
+    for (uint32_t i = 0; i < rank->size; i++)
+        node_of[i] = rank->peers[i].node;
+    scheduler.node_of = node_of;
+    int rc = mni_scheduler_create(rank->comm, &scheduler, &rank->scheduler);
+    free(node_of);
+    return rc;
+}
+
+static void pump(void *argument)
+{
+    /* An error ends the runtime; the call that waits then sees the stop. */
+    mni_rank_t *rank = argument;
+    if (mni_rank_step(rank, 10 * MNI_MILLISECOND) < 0)
+        __atomic_store_n(&mni_channel_control(rank->channel)->stop, MN_E_INTERRUPTED, __ATOMIC_SEQ_CST);
+}
+
+static int open_client(mni_rank_t *rank)
+{
+    int rc;
+    if ((rc = mni_channel_create(rank->bell, &rank->channel)) < 0 ||
+        (rc = mni_channel_join(rank->channel, &rank->client)) < 0)
+        return rc;
+    mni_channel_set_pump(rank->client, pump, rank);
+    return mni_worker_attach(rank->worker, rank->channel);
+}
+
+static int open_parts(mni_rank_t *rank, const mni_rank_options_t *options)
+{
+    mni_writer_t hello = {0};
+    int rc = mni_worker_create(rank->comm, rank->spawner, rank->machine, options->executor_main,
+                               options->driver_main, &rank->worker);
+    if (rc == 0 && rank->number == 0)
+        rc = open_scheduler(rank, options);
+    if (rc == 0 && rank->number == 0 && rank->embedded)
+        rc = open_client(rank);
+    if (rc < 0)
+        return rc;
+    mni_scheduler_put_hello(&hello, mni_machine_offer(rank->machine));
+    rc = mni_comm_send(rank->comm, 0, &hello);
+    mni_writer_fini(&hello);
+    return rc;
+}
+
+int mni_rank_open(mni_comm_t *comm, mni_spawner_t *spawner, const mni_rank_options_t *options, mni_rank_t **rank)
+{
+    mni_machine_options_t machine = {.cpus = options->cpus, .memory = options->memory};
+    introduction_t mine, *all = NULL;
+    mni_rank_t *made = calloc(1, sizeof *made);
+    int rc = 0;
+
+    if (!made) {
+        mni_comm_close(comm);
+        return mni_error(MN_E_NO_MEMORY, "no memory for a rank");
+    }
+    made->comm = comm;
+    made->spawner = spawner;
+    made->bell = mni_spawner_doorbell(spawner);
+    made->embedded = options->embedded;
+    made->number = mni_comm_rank(comm);
+    made->size = mni_comm_size(comm);
+    made->parent = !options->embedded && getenv("OMPI_COMM_WORLD_SIZE") ? getppid() : 0;
+    made->pause = SLEEP_LEAST;
+    made->peers = calloc(made->size, sizeof *made->peers);
+    all = calloc(made->size, sizeof *all);
+    if (!made->peers || !all)
+        rc = mni_error(MN_E_NO_MEMORY, "no memory for %u ranks", made->size);
+    /* What one rank cannot do all ranks must hear of: it is told in the introductions. */
+    if (rc == 0)
+        rc = mni_machine_open(&machine, &made->machine);
+    if (rc == 0 && made->number == 0)
+        rc = mni_store_open(options->store, &made->store);
+    if (all && made->peers) {
+        introduce(&mine, spawner, made->machine, rc);
+        char message[MNI_ERROR_MAX];
+        snprintf(message, sizeof message, "%s", mn_error_message());
+        int met = meet(made, &mine, all);
+        if (rc < 0)
+            mni_error(rc, "%s", message);
+        else
+            rc = met;
+    }
+    if (rc == 0)
+        rc = open_parts(made, options);
+    free(all);
+    if (rc < 0) {
+        mni_rank_close(made);
+        return rc;
+    }
+    *rank = made;
+    return 0;
+}
+
+/* --- loop ---------------------------------------------------------------------------------------------------------- */
+
+static bool for_scheduler(uint16_t type)
+{
+    switch (type) {
+    case MNI_MSG_HELLO:
+    case MNI_MSG_CALL:
+    case MNI_MSG_TASK_YIELD:
+    case MNI_MSG_TASK_PROGRESS:
+    case MNI_MSG_TASK_ENDED:
+    case MNI_MSG_SLOTS_WANT:
+    case MNI_MSG_SLOT_FREE:
+    case MNI_MSG_TASK_LOG_TEXT:
+    case MNI_MSG_JOB_OUTPUT:
+    case MNI_MSG_TASK_PORT:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static int handle(mni_rank_t *rank, uint32_t source, const void *frame, size_t size)
+{
+    mni_reader_t reader;
+    int rc = mni_reader_begin(&reader, frame, size);
+    if (rc < 0)
+        return rc;
+    if (reader.type == MNI_MSG_SHUTDOWN && source == 0) {
+        rank->shutdown = true;
+        rank->shutdown_at = mni_clock_now();
+        mni_worker_shutdown(rank->worker);
+        return 0;
+    }
+    if (reader.type == MNI_MSG_GOODBYE && rank->scheduler) {
+        rank->gone[source] = true;
+        return 0;
+    }
+    if (for_scheduler(reader.type))
+        return rank->scheduler ? mni_scheduler_handle(rank->scheduler, source, frame, size)
+                               : mni_error(MN_E_PROTOCOL, "rank %u takes this one for rank 0", source);
+    return mni_worker_handle(rank->worker, source, frame, size);
+}
+
+/* Takes all frames that have arrived. 1: there were some. */
+static int take_frames(mni_rank_t *rank)
+{
+    const void *frame;
+    size_t size;
+    uint32_t source;
+    int rc, worked = 0;
+
+    while ((rc = mni_comm_poll(rank->comm, &source, &frame, &size)) == 1) {
+        worked = 1;
+        if ((rc = handle(rank, source, frame, size)) < 0)
+            return mni_error_prefix(rc, "a message from rank %u", source);
+    }
+    return rc < 0 ? rc : worked;
+}
+
+static bool process_ended(int pidfd)
+{
+    struct pollfd wait = {.fd = pidfd, .events = POLLIN};
+    return pidfd >= 0 && poll(&wait, 1, 0) == 1;
+}
+
+static void rank_lost(mni_rank_t *rank, uint32_t number)
+{
+    rank->any_lost = true;
+    close(rank->peers[number].pidfd);
+    rank->peers[number].pidfd = -1;
+    if (!rank->gone[number])
+        mni_scheduler_rank_lost(rank->scheduler, number);
+}
+
+/* Looks after the processes that this rank depends on. */
+static int watch(mni_rank_t *rank, uint64_t now)
+{
+    if (now < rank->watch_at)
+        return 0;
+    rank->watch_at = now + WATCH_INTERVAL;
+    if (rank->parent != 0 && getppid() != rank->parent)
+        return mni_error(MN_E_LOST, "mpirun is gone");
+    if (mni_worker_broken(rank->worker) && !rank->shutdown)
+        return mni_error(MN_E_LOST, "the process that starts executors on rank %u is gone", rank->number);
+    for (uint32_t i = 0; i < rank->size; i++) {
+        if (!process_ended(rank->peers[i].pidfd))
+            continue;
+        if (rank->number != 0 && !rank->shutdown)
+            return mni_error(MN_E_LOST, "rank 0 is gone");
+        if (rank->number == 0)
+            rank_lost(rank, i);
+    }
+    return 0;
+}
+
+static void finish_when_done(mni_rank_t *rank, uint64_t now)
+{
+    if (!rank->shutdown || rank->over || !(mni_worker_empty(rank->worker) || mni_worker_broken(rank->worker)))
+        return;
+    if (rank->number != 0) {
+        mni_writer_t goodbye = {0};
+        if (!rank->said_goodbye) {
+            mni_writer_begin(&goodbye, MNI_MSG_GOODBYE, 0);
+            mni_comm_send(rank->comm, 0, &goodbye);
+            mni_writer_fini(&goodbye);
+        }
+        rank->said_goodbye = true;
+        rank->over = !mni_comm_busy(rank->comm);
+        return;
+    }
+    uint32_t missing = 0;
+    for (uint32_t i = 1; i < rank->size; i++)
+        missing += !rank->gone[i] && !mni_comm_is_lost(rank->comm, i);
+    if (missing > 0 && now > rank->shutdown_at + GOODBYE_PATIENCE) {
+        for (uint32_t i = 1; i < rank->size; i++)
+            if (!rank->gone[i])
+                mni_comm_lost(rank->comm, i);
+        rank->any_lost = true;
+        missing = 0;
+    }
+    rank->over = missing == 0;
+}
+
+static void take_drain(mni_rank_t *rank)
+{
+    int wanted = __atomic_load_n(&rank->drain_wanted, __ATOMIC_ACQUIRE);
+    if (!rank->scheduler || wanted == rank->drain_done)
+        return;
+    rank->drain_done = wanted;
+    mni_scheduler_drain(rank->scheduler, wanted > 1);
+}
+
+/* How long the rank may sleep. */
+static uint64_t sleep_time(mni_rank_t *rank, uint64_t now, uint64_t patience)
+{
+    uint64_t limit = rank->all_near ? SLEEP_RUNG : rank->pause;
+    uint64_t next = mni_worker_next_time(rank->worker);
+
+    if (!rank->all_near)
+        rank->pause = rank->pause * 2 < SLEEP_MOST ? rank->pause * 2 : SLEEP_MOST;
+    if (mni_comm_busy(rank->comm) && limit > SLEEP_BUSY)
+        limit = SLEEP_BUSY;
+    if (rank->scheduler && mni_scheduler_next_time(rank->scheduler) < next)
+        next = mni_scheduler_next_time(rank->scheduler);
+    if (next <= now)
+        return 0;
+    if (next - now < limit)
+        limit = next - now;
+    return patience < limit ? patience : limit;
+}
+
+int mni_rank_step(mni_rank_t *rank, uint64_t patience)
+{
+    for (;;) {
+        uint32_t seen = mni_doorbell_seen(rank->bell);
+        uint64_t now = mni_clock_now();
+        int rc, worked = 0;
+
+        if ((rc = take_frames(rank)) < 0)
+            return rc;
+        worked |= rc;
+        worked |= mni_worker_step(rank->worker, now);
+        take_drain(rank);
+        if (rank->scheduler)
+            worked |= mni_scheduler_step(rank->scheduler, now);
+        if ((rc = watch(rank, now)) < 0)
+            return rc;
+        finish_when_done(rank, now);
+        if (rank->over)
+            return 0;
+        if (worked) {
+            rank->hot_until = now + HOT_TIME;
+            rank->pause = SLEEP_LEAST;
+            if (rank->embedded)
+                return 0; /* the call that waits may have its answer */
+            continue;
+        }
+        if (now < rank->hot_until)
+            continue;
+        uint64_t sleep = sleep_time(rank, now, patience);
+        if (sleep > 0)
+            mni_doorbell_sleep(rank->bell, seen, sleep);
+        return 0;
+    }
+}
+
+bool mni_rank_over(const mni_rank_t *rank)
+{
+    return rank->over;
+}
+
+bool mni_rank_ready(const mni_rank_t *rank)
+{
+    return !rank->scheduler || mni_scheduler_ready(rank->scheduler);
+}
+
+void mni_rank_drain(mni_rank_t *rank, bool at_once)
+{
+    __atomic_store_n(&rank->drain_wanted, at_once ? 2 : 1, __ATOMIC_RELEASE);
+    mni_doorbell_ring(rank->bell);
+}
+
+bool mni_rank_sending(const mni_rank_t *rank)
+{
+    return mni_comm_busy(rank->comm);
+}
+
+mni_channel_t *mni_rank_client(mni_rank_t *rank)
+{
+    return rank->client;
+}
+
+int mni_rank_status(const mni_rank_t *rank, const char **error)
+{
+    return mni_scheduler_status(rank->scheduler, error);
+}
+
+bool mni_rank_close(mni_rank_t *rank)
+{
+    if (!rank)
+        return false;
+    bool any_lost = rank->any_lost;
+    mni_worker_destroy(rank->worker);
+    mni_scheduler_destroy(rank->scheduler);
+    mni_channel_destroy(rank->client);
+    mni_channel_destroy(rank->channel);
+    mni_store_close(rank->store);
+    mni_comm_close(rank->comm);
+    mni_machine_close(rank->machine);
+    for (uint32_t i = 0; rank->peers && i < rank->size; i++) {
+        if (rank->peers[i].pidfd >= 0)
+            close(rank->peers[i].pidfd);
+        if (rank->peers[i].bell)
+            munmap(rank->peers[i].bell, sizeof(mni_doorbell_t));
+    }
+    free(rank->peers);
+    free(rank->gone);
+    free(rank);
+    return any_lost;
+}

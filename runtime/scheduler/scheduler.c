@@ -1,0 +1,581 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The scheduler's life: it gathers the workers, starts driver and services, handles messages, drains, ends.
+ */
+#include "scheduler/internal.h"
+
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* How long services have to stop, and the driver to return, before they are killed. */
+#define SERVICE_GRACE 5.0
+
+/* --- birth and death ------------------------------------------------------------------------------------------ */
+
+static int declare_all(mni_core_t *core)
+{
+    for (uint32_t i = 0; i < mni_declaration_count(); i++) {
+        int rc = mni_core_declare(core, i, mni_declaration_get(i)->name);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+int mni_scheduler_create(mni_comm_t *comm, const mni_scheduler_options_t *options, mni_scheduler_t **scheduler)
+{
+    mni_scheduler_t *made = calloc(1, sizeof *made);
+    int rc = MN_E_NO_MEMORY;
+
+    if (!made)
+        return mni_error(MN_E_NO_MEMORY, "no memory for a scheduler");
+    made->comm = comm;
+    made->store = options->store;
+    made->grace = options->grace;
+    made->embedded = options->embedded;
+    made->rank_count = mni_comm_size(comm);
+    made->next_deadline = MNI_NEVER;
+    made->driver_kill_at = MNI_NEVER;
+    made->node_of = calloc(made->rank_count, sizeof *made->node_of);
+    made->core_node = calloc(made->rank_count, sizeof *made->core_node);
+    made->hosts = calloc(made->rank_count, sizeof *made->hosts);
+    made->greeted = calloc(made->rank_count, sizeof *made->greeted);
+    made->lost = calloc(made->rank_count, sizeof *made->lost);
+    if (!made->node_of || !made->core_node || !made->hosts || !made->greeted || !made->lost) {
+        mni_error(rc, "no memory for a scheduler of %u ranks", made->rank_count);
+        goto cleanup;
+    }
+    for (uint32_t i = 0; i < made->rank_count; i++) {
+        made->node_of[i] = options->node_of[i];
+        made->core_node[i] = -1;
+    }
+    if ((rc = mni_core_create(&made->core)) < 0 || (rc = declare_all(made->core)) < 0 ||
+        (rc = mni_services_create(made)) < 0)
+        goto cleanup;
+    *scheduler = made;
+    return 0;
+cleanup:
+    mni_scheduler_destroy(made);
+    return rc;
+}
+
+void mni_scheduler_destroy(mni_scheduler_t *scheduler)
+{
+    mni_job_t *job = NULL;
+    mni_live_t *live, *next_live;
+    mni_demand_t *demand, *next_demand;
+    mni_log_request_t *request, *next_request;
+
+    if (!scheduler)
+        return;
+    while (scheduler->core && (job = mni_core_older(scheduler->core, job))) {
+        mni_data_t *data = job->user;
+        mni_waiter_t *waiter, *next;
+        DL_FOREACH_SAFE(data->waiters, waiter, next)
+        free(waiter);
+        mni_data_destroy(data);
+    }
+    mni_core_destroy(scheduler->core);
+    HASH_ITER(hh, scheduler->live, live, next_live)
+    {
+        HASH_DELETE(hh, scheduler->live, live);
+        free(live);
+    }
+    HASH_ITER(hh, scheduler->demands, demand, next_demand)
+    {
+        HASH_DELETE(hh, scheduler->demands, demand);
+        free(demand);
+    }
+    DL_FOREACH_SAFE(scheduler->log_requests, request, next_request)
+    free(request);
+    mni_services_destroy(scheduler);
+    for (uint32_t i = 0; scheduler->hosts && i < scheduler->rank_count; i++)
+        free(scheduler->hosts[i]);
+    free(scheduler->hosts);
+    free(scheduler->node_of);
+    free(scheduler->core_node);
+    free(scheduler->greeted);
+    free(scheduler->lost);
+    free(scheduler->error);
+    mni_writer_fini(&scheduler->frame);
+    mni_writer_fini(&scheduler->reply);
+    free(scheduler);
+}
+
+void mni_scheduler_send(mni_scheduler_t *scheduler, uint32_t rank)
+{
+    if (mni_comm_send(scheduler->comm, rank, &scheduler->frame) < 0)
+        mni_scheduler_fail(scheduler, mn_error_message());
+}
+
+void mni_scheduler_fail(mni_scheduler_t *scheduler, const char *error)
+{
+    if (!scheduler->error)
+        scheduler->error = strdup(error);
+    scheduler->status = 1;
+    if (scheduler->phase < MNI_PHASE_DRAIN)
+        mni_scheduler_drain(scheduler, false);
+}
+
+mni_live_t *mni_live_find(const mni_scheduler_t *scheduler, uint64_t task)
+{
+    mni_live_t *live = NULL;
+    HASH_FIND(hh, scheduler->live, &task, sizeof task, live);
+    return live;
+}
+
+void mni_live_drop(mni_scheduler_t *scheduler, uint64_t task)
+{
+    mni_live_t *live = mni_live_find(scheduler, task);
+    if (!live)
+        return;
+    HASH_DELETE(hh, scheduler->live, live);
+    free(live);
+}
+
+/* --- phases ---------------------------------------------------------------------------------------------------- */
+
+static void enter(mni_scheduler_t *scheduler, mni_phase_t phase)
+{
+    scheduler->phase = phase;
+    scheduler->phase_since = mni_clock_now();
+}
+
+static void start_driver(mni_scheduler_t *scheduler)
+{
+    mni_msg_run_t run = {.kind = 0, .task = MNI_TASK_DRIVER, .attempt = 1};
+    scheduler->driver_running = true;
+    if (scheduler->embedded)
+        return;
+    mni_writer_begin(&scheduler->frame, MNI_MSG_TASK_RUN, 0);
+    mni_put_run(&scheduler->frame, &run);
+    mni_scheduler_send(scheduler, 0);
+}
+
+static void stop_driver(mni_scheduler_t *scheduler, bool kill)
+{
+    if (!scheduler->driver_running || scheduler->embedded)
+        return;
+    mni_writer_begin(&scheduler->frame, kill ? MNI_MSG_TASK_KILL : MNI_MSG_TASK_STOP, 0);
+    mni_put_u64(&scheduler->frame, MNI_TASK_DRIVER);
+    if (kill)
+        mni_put_u8(&scheduler->frame, MN_REASON_KILLED);
+    else
+        mni_put_i32(&scheduler->frame, MN_E_INTERRUPTED);
+    mni_scheduler_send(scheduler, 0);
+}
+
+void mni_scheduler_drain(mni_scheduler_t *scheduler, bool at_once)
+{
+    uint64_t now = mni_clock_now();
+    if (scheduler->phase > MNI_PHASE_DRAIN || (scheduler->phase == MNI_PHASE_DRAIN && !at_once))
+        return;
+    enter(scheduler, MNI_PHASE_DRAIN);
+    mni_core_drain(scheduler->core, now, at_once ? 0 : scheduler->grace);
+    stop_driver(scheduler, at_once);
+    scheduler->driver_kill_at = mni_clock_after(now, scheduler->grace);
+    scheduler->at_once |= at_once;
+}
+
+/* Writes the store and lets all ranks go. */
+static void finish(mni_scheduler_t *scheduler)
+{
+    enter(scheduler, MNI_PHASE_OVER);
+    if (mni_scheduler_save(scheduler) < 0 && !scheduler->error) {
+        scheduler->error = strdup(mn_error_message());
+        scheduler->status = 1;
+    }
+    for (uint32_t rank = 0; rank < scheduler->rank_count; rank++) {
+        mni_writer_begin(&scheduler->frame, MNI_MSG_SHUTDOWN, 0);
+        if (!scheduler->lost[rank])
+            mni_comm_send(scheduler->comm, rank, &scheduler->frame);
+    }
+}
+
+static bool advance(mni_scheduler_t *scheduler, uint64_t now)
+{
+    size_t tasks = 0;
+    switch (scheduler->phase) {
+    case MNI_PHASE_GATHER:
+        if (scheduler->hellos < scheduler->rank_count)
+            return false;
+        enter(scheduler, MNI_PHASE_RUN);
+        mni_services_step(scheduler, now);
+        start_driver(scheduler);
+        return true;
+    case MNI_PHASE_RUN:
+        if (scheduler->workers == 0)
+            mni_scheduler_fail(scheduler, "all workers were lost");
+        mni_services_step(scheduler, now);
+        return false;
+    case MNI_PHASE_DRAIN:
+        if (now >= scheduler->driver_kill_at) {
+            scheduler->driver_kill_at = MNI_NEVER;
+            stop_driver(scheduler, true);
+        }
+        mni_core_count(scheduler->core, &tasks, NULL);
+        if (tasks > 0 || (scheduler->driver_running && !scheduler->embedded))
+            return false;
+        enter(scheduler, MNI_PHASE_SERVICES);
+        mni_services_stop(scheduler, scheduler->at_once);
+        return true;
+    case MNI_PHASE_SERVICES:
+        if (scheduler->services_running > 0) {
+            if (!scheduler->at_once && now >= mni_clock_after(scheduler->phase_since, SERVICE_GRACE)) {
+                scheduler->at_once = true;
+                mni_services_stop(scheduler, true);
+            }
+            return false;
+        }
+        finish(scheduler);
+        return true;
+    case MNI_PHASE_OVER:
+        return false;
+    }
+    return false;
+}
+
+int mni_scheduler_step(mni_scheduler_t *scheduler, uint64_t now)
+{
+    bool worked = false;
+    mni_waiters_expire(scheduler, now);
+    if (now >= mni_core_next_time(scheduler->core))
+        mni_core_tick(scheduler->core, now);
+    worked |= mni_scheduler_act(scheduler, now);
+    worked |= advance(scheduler, now);
+    return worked;
+}
+
+uint64_t mni_scheduler_next_time(const mni_scheduler_t *scheduler)
+{
+    uint64_t next = mni_core_next_time(scheduler->core);
+    uint64_t services = mni_services_next_time(scheduler);
+    if (scheduler->next_deadline < next)
+        next = scheduler->next_deadline;
+    if (services < next)
+        next = services;
+    if (scheduler->phase == MNI_PHASE_DRAIN && scheduler->driver_running && scheduler->driver_kill_at < next)
+        next = scheduler->driver_kill_at;
+    if (scheduler->phase == MNI_PHASE_SERVICES && !scheduler->at_once) {
+        uint64_t end = mni_clock_after(scheduler->phase_since, SERVICE_GRACE);
+        next = end < next ? end : next;
+    }
+    return next;
+}
+
+bool mni_scheduler_over(const mni_scheduler_t *scheduler)
+{
+    return scheduler->phase == MNI_PHASE_OVER;
+}
+
+bool mni_scheduler_ready(const mni_scheduler_t *scheduler)
+{
+    return scheduler->phase != MNI_PHASE_GATHER;
+}
+
+int mni_scheduler_status(const mni_scheduler_t *scheduler, const char **error)
+{
+    *error = scheduler->error;
+    return scheduler->status;
+}
+
+/* --- messages ---------------------------------------------------------------------------------------------------- */
+
+void mni_scheduler_put_hello(mni_writer_t *writer, const mni_node_offer_t *offer)
+{
+    mni_writer_begin(writer, MNI_MSG_HELLO, 0);
+    mni_put_text(writer, offer->host);
+    mni_put_u64(writer, offer->memory);
+    mni_put_bytes(writer, offer->place, offer->cores * sizeof *offer->place);
+}
+
+static int take_hello(mni_scheduler_t *scheduler, uint32_t source, mni_reader_t *reader)
+{
+    size_t size = 0;
+    mni_core_place_t place[MNI_MAX_CORES];
+    const char *host = mni_get_text(reader);
+    uint64_t memory = mni_get_u64(reader);
+    const void *places = mni_get_bytes(reader, &size);
+    int rc = mni_reader_end(reader);
+
+    if (rc < 0)
+        return rc;
+    if (!host || size > sizeof place || size % sizeof place[0] != 0 || scheduler->greeted[source])
+        return mni_error(MN_E_PROTOCOL, "rank %u sent a malformed hello", source);
+    uint32_t number = scheduler->node_of[source];
+    if (scheduler->core_node[number] < 0) {
+        uint32_t node = 0;
+        if (size > 0)
+            memcpy(place, places, size);
+        scheduler->hosts[number] = strdup(host);
+        mni_node_offer_t offer = {
+            .host = host, .cores = (uint32_t)(size / sizeof place[0]), .place = place, .memory = memory};
+        if ((rc = mni_core_node_add(scheduler->core, &offer, &node)) < 0)
+            return rc;
+        scheduler->core_node[number] = node;
+    }
+    /* Rank 0 works only where nobody else does. */
+    bool alone = true;
+    for (uint32_t rank = 0; rank < scheduler->rank_count; rank++)
+        alone &= rank == source || scheduler->node_of[rank] != number;
+    if (source != 0 || alone) {
+        if ((rc = mni_core_worker_add(scheduler->core, source, (uint32_t)scheduler->core_node[number])) < 0)
+            return rc;
+        scheduler->workers++;
+    }
+    scheduler->greeted[source] = true;
+    scheduler->hellos++;
+    return 0;
+}
+
+static int take_call(mni_scheduler_t *scheduler, uint32_t source, mni_reader_t *reader)
+{
+    size_t size = 0;
+    mni_client_address_t who = {.rank = source, .client = mni_get_u64(reader), .task = mni_get_u64(reader)};
+    const void *frame = mni_get_bytes(reader, &size);
+    int rc = mni_reader_end(reader);
+    return rc < 0 ? rc : mni_scheduler_call(scheduler, &who, frame, size);
+}
+
+static int take_yield(mni_scheduler_t *scheduler, uint32_t source, mni_reader_t *reader)
+{
+    uint64_t task = mni_get_u64(reader);
+    mn_value_t value = mni_get_value(reader);
+    mni_client_address_t who = {.rank = source, .client = mni_get_u64(reader), .request = mni_get_u64(reader)};
+    int rc = mni_reader_end(reader);
+    if (rc < 0)
+        return rc;
+    const mni_live_t *live = mni_live_find(scheduler, task);
+    if (live && live->data) {
+        rc = mni_data_keep(&live->data->result, value);
+        if (rc == 0) {
+            live->data->yields++;
+            mni_data_changed(scheduler, live->data);
+        }
+    }
+    if (who.request != 0)
+        mni_answer(scheduler, &who, rc);
+    return 0;
+}
+
+static int take_progress(mni_scheduler_t *scheduler, mni_reader_t *reader)
+{
+    uint64_t task = mni_get_u64(reader);
+    double fraction = mni_get_f64(reader);
+    const char *message = mni_get_text(reader);
+    int rc = mni_reader_end(reader);
+    if (rc < 0)
+        return rc;
+    const mni_live_t *live = mni_live_find(scheduler, task);
+    if (live && live->data) {
+        live->data->progress = fraction;
+        free(live->data->message);
+        live->data->message = message ? strdup(message) : NULL;
+        mni_data_changed(scheduler, live->data);
+    }
+    return 0;
+}
+
+/* What belongs to no job (functions called by the driver, services) goes where the driver's output goes. */
+static void show_output(mn_stream_t stream, const char *text, size_t size)
+{
+    int fd = stream == MN_STDOUT ? STDOUT_FILENO : STDERR_FILENO;
+    while (size > 0) {
+        ssize_t written = write(fd, text, size);
+        if (written <= 0)
+            return;
+        text += written;
+        size -= (size_t)written;
+    }
+}
+
+static int take_output(mni_scheduler_t *scheduler, mni_reader_t *reader)
+{
+    size_t size = 0;
+    mn_id_t id = mni_get_id(reader);
+    mn_stream_t stream = (mn_stream_t)mni_get_u8(reader);
+    const char *text = mni_get_bytes(reader, &size);
+    int rc = mni_reader_end(reader);
+    if (rc < 0)
+        return rc;
+    mni_job_t *job = mni_core_find(scheduler->core, id);
+    mni_data_t *data = job ? job->user : NULL;
+    mni_attempt_t *attempt = data ? mni_data_attempt(data, data->attempt_count) : NULL;
+    if (attempt)
+        mni_textlog_add(stream == MN_STDOUT ? &attempt->out : &attempt->err, text, size);
+    else if (!job)
+        show_output(stream, text, size);
+    return 0;
+}
+
+static void driver_ended(mni_scheduler_t *scheduler, const mni_msg_ended_t *ended)
+{
+    int status = (int)(uint32_t)ended->finished.items; /* as from waitpid() */
+    scheduler->driver_running = false;
+    if (!scheduler->error)
+        scheduler->status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    mni_scheduler_drain(scheduler, false);
+}
+
+static int take_ended(mni_scheduler_t *scheduler, mni_reader_t *reader)
+{
+    uint64_t now = mni_clock_now();
+    mni_msg_ended_t ended = mni_get_ended(reader);
+    int rc = mni_reader_end(reader);
+    if (rc < 0)
+        return rc;
+    if (ended.task == MNI_TASK_DRIVER) {
+        driver_ended(scheduler, &ended);
+        return 0;
+    }
+    if (ended.task >= MNI_TASK_SERVICES) {
+        show_output(MN_STDOUT, ended.out, ended.out_bytes);
+        show_output(MN_STDERR, ended.err, ended.err_bytes);
+        mni_service_ended(scheduler, now, &ended);
+        return 0;
+    }
+    const mni_live_t *live = mni_live_find(scheduler, ended.task);
+    if (!live)
+        return 0;
+    mni_attempt_t *attempt = live->data ? mni_data_attempt(live->data, live->data->attempt_count) : NULL;
+    if (attempt) {
+        mni_textlog_add(&attempt->out, ended.out, ended.out_bytes);
+        mni_textlog_add(&attempt->err, ended.err, ended.err_bytes);
+    }
+    mni_outcome_t outcome = {.reason = (mn_reason_t)ended.finished.reason, .error = ended.finished.message};
+    mni_live_drop(scheduler, ended.task);
+    mni_core_task_ended(scheduler->core, now, ended.task, &outcome);
+    return 0;
+}
+
+/* A worker wants slots for a map of one of its executors, or fewer, or none any more. */
+static int take_want(mni_scheduler_t *scheduler, uint32_t source, mni_reader_t *reader)
+{
+    uint64_t now = mni_clock_now(), number = mni_get_u64(reader), caller = mni_get_u64(reader);
+    uint32_t declaration = mni_get_u32(reader), want = mni_get_u32(reader);
+    mni_demand_t *demand = NULL;
+    int rc = mni_reader_end(reader);
+
+    if (rc < 0)
+        return rc;
+    HASH_FIND(hh, scheduler->demands, &number, sizeof number, demand);
+    if (demand && want == 0) {
+        mni_core_demand_close(scheduler->core, now, number);
+        HASH_DELETE(hh, scheduler->demands, demand);
+        free(demand);
+        return 0;
+    }
+    if (demand) {
+        mni_core_demand_want(scheduler->core, now, number, want);
+        return 0;
+    }
+    const mni_declaration_t *declared = mni_declaration_get(declaration);
+    if (want == 0 || !declared)
+        return 0;
+    const mni_live_t *live = mni_live_find(scheduler, caller);
+    demand = calloc(1, sizeof *demand);
+    if (!demand)
+        return mni_error(MN_E_NO_MEMORY, "no memory for a map");
+    *demand = (mni_demand_t){
+        .demand = number, .rank = source, .declaration = declaration, .id = live ? live->id : (mn_id_t){{0}}};
+    HASH_ADD(hh, scheduler->demands, demand, sizeof demand->demand, demand);
+    rc = mni_core_demand(scheduler->core, now, number, caller < MNI_TASK_DRIVER ? caller : 0, declaration,
+                         &declared->need, want);
+    if (rc < 0) {
+        mni_writer_begin(&scheduler->frame, MNI_MSG_SLOTS_REFUSE, 0);
+        mni_put_u64(&scheduler->frame, number);
+        mni_put_i32(&scheduler->frame, rc);
+        mni_put_text(&scheduler->frame, mn_error_message());
+        mni_scheduler_send(scheduler, source);
+        HASH_DELETE(hh, scheduler->demands, demand);
+        free(demand);
+    }
+    return 0;
+}
+
+int mni_scheduler_handle(mni_scheduler_t *scheduler, uint32_t source, const void *frame, size_t size)
+{
+    mni_reader_t reader;
+    uint64_t a, b;
+    size_t bytes = 0;
+    int rc = mni_reader_begin(&reader, frame, size);
+    if (rc < 0)
+        return rc;
+    switch (reader.type) {
+    case MNI_MSG_HELLO:
+        return take_hello(scheduler, source, &reader);
+    case MNI_MSG_CALL:
+        return take_call(scheduler, source, &reader);
+    case MNI_MSG_TASK_YIELD:
+        return take_yield(scheduler, source, &reader);
+    case MNI_MSG_TASK_PROGRESS:
+        return take_progress(scheduler, &reader);
+    case MNI_MSG_TASK_ENDED:
+        return take_ended(scheduler, &reader);
+    case MNI_MSG_SLOTS_WANT:
+        return take_want(scheduler, source, &reader);
+    case MNI_MSG_SLOT_FREE:
+        a = mni_get_u64(&reader);
+        if ((rc = mni_reader_end(&reader)) < 0)
+            return rc;
+        if (mni_live_find(scheduler, a)) {
+            mni_live_drop(scheduler, a);
+            mni_core_slot_release(scheduler->core, mni_clock_now(), a);
+        }
+        return 0;
+    case MNI_MSG_TASK_LOG_TEXT: {
+        (void)mni_get_u64(&reader);
+        b = mni_get_u64(&reader);
+        const void *text = mni_get_bytes(&reader, &bytes);
+        if ((rc = mni_reader_end(&reader)) == 0)
+            mni_answer_log(scheduler, b, text, bytes);
+        return rc;
+    }
+    case MNI_MSG_JOB_OUTPUT:
+        return take_output(scheduler, &reader);
+    case MNI_MSG_TASK_PORT: {
+        a = mni_get_u64(&reader);
+        uint32_t port = mni_get_u32(&reader);
+        if ((rc = mni_reader_end(&reader)) == 0)
+            mni_service_port(scheduler, a, port);
+        return rc;
+    }
+    default:
+        return mni_error(MN_E_PROTOCOL, "rank %u sent a message of type %u", source, reader.type);
+    }
+}
+
+void mni_scheduler_rank_lost(mni_scheduler_t *scheduler, uint32_t rank)
+{
+    mni_live_t *live, *next;
+    mni_demand_t *demand, *next_demand;
+    if (rank >= scheduler->rank_count || scheduler->lost[rank])
+        return;
+    scheduler->lost[rank] = true;
+    if (!scheduler->greeted[rank])
+        scheduler->hellos++;
+    else
+        scheduler->workers--;
+    mni_comm_lost(scheduler->comm, rank);
+    HASH_ITER(hh, scheduler->live, live, next)
+    {
+        if (live->rank == rank)
+            mni_live_drop(scheduler, live->task);
+    }
+    HASH_ITER(hh, scheduler->demands, demand, next_demand)
+    {
+        if (demand->rank == rank) {
+            HASH_DELETE(hh, scheduler->demands, demand);
+            free(demand);
+        }
+    }
+    mni_core_worker_lost(scheduler->core, mni_clock_now(), rank);
+    for (uint32_t other = 0; other < scheduler->rank_count; other++) {
+        if (scheduler->lost[other])
+            continue;
+        mni_writer_begin(&scheduler->frame, MNI_MSG_RANK_LOST, 0);
+        mni_put_u32(&scheduler->frame, rank);
+        mni_scheduler_send(scheduler, other);
+    }
+}

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The values of jobs, /data/<id>/input and /data/<id>/result: typed datasets with the dimensions that the value has.
+ * Rank 0's main thread.
+ */
+#include "store/internal.h"
+
+#include "util/error.h"
+
+#include <string.h>
+
+/* Values up to that size lie in the dataset's header: one read, no block of their own. */
+#define SMALL_MOST ((size_t)8 << 10)
+
+static hid_t creation_list(H5D_layout_t layout)
+{
+    hid_t list = H5Pcreate(H5P_DATASET_CREATE);
+
+    /* No fill values: all is written at once. No times: the table has better ones. */
+    if (list >= 0 && (H5Pset_layout(list, layout) < 0 || H5Pset_fill_time(list, H5D_FILL_TIME_NEVER) < 0 ||
+                      H5Pset_obj_track_times(list, 0) < 0)) {
+        H5Pclose(list);
+        return -1;
+    }
+    return list;
+}
+
+int mni_data_open(mni_data_t *data, hid_t file)
+{
+    *data = (mni_data_t){
+        .group = H5Gcreate2(file, "data", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
+        .string = mni_store_string(),
+        .scalar = H5Screate(H5S_SCALAR),
+        .small = creation_list(H5D_COMPACT),
+        .large = creation_list(H5D_CONTIGUOUS),
+    };
+    if (data->group < 0 || data->string < 0 || data->scalar < 0 || data->small < 0 || data->large < 0) {
+        int rc = mni_store_error("the group of values cannot be made");
+        mni_data_close(data);
+        return rc;
+    }
+    return 0;
+}
+
+void mni_data_close(mni_data_t *data)
+{
+    if (data->large >= 0)
+        H5Pclose(data->large);
+    if (data->small >= 0)
+        H5Pclose(data->small);
+    if (data->scalar >= 0)
+        H5Sclose(data->scalar);
+    if (data->string >= 0)
+        H5Tclose(data->string);
+    if (data->group >= 0)
+        H5Gclose(data->group);
+    *data = (mni_data_t){-1, -1, -1, -1, -1};
+}
+
+int mni_data_attribute(const mni_data_t *data, hid_t object, const char *name, const char *text)
+{
+    hid_t attribute = H5Acreate2(object, name, data->string, data->scalar, H5P_DEFAULT, H5P_DEFAULT);
+    int rc = 0;
+
+    if (attribute < 0 || H5Awrite(attribute, data->string, &text) < 0)
+        rc = mni_store_error("the attribute %s cannot be written", name);
+    if (attribute >= 0 && H5Aclose(attribute) < 0 && rc == 0)
+        rc = mni_store_error("the attribute %s cannot be written", name);
+    return rc;
+}
+
+static hid_t number_type(mn_type_t type)
+{
+    switch (type) {
+    case MN_INT8:
+        return H5T_NATIVE_INT8;
+    case MN_INT16:
+        return H5T_NATIVE_INT16;
+    case MN_INT32:
+        return H5T_NATIVE_INT32;
+    case MN_INT64:
+        return H5T_NATIVE_INT64;
+    case MN_BYTES:
+    case MN_UINT8:
+        return H5T_NATIVE_UINT8;
+    case MN_UINT16:
+        return H5T_NATIVE_UINT16;
+    case MN_UINT32:
+        return H5T_NATIVE_UINT32;
+    case MN_UINT64:
+        return H5T_NATIVE_UINT64;
+    case MN_FLOAT32:
+        return H5T_NATIVE_FLOAT;
+    case MN_FLOAT64:
+        return H5T_NATIVE_DOUBLE;
+    case MN_TEXT:
+        break;
+    }
+    return -1;
+}
+
+/* The type and shape of a value. Text is one string of its very length, so that it may hold NULs; the empty
+ * text, which HDF5's fixed strings cannot be, is a string type without an element. */
+static int value_shape(const mn_value_t *value, hid_t *type, hid_t *space)
+{
+    hsize_t dims[MN_MAX_DIMS];
+    size_t size = mn_type_size(value->type);
+
+    for (unsigned i = 0; i < value->ndims && i < MN_MAX_DIMS; i++) {
+        dims[i] = value->dims[i];
+        if (__builtin_mul_overflow(size, value->dims[i], &size))
+            size = SIZE_MAX;
+    }
+    if (value->ndims > MN_MAX_DIMS || size != value->size || mn_type_size(value->type) == 0 ||
+        (size > 0 && value->data == NULL))
+        return mni_error(MN_E_INTERNAL, "a value of %zu bytes does not match its type and dimensions",
+                         value->size);
+    if (value->type == MN_TEXT) {
+        *type = H5Tcopy(H5T_C_S1);
+        *space = H5Screate(size > 0 ? H5S_SCALAR : H5S_NULL);
+        if (*type >= 0 && ((size > 0 && H5Tset_size(*type, size) < 0) ||
+                           H5Tset_strpad(*type, H5T_STR_NULLPAD) < 0 || H5Tset_cset(*type, H5T_CSET_UTF8) < 0)) {
+            int rc = mni_store_error("a text of %zu bytes has no type in HDF5", size);
+            H5Tclose(*type);
+            *type = -1;
+            return rc;
+        }
+    } else {
+        *type = H5Tcopy(number_type(value->type));
+        *space = H5Screate_simple((int)value->ndims, dims, NULL);
+    }
+    if (*type < 0 || *space < 0)
+        return mni_store_error("a value of %zu bytes has no shape in HDF5", size);
+    return 0;
+}
+
+/* Nothing is written for a value that is not there; one without elements is. */
+static int value_put(mni_data_t *data, hid_t group, const char *name, const mn_value_t *value)
+{
+    hid_t type = -1, space = -1, set = -1;
+    int rc;
+
+    if (value->ndims == 0)
+        return 0;
+    if ((rc = value_shape(value, &type, &space)) < 0)
+        goto cleanup;
+    set = H5Dcreate2(group, name, type, space, H5P_DEFAULT,
+                     value->size > 0 && value->size <= SMALL_MOST ? data->small : data->large, H5P_DEFAULT);
+    if (set < 0 || (value->size > 0 && H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, value->data) < 0)) {
+        rc = mni_store_error("%s of %zu bytes cannot be written", name, value->size);
+        goto cleanup;
+    }
+    /* unlike numbers of type uint8 */
+    if (value->type == MN_BYTES)
+        rc = mni_data_attribute(data, set, "kind", "bytes");
+cleanup:
+    if (set >= 0 && H5Dclose(set) < 0 && rc == 0)
+        rc = mni_store_error("%s of %zu bytes cannot be written", name, value->size);
+    if (space >= 0)
+        H5Sclose(space);
+    if (type >= 0)
+        H5Tclose(type);
+    return rc;
+}
+
+int mni_data_put(mni_data_t *data, const mni_store_record_t *record)
+{
+    char id[MN_ID_TEXT];
+    int rc;
+
+    mn_id_format(record->info.id, id);
+    hid_t group = H5Gcreate2(data->group, id, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    if (group < 0)
+        return mni_store_error("the group of job %s cannot be made", id);
+    if ((rc = mni_data_attribute(data, group, "job", record->info.job)) < 0 ||
+        (rc = mni_data_attribute(data, group, "status", mn_status_name(record->info.status))) < 0 ||
+        (rc = value_put(data, group, "input", &record->input)) < 0 ||
+        (rc = value_put(data, group, "result", &record->info.result)) < 0)
+        rc = mni_error_prefix(rc, "job %s", id);
+    if (H5Gclose(group) < 0 && rc == 0)
+        rc = mni_store_error("the group of job %s cannot be written", id);
+    return rc;
+}
+
+int mni_data_copy(mni_data_t *data, hid_t from, const char *id)
+{
+    htri_t exists = H5Lexists(from, id, H5P_DEFAULT);
+
+    if (exists == 0)
+        return 0;
+    if (exists < 0 || H5Ocopy(from, id, data->group, id, H5P_DEFAULT, H5P_DEFAULT) < 0)
+        return mni_store_error("the values of the earlier job %s cannot be copied", id);
+    return 0;
+}

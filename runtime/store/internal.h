@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the files of store/ share: rows of the table of jobs, the groups of values, HDF5's errors as sentences.
+ * All of it runs in rank 0's main thread, between H5E_BEGIN_TRY and H5E_END_TRY of a call in store.c, so that
+ * HDF5 prints nothing there and the user's own error handler is as it was afterwards.
+ */
+#ifndef MNI_STORE_INTERNAL_H
+#define MNI_STORE_INTERNAL_H
+
+#include "store/store.h"
+
+#include <hdf5.h>
+
+#define MNI_STORE_FORMAT 1
+
+/* Keeps "sentence: what HDF5 says", HDF5's part being the innermost description of its error stack, which the next
+ * HDF5 call clears: so call it at once. Returns MN_E_STORE. */
+int mni_store_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* A variable-length UTF-8 string; negative on failure. To be closed with H5Tclose(). */
+hid_t mni_store_string(void);
+
+/* --- table.c ----------------------------------------------------------------------------------------- */
+
+/* A row of /jobs, as in memory. Strings that do not apply are NULL. */
+typedef struct mni_row {
+    char id[MN_ID_TEXT - 1]; /* no NUL */
+    char job[64];
+    char status[12];
+    char reason[16];
+    char *error;
+    uint32_t attempts;
+    char *lock, *tag, *key;
+    double created, started, ended, progress;
+    char *message;
+    uint64_t yields;
+    char *host;
+    int32_t rank;
+    char *cpus;
+} mni_row_t;
+
+typedef struct mni_rows {
+    mni_row_t *row;
+    size_t count, room;
+    struct mni_text_block *texts; /* copies of the strings */
+} mni_rows_t;
+
+/* Adds the row of a job, with copies of its strings. */
+int mni_rows_add(mni_rows_t *rows, const mn_info_t *info);
+void mni_rows_free(mni_rows_t *rows);
+
+/* Reads /jobs of a file. The strings of the rows are HDF5's. */
+int mni_rows_read(hid_t file, mni_row_t **rows, size_t *count);
+/* Frees what mni_rows_read() made. */
+void mni_rows_reclaim(mni_row_t *rows, size_t count);
+
+/* Writes /jobs. */
+int mni_rows_write(hid_t file, const mni_row_t *rows, size_t count);
+
+/* --- data.c ------------------------------------------------------------------------------------------ */
+
+/* Writes groups of values below /data; what is needed for each is made once. */
+typedef struct mni_data {
+    hid_t group;         /* /data */
+    hid_t string;        /* variable-length UTF-8 */
+    hid_t scalar;
+    hid_t small, large;  /* dataset creation */
+} mni_data_t;
+
+int mni_data_open(mni_data_t *data, hid_t file);
+/* Writes /data/<id>/ with its attributes, `input` and `result`. */
+int mni_data_put(mni_data_t *data, const mni_store_record_t *record);
+/* Copies the group of an earlier job from another file, if that has one. */
+int mni_data_copy(mni_data_t *data, hid_t from, const char *id);
+void mni_data_close(mni_data_t *data);
+
+/* Writes a string as an attribute. */
+int mni_data_attribute(const mni_data_t *data, hid_t object, const char *name, const char *text);
+
+#endif

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The fields of the messages that have many, in the order in which they travel.
+ */
+#include "wire/message.h"
+
+const char *mni_message_name(uint16_t type)
+{
+    switch (type) {
+#define MESSAGE_CASE(name, number)                                                                     \
+    case number:                                                                                       \
+        return #name;
+        MNI_MESSAGES(MESSAGE_CASE)
+#undef MESSAGE_CASE
+    default:
+        return "?";
+    }
+}
+
+void mni_put_start(mni_writer_t *writer, const mni_msg_start_t *start)
+{
+    mni_put_text(writer, start->job);
+    mni_put_value(writer, start->input);
+    mni_put_text(writer, start->lock);
+    mni_put_text(writer, start->tag);
+    mni_put_text(writer, start->key);
+    mni_put_text(writer, start->memory);
+    mni_put_f64(writer, start->cpu);
+    mni_put_f64(writer, start->timeout);
+    mni_put_f64(writer, start->grace);
+    mni_put_i32(writer, start->priority);
+    mni_put_u8(writer, start->cancel_with_parent);
+}
+
+mni_msg_start_t mni_get_start(mni_reader_t *reader)
+{
+    mni_msg_start_t start = {0};
+    start.job = mni_get_text(reader);
+    start.input = mni_get_value(reader);
+    start.lock = mni_get_text(reader);
+    start.tag = mni_get_text(reader);
+    start.key = mni_get_text(reader);
+    start.memory = mni_get_text(reader);
+    start.cpu = mni_get_f64(reader);
+    start.timeout = mni_get_f64(reader);
+    start.grace = mni_get_f64(reader);
+    start.priority = mni_get_i32(reader);
+    start.cancel_with_parent = mni_get_u8(reader) != 0;
+    return start;
+}
+
+void mni_put_list(mni_writer_t *writer, const mni_msg_list_t *list)
+{
+    mni_put_text(writer, list->job);
+    mni_put_text(writer, list->lock);
+    mni_put_text(writer, list->tag);
+    mni_put_u32(writer, list->statuses);
+    mni_put_u8(writer, list->has_after);
+    mni_put_id(writer, list->after);
+    mni_put_u32(writer, list->capacity);
+}
+
+mni_msg_list_t mni_get_list(mni_reader_t *reader)
+{
+    mni_msg_list_t list = {0};
+    list.job = mni_get_text(reader);
+    list.lock = mni_get_text(reader);
+    list.tag = mni_get_text(reader);
+    list.statuses = mni_get_u32(reader);
+    list.has_after = mni_get_u8(reader) != 0;
+    list.after = mni_get_id(reader);
+    list.capacity = mni_get_u32(reader);
+    return list;
+}
+
+void mni_put_run(mni_writer_t *writer, const mni_msg_run_t *run)
+{
+    mni_put_u8(writer, run->kind);
+    mni_put_u32(writer, run->declaration);
+    mni_put_u64(writer, run->task);
+    mni_put_id(writer, run->id);
+    mni_put_u32(writer, run->attempt);
+    mni_put_cpus(writer, &run->cpus);
+    mni_put_u32(writer, run->threads);
+    mni_put_u32(writer, run->port);
+    mni_put_u8(writer, run->has_last);
+    mni_put_value(writer, run->input);
+    mni_put_value(writer, run->last);
+}
+
+mni_msg_run_t mni_get_run(mni_reader_t *reader)
+{
+    mni_msg_run_t run = {0};
+    run.kind = mni_get_u8(reader);
+    run.declaration = mni_get_u32(reader);
+    run.task = mni_get_u64(reader);
+    run.id = mni_get_id(reader);
+    run.attempt = mni_get_u32(reader);
+    run.cpus = mni_get_cpus(reader);
+    run.threads = mni_get_u32(reader);
+    run.port = mni_get_u32(reader);
+    run.has_last = mni_get_u8(reader) != 0;
+    run.input = mni_get_value(reader);
+    run.last = mni_get_value(reader);
+    return run;
+}
+
+void mni_put_block(mni_writer_t *writer, const mni_msg_block_t *block)
+{
+    mni_put_u32(writer, block->declaration);
+    mni_put_id(writer, block->id);
+    mni_put_u64(writer, block->task);
+    mni_put_u32(writer, block->threads);
+    mni_put_u8(writer, block->by_value);
+    mni_put_f64(writer, block->timeout);
+    mni_put_u64(writer, block->first);
+    mni_put_u64(writer, block->count);
+    mni_put_u64(writer, block->argument_size);
+    mni_put_u64(writer, block->result_size);
+    mni_put_u64(writer, block->arguments);
+    mni_put_u64(writer, block->arguments_bytes);
+    mni_put_u64(writer, block->results);
+    mni_put_u64(writer, block->results_room);
+}
+
+mni_msg_block_t mni_get_block(mni_reader_t *reader)
+{
+    mni_msg_block_t block = {0};
+    block.declaration = mni_get_u32(reader);
+    block.id = mni_get_id(reader);
+    block.task = mni_get_u64(reader);
+    block.threads = mni_get_u32(reader);
+    block.by_value = mni_get_u8(reader) != 0;
+    block.timeout = mni_get_f64(reader);
+    block.first = mni_get_u64(reader);
+    block.count = mni_get_u64(reader);
+    block.argument_size = mni_get_u64(reader);
+    block.result_size = mni_get_u64(reader);
+    block.arguments = mni_get_u64(reader);
+    block.arguments_bytes = mni_get_u64(reader);
+    block.results = mni_get_u64(reader);
+    block.results_room = mni_get_u64(reader);
+    return block;
+}
+
+void mni_put_finished(mni_writer_t *writer, const mni_msg_finished_t *finished)
+{
+    mni_put_i32(writer, finished->code);
+    mni_put_u8(writer, finished->reason);
+    mni_put_text(writer, finished->message);
+    mni_put_u64(writer, finished->items);
+    mni_put_u64(writer, finished->results_bytes);
+    mni_put_u8(writer, finished->again);
+}
+
+mni_msg_finished_t mni_get_finished(mni_reader_t *reader)
+{
+    mni_msg_finished_t finished = {0};
+    finished.code = mni_get_i32(reader);
+    finished.reason = mni_get_u8(reader);
+    finished.message = mni_get_text(reader);
+    finished.items = mni_get_u64(reader);
+    finished.results_bytes = mni_get_u64(reader);
+    finished.again = mni_get_u8(reader) != 0;
+    return finished;
+}
+
+void mni_put_map(mni_writer_t *writer, const mni_msg_map_t *map)
+{
+    mni_put_u32(writer, map->declaration);
+    mni_put_u8(writer, map->by_value);
+    mni_put_u8(writer, map->per_item);
+    mni_put_u64(writer, map->count);
+    mni_put_u64(writer, map->argument_size);
+    mni_put_u64(writer, map->result_size);
+    mni_put_u64(writer, map->max_block);
+    mni_put_u64(writer, map->arguments);
+    mni_put_u64(writer, map->arguments_bytes);
+    mni_put_u64(writer, map->results);
+}
+
+mni_msg_map_t mni_get_map(mni_reader_t *reader)
+{
+    mni_msg_map_t map = {0};
+    map.declaration = mni_get_u32(reader);
+    map.by_value = mni_get_u8(reader) != 0;
+    map.per_item = mni_get_u8(reader) != 0;
+    map.count = mni_get_u64(reader);
+    map.argument_size = mni_get_u64(reader);
+    map.result_size = mni_get_u64(reader);
+    map.max_block = mni_get_u64(reader);
+    map.arguments = mni_get_u64(reader);
+    map.arguments_bytes = mni_get_u64(reader);
+    map.results = mni_get_u64(reader);
+    return map;
+}
+
+void mni_put_ended(mni_writer_t *writer, const mni_msg_ended_t *ended)
+{
+    mni_put_u64(writer, ended->task);
+    mni_put_finished(writer, &ended->finished);
+    mni_put_bytes(writer, ended->out, ended->out_bytes);
+    mni_put_bytes(writer, ended->err, ended->err_bytes);
+}
+
+mni_msg_ended_t mni_get_ended(mni_reader_t *reader)
+{
+    mni_msg_ended_t ended = {0};
+    ended.task = mni_get_u64(reader);
+    ended.finished = mni_get_finished(reader);
+    ended.out = mni_get_bytes(reader, &ended.out_bytes);
+    ended.err = mni_get_bytes(reader, &ended.err_bytes);
+    return ended;
+}
+
+void mni_put_slot(mni_writer_t *writer, const mni_msg_slot_t *slot)
+{
+    mni_put_u64(writer, slot->task);
+    mni_put_u32(writer, slot->rank);
+    mni_put_cpus(writer, &slot->cpus);
+    mni_put_u32(writer, slot->threads);
+    mni_put_id(writer, slot->id);
+    mni_put_f64(writer, slot->grace);
+    mni_put_f64(writer, slot->timeout);
+}
+
+mni_msg_slot_t mni_get_slot(mni_reader_t *reader)
+{
+    mni_msg_slot_t slot = {0};
+    slot.task = mni_get_u64(reader);
+    slot.rank = mni_get_u32(reader);
+    slot.cpus = mni_get_cpus(reader);
+    slot.threads = mni_get_u32(reader);
+    slot.id = mni_get_id(reader);
+    slot.grace = mni_get_f64(reader);
+    slot.timeout = mni_get_f64(reader);
+    return slot;
+}
+
+void mni_put_info(mni_writer_t *writer, const mn_info_t *info)
+{
+    mni_put_id(writer, info->id);
+    mni_put_text(writer, info->job);
+    mni_put_u8(writer, (uint8_t)info->status);
+    mni_put_u8(writer, (uint8_t)info->reason);
+    mni_put_text(writer, info->error);
+    mni_put_value(writer, info->result);
+    mni_put_u64(writer, info->yields);
+    mni_put_u64(writer, info->version);
+    mni_put_u32(writer, info->attempts);
+    mni_put_f64(writer, info->progress);
+    mni_put_text(writer, info->message);
+    mni_put_f64(writer, info->created);
+    mni_put_f64(writer, info->started);
+    mni_put_f64(writer, info->ended);
+    mni_put_text(writer, info->lock);
+    mni_put_text(writer, info->tag);
+    mni_put_text(writer, info->key);
+    mni_put_text(writer, info->host);
+    mni_put_i32(writer, info->rank);
+    mni_put_text(writer, info->cpus);
+}
+
+mn_info_t mni_get_info(mni_reader_t *reader)
+{
+    mn_info_t info = {0};
+    info.id = mni_get_id(reader);
+    info.job = mni_get_text(reader);
+    info.status = (mn_status_t)mni_get_u8(reader);
+    info.reason = (mn_reason_t)mni_get_u8(reader);
+    info.error = mni_get_text(reader);
+    info.result = mni_get_value(reader);
+    info.yields = mni_get_u64(reader);
+    info.version = mni_get_u64(reader);
+    info.attempts = mni_get_u32(reader);
+    info.progress = mni_get_f64(reader);
+    info.message = mni_get_text(reader);
+    info.created = mni_get_f64(reader);
+    info.started = mni_get_f64(reader);
+    info.ended = mni_get_f64(reader);
+    info.lock = mni_get_text(reader);
+    info.tag = mni_get_text(reader);
+    info.key = mni_get_text(reader);
+    info.host = mni_get_text(reader);
+    info.rank = mni_get_i32(reader);
+    info.cpus = mni_get_text(reader);
+    return info;
+}

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Blocks of maps that executors of this worker work on, wherever the caller is.
+ *
+ * A block's arguments lie in the second half of the executor's arena, its results behind them. When the executor
+ * dies in the middle, the results of the items before the one that it died in are still there, and are
+ * reported: no item that has ended is run again.
+ */
+#include "worker/internal.h"
+
+static size_t align_up(size_t size)
+{
+    return (size + 63) / 64 * 64;
+}
+
+/* Arena memory that an executor keeps for its next block. */
+#define KEEP_LIMIT ((size_t)16 << 20)
+
+/* By message, also to this rank itself. */
+static void send_done(mni_worker_t *worker, uint32_t source, uint64_t map, uint64_t number, uint64_t slot,
+                      const mni_msg_finished_t *finished, const void *results, size_t size)
+{
+    mni_writer_begin(&worker->frame, MNI_MSG_BLOCK_DONE, 0);
+    mni_put_u64(&worker->frame, map);
+    mni_put_u64(&worker->frame, number);
+    mni_put_u64(&worker->frame, slot);
+    mni_put_finished(&worker->frame, finished);
+    mni_put_bytes(&worker->frame, results, size);
+    mni_worker_send(worker, source);
+}
+
+/* Answers a block with an error for its first item. Always by message: the map may be in the middle of sending it. */
+static void block_refuse(mni_worker_t *worker, uint32_t source, uint64_t map, uint64_t number, uint64_t slot,
+                         int code, mn_reason_t reason, const char *message)
+{
+    mni_msg_finished_t finished = {.code = code, .reason = (uint8_t)reason, .message = message};
+    send_done(worker, source, map, number, slot, &finished, NULL, 0);
+}
+
+static void block_free(mni_block_t *block)
+{
+    if (!block)
+        return;
+    free(block->arguments);
+    free(block);
+}
+
+/* Bytes of room for the results of a block by value: as much as the arena has. */
+static uint64_t value_room(const mni_executor_t *executor, size_t offset)
+{
+    size_t size = 0;
+    mni_channel_arena(executor->channel, &size);
+    return size - offset;
+}
+
+/* Puts the next block of the queue into the arena and tells the executor. */
+static int block_begin(mni_worker_t *worker, mni_executor_t *executor)
+{
+    mni_block_t *block = executor->queue;
+    mni_msg_block_t *what = &block->what;
+    size_t offset = mni_channel_block_offset(executor->channel);
+    size_t results = offset + align_up(what->arguments_bytes);
+    uint8_t *arena = mni_channel_arena(executor->channel, NULL);
+
+    DL_DELETE(executor->queue, block);
+    executor->block = block;
+    what->arguments = offset;
+    what->results = results;
+    what->results_room = what->by_value ? value_room(executor, results) : what->count * what->result_size;
+    int rc = mni_channel_reserve(executor->channel, offset,
+                                 results - offset + (what->by_value ? 0 : what->results_room));
+    if (rc < 0)
+        return rc;
+    if (what->arguments_bytes > 0)
+        memcpy(arena + offset, block->arguments, what->arguments_bytes);
+    free(block->arguments);
+    block->arguments = NULL;
+    mni_writer_begin(&worker->frame, MNI_MSG_BLOCK, 0);
+    mni_put_block(&worker->frame, what);
+    if ((rc = mni_writer_end(&worker->frame)) < 0)
+        return rc;
+    return mni_executor_begin(worker, executor, worker->frame.data, worker->frame.size);
+}
+
+static bool was_killed(const mni_worker_t *worker, uint64_t slot)
+{
+    for (uint32_t i = 0; i < MNI_KILLED_KEPT; i++)
+        if (worker->killed[i] == slot)
+            return true;
+    return false;
+}
+
+void mni_block_receive(mni_worker_t *worker, uint32_t source, uint64_t map, uint64_t number,
+                       const mni_msg_slot_t *slot, const mni_msg_block_t *what, const void *arguments)
+{
+    mni_block_t *block = NULL;
+    mni_executor_t *executor = NULL;
+
+    if (was_killed(worker, slot->task)) {
+        block_refuse(worker, source, map, number, slot->task, MN_E_CANCELLED, MN_REASON_KILLED,
+                     "it was killed before it began");
+        return;
+    }
+    block = calloc(1, sizeof *block);
+    if (block)
+        block->arguments = malloc(what->arguments_bytes ? what->arguments_bytes : 1);
+    if (!block || !block->arguments) {
+        mni_error(MN_E_NO_MEMORY, "no memory for %llu bytes of arguments",
+                  (unsigned long long)what->arguments_bytes);
+        goto refuse;
+    }
+    block->source = source;
+    block->map = map;
+    block->number = number;
+    block->slot = *slot;
+    block->what = *what;
+    if (what->arguments_bytes > 0)
+        memcpy(block->arguments, arguments, what->arguments_bytes);
+
+    executor = mni_executor_of_task(worker, slot->task);
+    if (executor && executor->state != MNI_EXECUTOR_ENDING) {
+        DL_APPEND(executor->queue, block);
+        return;
+    }
+    executor = mni_executor_acquire(worker, what->declaration, false, &slot->cpus);
+    if (!executor)
+        goto refuse;
+    executor->task = slot->task;
+    executor->id = slot->id;
+    DL_APPEND(executor->queue, block);
+    block = NULL;
+    if (block_begin(worker, executor) == 0)
+        return;
+    /* It has a process but cannot be given its block: the end of the process is what is reported. */
+    executor->finished = (mni_msg_finished_t){
+        .code = MN_E_NO_MEMORY, .reason = MN_REASON_ERROR, .message = strdup(mn_error_message())};
+    executor->finished_seen = true;
+    mni_executor_kill(worker, executor, MN_REASON_NONE);
+    return;
+refuse:
+    block_free(block);
+    block_refuse(worker, source, map, number, slot->task, MN_E_SYSTEM, MN_REASON_ERROR, mn_error_message());
+}
+
+/* Bytes of the pack of results that `items` complete items have made, as far as they lie inside the room. */
+static size_t pack_extent(const uint8_t *pack, size_t room, size_t count, uint64_t *items)
+{
+    size_t extent = mni_pack_header(count);
+    for (uint64_t i = 0; i < *items; i++) {
+        mn_value_t value;
+        if (mni_pack_get(pack, room, count, i, &value) < 0) {
+            *items = i;
+            break;
+        }
+        size_t end = value.size ? (size_t)((const uint8_t *)value.data - pack) + value.size : 0;
+        if (end > extent)
+            extent = end;
+    }
+    return extent;
+}
+
+/* What the functions of a job print belongs to the job. */
+static void send_output(mni_worker_t *worker, mni_executor_t *executor, mn_stream_t stream)
+{
+    size_t size = 0;
+    char *text = mni_executor_output(executor, stream, true, &size);
+    if (!text)
+        return;
+    mni_writer_begin(&worker->frame, MNI_MSG_JOB_OUTPUT, 0);
+    mni_put_id(&worker->frame, executor->id);
+    mni_put_u8(&worker->frame, (uint8_t)stream);
+    mni_put_bytes(&worker->frame, text, size);
+    mni_worker_send(worker, 0);
+    free(text);
+}
+
+/* Sends a block's results and what became of it to the caller's worker. */
+static void block_report(mni_worker_t *worker, mni_executor_t *executor, const mni_block_t *block)
+{
+    mni_msg_finished_t finished = executor->finished;
+    const mni_msg_block_t *what = &block->what;
+    const uint8_t *results = mni_channel_arena(executor->channel, NULL) + what->results;
+    size_t size = 0;
+
+    /* Numbers from the executor's memory are not believed. */
+    if (finished.items > what->count || (finished.code >= 0 && finished.items != what->count)) {
+        finished.code = MN_E_PROTOCOL;
+        finished.reason = MN_REASON_ERROR;
+        finished.items = 0;
+    }
+    if (what->by_value && block->arguments == NULL)
+        size = pack_extent(results, what->results_room, what->count, &finished.items);
+    else if (block->arguments == NULL)
+        size = finished.items * what->result_size;
+    if (block->source == worker->rank) /* straight from one arena to the other */
+        mni_map_block_done(worker, block->map, block->number, block->slot.task, &finished, results, size);
+    else
+        send_done(worker, block->source, block->map, block->number, block->slot.task, &finished, results, size);
+    if (what->arguments_bytes + size > KEEP_LIMIT && executor->state != MNI_EXECUTOR_BUSY)
+        mni_channel_release(executor->channel, what->arguments, what->results + size - what->arguments);
+}
+
+void mni_block_ended(mni_worker_t *worker, mni_executor_t *executor)
+{
+    mni_block_t *block = executor->block;
+    bool alive = executor->state == MNI_EXECUTOR_BUSY;
+
+    send_output(worker, executor, MN_STDOUT);
+    send_output(worker, executor, MN_STDERR);
+    executor->block = NULL;
+    if (alive && executor->queue) {
+        block_report(worker, executor, block);
+        block_free(block);
+        if (block_begin(worker, executor) < 0)
+            mni_executor_kill(worker, executor, MN_REASON_KILLED);
+        return;
+    }
+    uint64_t task = executor->task;
+    executor->task = 0; /* before the report: it may bring the slot's next block */
+    if (alive)
+        mni_executor_release(worker, executor);
+    if (block)
+        block_report(worker, executor, block);
+    block_free(block);
+    mni_blocks_drop(worker, executor);
+    if (executor->report_kill) {
+        mni_msg_ended_t ended = {.task = task, .finished = {.code = MN_E_CANCELLED, .reason = MN_REASON_KILLED}};
+        mni_writer_begin(&worker->frame, MNI_MSG_TASK_ENDED, 0);
+        mni_put_ended(&worker->frame, &ended);
+        mni_worker_send(worker, 0);
+    }
+}
+
+/* Turns away the blocks that waited behind one that killed its process. */
+void mni_blocks_drop(mni_worker_t *worker, mni_executor_t *executor)
+{
+    mni_block_t *block, *next;
+    DL_FOREACH_SAFE(executor->queue, block, next)
+    {
+        DL_DELETE(executor->queue, block);
+        block_refuse(worker, block->source, block->map, block->number, block->slot.task, MN_E_CANCELLED,
+                     MN_REASON_KILLED, "it was killed before it began");
+        block_free(block);
+    }
+}
+
+void mni_block_stop(mni_worker_t *worker, uint64_t slot, int code)
+{
+    mni_executor_t *executor = mni_executor_of_task(worker, slot);
+    if (!executor || !executor->block)
+        return;
+    if (code == 0) {
+        mni_executor_kill(worker, executor, MN_REASON_KILLED);
+        return;
+    }
+    mni_executor_stop(executor, code);
+    executor->stop_by = mni_clock_after(mni_clock_now(), executor->block->slot.grace);
+}
+
+uint64_t mni_block_deadline(const mni_executor_t *executor)
+{
+    uint64_t deadline = executor->stop_by;
+    if (executor->block && executor->block->what.timeout < 1e9) {
+        uint64_t started =
+            __atomic_load_n(&mni_channel_control(executor->channel)->item_started, __ATOMIC_ACQUIRE);
+        uint64_t now = mni_clock_now();
+        if (started == 0 || started > now)
+            started = now; /* between two items, or scribbled over */
+        uint64_t end = mni_clock_after(started, executor->block->what.timeout);
+        if (end < deadline)
+            deadline = end;
+    }
+    return deadline;
+}

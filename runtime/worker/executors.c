@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The executors of a worker: found, started, bound, stopped, killed, kept warm.
+ *
+ * An executor is kept for further tasks of the same declaration after it ended one well and put its process back
+ * as it was; otherwise its process tree is killed, and what it did is reported when nothing of it is left.
+ */
+#include "util/textlog.h"
+#include "worker/internal.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/wait.h>
+
+mni_executor_t *mni_executor_of_task(const mni_worker_t *worker, uint64_t task)
+{
+    mni_executor_t *executor;
+    DL_FOREACH(worker->executors, executor)
+    {
+        if (executor->task == task && task != 0)
+            return executor;
+    }
+    return NULL;
+}
+
+mni_executor_t *mni_executor_of_client(const mni_worker_t *worker, uint64_t client)
+{
+    mni_executor_t *executor;
+    DL_FOREACH(worker->executors, executor)
+    {
+        if (executor->client == client)
+            return executor;
+    }
+    return NULL;
+}
+
+/* An idle executor of the declaration, best one that is bound to these cores already. */
+static mni_executor_t *find_idle(const mni_worker_t *worker, uint32_t declaration, const mni_cpus_t *cpus)
+{
+    mni_executor_t *executor, *found = NULL;
+    DL_FOREACH(worker->executors, executor)
+    {
+        if (executor->state != MNI_EXECUTOR_IDLE || executor->declaration != declaration)
+            continue;
+        if (memcmp(&executor->cpus, cpus, sizeof *cpus) == 0)
+            return executor;
+        found = executor;
+    }
+    return found;
+}
+
+/* Ends the executor that has been idle longest, when there are too many. */
+static void trim_idle(mni_worker_t *worker)
+{
+    mni_executor_t *executor, *oldest = NULL;
+    if (worker->idle <= MNI_IDLE_PER_CORE * worker->cores)
+        return;
+    DL_FOREACH(worker->executors, executor)
+    {
+        if (executor->state == MNI_EXECUTOR_IDLE && (!oldest || executor->idle_since < oldest->idle_since))
+            oldest = executor;
+    }
+    if (oldest)
+        mni_executor_end(worker, oldest);
+}
+
+static mni_executor_t *executor_create(mni_worker_t *worker, uint32_t declaration, bool driver)
+{
+    mni_executor_t *executor = calloc(1, sizeof *executor);
+    if (!executor) {
+        mni_error(MN_E_NO_MEMORY, "no memory for an executor");
+        return NULL;
+    }
+    *executor = (mni_executor_t){.slot = worker->next_slot++,
+                                 .client = ++worker->next_client,
+                                 .driver = driver,
+                                 .declaration = declaration,
+                                 .stop_by = MNI_NEVER,
+                                 .end_by = MNI_NEVER};
+    if (mni_channel_create(mni_spawner_doorbell(worker->spawner), &executor->channel) < 0)
+        goto cleanup;
+    mni_spawn_t spawn = {.slot = executor->slot,
+                         .driver = driver,
+                         .main = driver ? worker->driver_main : worker->executor_main,
+                         .memfd = mni_channel_memfd(executor->channel)};
+    if (mni_spawner_spawn(worker->spawner, &spawn) < 0)
+        goto cleanup;
+    DL_APPEND(worker->executors, executor);
+    worker->count++;
+    return executor;
+cleanup:
+    mni_channel_destroy(executor->channel);
+    free(executor);
+    return NULL;
+}
+
+mni_executor_t *mni_executor_acquire(mni_worker_t *worker, uint32_t declaration, bool driver,
+                                     const mni_cpus_t *cpus)
+{
+    const mni_declaration_t *declared = driver ? NULL : mni_declaration_get(declaration);
+    mni_executor_t *executor = NULL;
+
+    if (worker->broken || worker->shutting_down) {
+        mni_error(MN_E_LOST, "the process that starts executors on rank %u is gone", worker->rank);
+        return NULL;
+    }
+    if (declared && !declared->fresh)
+        executor = find_idle(worker, declaration, cpus);
+    if (!executor) {
+        executor = executor_create(worker, declaration, driver);
+        if (executor)
+            executor->cpus = *cpus;
+        return executor;
+    }
+    if (memcmp(&executor->cpus, cpus, sizeof *cpus) != 0) {
+        if (mni_machine_bind(worker->machine, executor->pid, cpus) < 0)
+            return NULL;
+        executor->cpus = *cpus;
+    }
+    return executor;
+}
+
+int mni_executor_begin(mni_worker_t *worker, mni_executor_t *executor, const void *frame, size_t size)
+{
+    free((void *)executor->finished.message);
+    executor->finished = (mni_msg_finished_t){0};
+    executor->finished_seen = false;
+    executor->killed = MN_REASON_NONE;
+    executor->report_kill = false;
+    executor->stop_by = MNI_NEVER;
+    mni_control_t *control = mni_channel_control(executor->channel);
+    __atomic_store_n(&control->stop, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&control->items_done, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&control->item_started, 0, __ATOMIC_RELAXED);
+    if (executor->state == MNI_EXECUTOR_STARTING) {
+        uint8_t *held = malloc(size);
+        if (!held)
+            return mni_error(MN_E_NO_MEMORY, "no memory for a task of %zu bytes", size);
+        memcpy(held, frame, size);
+        free(executor->held);
+        executor->held = held;
+        executor->held_size = size;
+        return 0;
+    }
+    if (executor->state == MNI_EXECUTOR_IDLE)
+        worker->idle--;
+    executor->state = MNI_EXECUTOR_BUSY;
+    return mni_channel_post(executor->channel, frame, size);
+}
+
+void mni_executor_stop(mni_executor_t *executor, int code)
+{
+    mni_control_t *control = mni_channel_control(executor->channel);
+    __atomic_store_n(&control->stop, code, __ATOMIC_SEQ_CST);
+    mni_doorbell_ring(&control->bell);
+}
+
+void mni_executor_kill(mni_worker_t *worker, mni_executor_t *executor, mn_reason_t reason)
+{
+    if (executor->embedded || (executor->state == MNI_EXECUTOR_ENDING && executor->end_by == MNI_NEVER))
+        return;
+    if (executor->state == MNI_EXECUTOR_IDLE)
+        worker->idle--;
+    executor->killed = reason;
+    executor->state = MNI_EXECUTOR_ENDING;
+    executor->end_by = MNI_NEVER;
+    mni_spawner_kill(worker->spawner, executor->slot);
+}
+
+void mni_executor_end(mni_worker_t *worker, mni_executor_t *executor)
+{
+    if (executor->state != MNI_EXECUTOR_IDLE) {
+        mni_executor_kill(worker, executor, MN_REASON_KILLED);
+        return;
+    }
+    mni_writer_begin(&worker->frame, MNI_MSG_EXIT, 0);
+    worker->idle--;
+    executor->state = MNI_EXECUTOR_ENDING;
+    executor->end_by = mni_clock_now() + MNI_EXIT_PATIENCE;
+    if (mni_writer_end(&worker->frame) < 0 ||
+        mni_channel_post(executor->channel, worker->frame.data, worker->frame.size) < 0)
+        executor->end_by = 0;
+}
+
+void mni_executor_release(mni_worker_t *worker, mni_executor_t *executor)
+{
+    const mni_declaration_t *declared = mni_declaration_get(executor->declaration);
+    executor->task = 0;
+    executor->state = MNI_EXECUTOR_IDLE;
+    executor->idle_since = mni_clock_now();
+    executor->runs++;
+    worker->idle++;
+    if (!declared || declared->fresh || worker->shutting_down)
+        mni_executor_end(worker, executor);
+    else
+        trim_idle(worker);
+}
+
+void mni_executor_destroy(mni_worker_t *worker, mni_executor_t *executor)
+{
+    DL_DELETE(worker->executors, executor);
+    worker->count--;
+    if (executor->state == MNI_EXECUTOR_IDLE)
+        worker->idle--;
+    if (!executor->embedded)
+        mni_channel_destroy(executor->channel);
+    mni_writer_fini(&executor->yield);
+    free((void *)executor->finished.message);
+    free(executor->held);
+    free(executor);
+}
+
+void mni_executor_explain(mni_executor_t *executor, int status)
+{
+    char text[400], reused[80] = "";
+    mni_msg_finished_t *finished = &executor->finished;
+
+    if (executor->runs > 0)
+        snprintf(reused, sizeof reused, " (in a process that had run %" PRIu64 " before it)", executor->runs);
+    finished->code = MN_E_CRASHED;
+    finished->again = false;
+    if (executor->killed != MN_REASON_NONE) {
+        finished->reason = executor->killed;
+        finished->code = executor->killed == MN_REASON_TIMEOUT ? MN_E_TIMEOUT : MN_E_CANCELLED;
+        snprintf(text, sizeof text, "%s",
+                 executor->killed == MN_REASON_TIMEOUT ? "it ran longer than its timeout and was killed"
+                                                       : "it was killed");
+    } else if (WIFSIGNALED(status)) {
+        finished->reason = MN_REASON_SIGNAL;
+        snprintf(text, sizeof text, "it was killed by signal %d (%s)%s", WTERMSIG(status),
+                 strsignal(WTERMSIG(status)), reused);
+    } else {
+        finished->reason = MN_REASON_EXITED;
+        snprintf(text, sizeof text, "it ended its process with exit status %d%s", WEXITSTATUS(status), reused);
+    }
+    free((void *)finished->message);
+    finished->message = strdup(text);
+}
+
+char *mni_executor_output(mni_executor_t *executor, mn_stream_t stream, bool take, size_t *size)
+{
+    char *text = NULL;
+    mni_log_area_t *area = mni_channel_log(executor->channel, stream);
+    uint64_t total = __atomic_load_n(&area->total, __ATOMIC_ACQUIRE);
+
+    *size = 0;
+    if (total == 0 || executor->driver)
+        return NULL;
+    if (mni_textlog_join(area->head, area->tail, MNI_LOG_PART, total, &text, size) < 0)
+        text = NULL;
+    if (take)
+        __atomic_store_n(&area->total, 0, __ATOMIC_RELEASE);
+    return text;
+}

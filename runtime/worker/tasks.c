@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Whole tasks (attempts of jobs, services, the driver) on this worker, and the frames of its clients.
+ */
+#include "worker/internal.h"
+
+/* Reports a task that could not even begin. */
+static void report_failed_start(mni_worker_t *worker, uint64_t task)
+{
+    mni_msg_ended_t ended = {.task = task,
+                             .finished = {.code = MN_E_SYSTEM,
+                                          .reason = MN_REASON_ERROR,
+                                          .message = mn_error_message()}};
+    mni_writer_begin(&worker->frame, MNI_MSG_TASK_ENDED, 0);
+    mni_put_ended(&worker->frame, &ended);
+    mni_worker_send(worker, 0);
+}
+
+int mni_task_run(mni_worker_t *worker, const void *frame, size_t size)
+{
+    static const uint16_t type = MNI_MSG_RUN;
+    mni_reader_t reader;
+    int rc = mni_reader_begin(&reader, frame, size);
+    if (rc < 0)
+        return rc;
+    mni_msg_run_t run = mni_get_run(&reader);
+    if ((rc = mni_reader_end(&reader)) < 0)
+        return rc;
+    mni_executor_t *executor = mni_executor_acquire(worker, run.declaration, run.kind == 0, &run.cpus);
+    if (!executor) {
+        report_failed_start(worker, run.task);
+        return 0;
+    }
+    executor->task = run.task;
+    executor->id = run.id;
+    executor->block = NULL;
+    /* The executor gets the same fields under another name. The frame is this call's own to change. */
+    memcpy((uint8_t *)frame + 4, &type, sizeof type);
+    rc = mni_executor_begin(worker, executor, frame, size);
+    if (rc < 0) {
+        report_failed_start(worker, run.task);
+        executor->task = 0;
+        mni_executor_kill(worker, executor, MN_REASON_KILLED);
+    }
+    return 0;
+}
+
+void mni_task_flush_yield(mni_worker_t *worker, mni_executor_t *executor)
+{
+    if (!executor->yield_pending)
+        return;
+    executor->yield_pending = false;
+    mni_comm_send(worker->comm, 0, &executor->yield);
+}
+
+void mni_task_ended(mni_worker_t *worker, mni_executor_t *executor)
+{
+    mni_msg_ended_t ended = {.task = executor->task, .finished = executor->finished};
+    char *out, *err;
+
+    mni_task_flush_yield(worker, executor);
+    mni_map_caller_gone(worker, executor);
+    if (executor->block || executor->queue) {
+        mni_block_ended(worker, executor);
+        return;
+    }
+    out = mni_executor_output(executor, MN_STDOUT, true, &ended.out_bytes);
+    err = mni_executor_output(executor, MN_STDERR, true, &ended.err_bytes);
+    ended.out = out;
+    ended.err = err;
+    mni_writer_begin(&worker->frame, MNI_MSG_TASK_ENDED, 0);
+    mni_put_ended(&worker->frame, &ended);
+    mni_worker_send(worker, 0);
+    free(out);
+    free(err);
+    executor->task = 0;
+}
+
+void mni_task_finished(mni_worker_t *worker, mni_executor_t *executor)
+{
+    executor->finished_seen = true;
+    if (executor->state != MNI_EXECUTOR_BUSY)
+        return; /* it is being killed: reported when it is gone */
+    if (executor->finished.code < 0 || !executor->finished.again) {
+        mni_executor_kill(worker, executor, MN_REASON_NONE);
+        return;
+    }
+    mni_task_ended(worker, executor);
+    if (executor->task == 0 && executor->state == MNI_EXECUTOR_BUSY)
+        mni_executor_release(worker, executor);
+}
+
+static void take_yield(mni_worker_t *worker, mni_executor_t *executor, mni_reader_t *reader)
+{
+    mn_value_t value = mni_get_value(reader);
+    if (mni_reader_end(reader) < 0)
+        return;
+    /* Only the last of several that wait here counts; one that wants an answer goes at once. */
+    mni_writer_begin(&executor->yield, MNI_MSG_TASK_YIELD, 0);
+    mni_put_u64(&executor->yield, executor->task);
+    mni_put_value(&executor->yield, value);
+    mni_put_u64(&executor->yield, executor->client);
+    mni_put_u64(&executor->yield, reader->request);
+    executor->yield_pending = true;
+    if (reader->request != 0)
+        mni_task_flush_yield(worker, executor);
+}
+
+static void take_progress(mni_worker_t *worker, mni_executor_t *executor, mni_reader_t *reader)
+{
+    double fraction = mni_get_f64(reader);
+    const char *message = mni_get_text(reader);
+    if (mni_reader_end(reader) < 0)
+        return;
+    mni_writer_begin(&worker->frame, MNI_MSG_TASK_PROGRESS, 0);
+    mni_put_u64(&worker->frame, executor->task);
+    mni_put_f64(&worker->frame, fraction);
+    mni_put_text(&worker->frame, message);
+    mni_worker_send(worker, 0);
+}
+
+static int take_finished(mni_worker_t *worker, mni_executor_t *executor, mni_reader_t *reader)
+{
+    mni_msg_finished_t finished = mni_get_finished(reader);
+    int rc = mni_reader_end(reader);
+    if (rc < 0 || executor->task == 0)
+        return rc;
+    free((void *)executor->finished.message);
+    executor->finished = finished;
+    executor->finished.message = finished.message ? strdup(finished.message) : NULL;
+    mni_task_finished(worker, executor);
+    return 0;
+}
+
+static int take_map(mni_worker_t *worker, mni_executor_t *executor, mni_reader_t *reader)
+{
+    mni_msg_map_t map = mni_get_map(reader);
+    int rc = mni_reader_end(reader);
+    return rc < 0 ? rc : mni_map_open(worker, executor, reader->request, &map);
+}
+
+static int take_port(mni_worker_t *worker, mni_reader_t *reader)
+{
+    uint64_t task = mni_get_u64(reader);
+    uint32_t port = mni_get_u32(reader);
+    int rc = mni_reader_end(reader);
+    if (rc < 0)
+        return rc;
+    mni_writer_begin(&worker->frame, MNI_MSG_TASK_PORT, 0);
+    mni_put_u64(&worker->frame, task);
+    mni_put_u32(&worker->frame, port);
+    mni_worker_send(worker, 0);
+    return 0;
+}
+
+int mni_client_frame(mni_worker_t *worker, mni_executor_t *executor, const void *frame, size_t size)
+{
+    mni_reader_t reader;
+    int rc = mni_reader_begin(&reader, frame, size);
+    if (rc < 0)
+        return rc;
+    switch (reader.type) {
+    case MNI_MSG_READY:
+        return mni_reader_end(&reader);
+    case MNI_MSG_YIELD:
+        take_yield(worker, executor, &reader);
+        return 0;
+    case MNI_MSG_PROGRESS:
+        take_progress(worker, executor, &reader);
+        return 0;
+    case MNI_MSG_FINISHED:
+        return take_finished(worker, executor, &reader);
+    case MNI_MSG_MAP:
+        return take_map(worker, executor, &reader);
+    case MNI_MSG_MAP_CLOSE:
+        mni_map_close(worker, executor, reader.request);
+        return mni_reader_end(&reader);
+    case MNI_MSG_TASK_PORT:
+        return take_port(worker, &reader);
+    case MNI_MSG_START:
+    case MNI_MSG_GET:
+    case MNI_MSG_WAIT:
+    case MNI_MSG_CANCEL:
+    case MNI_MSG_REMOVE:
+    case MNI_MSG_LIST:
+    case MNI_MSG_LOCKS:
+    case MNI_MSG_LOG:
+    case MNI_MSG_SERVICE:
+        mni_task_flush_yield(worker, executor); /* a reader must not see an older value than the asker yielded */
+        mni_writer_begin(&worker->frame, MNI_MSG_CALL, 0);
+        mni_put_u64(&worker->frame, executor->client);
+        mni_put_u64(&worker->frame, executor->task);
+        mni_put_bytes(&worker->frame, frame, size);
+        mni_worker_send(worker, 0);
+        return 0;
+    default:
+        return mni_error(MN_E_PROTOCOL, "an executor sent a message of type %u", reader.type);
+    }
+}

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The worker's step: channels, the spawner's events, the clock; and what other ranks send it.
+ */
+#include "worker/internal.h"
+
+int mni_worker_create(mni_comm_t *comm, mni_spawner_t *spawner, mni_machine_t *machine,
+                      mni_child_main_t *executor_main, mni_child_main_t *driver_main, mni_worker_t **worker)
+{
+    mni_worker_t *made = calloc(1, sizeof *made);
+    if (!made)
+        return mni_error(MN_E_NO_MEMORY, "no memory for a worker");
+    made->comm = comm;
+    made->spawner = spawner;
+    made->machine = machine;
+    made->executor_main = executor_main;
+    made->driver_main = driver_main;
+    made->rank = mni_comm_rank(comm);
+    made->cores = mni_machine_offer(machine)->cores;
+    /* Slot numbers go on where an earlier runtime of this process ended: its spawner is the same. */
+    static uint32_t first_slot;
+    made->next_slot = first_slot;
+    first_slot += UINT32_C(1) << 20;
+    *worker = made;
+    return 0;
+}
+
+void mni_worker_destroy(mni_worker_t *worker)
+{
+    if (!worker)
+        return;
+    mni_executor_t *executor, *next;
+    DL_FOREACH_SAFE(worker->executors, executor, next)
+    {
+        mni_map_caller_gone(worker, executor);
+        mni_executor_destroy(worker, executor);
+    }
+    mni_writer_fini(&worker->frame);
+    free(worker);
+}
+
+void mni_worker_send(mni_worker_t *worker, uint32_t rank)
+{
+    /* What fails here is memory or MPI itself; either way rank 0 learns it from what does not come. */
+    mni_comm_send(worker->comm, rank, &worker->frame);
+}
+
+int mni_worker_attach(mni_worker_t *worker, mni_channel_t *channel)
+{
+    mni_executor_t *executor = calloc(1, sizeof *executor);
+    if (!executor)
+        return mni_error(MN_E_NO_MEMORY, "no memory for a client");
+    *executor = (mni_executor_t){.slot = worker->next_slot++,
+                                 .client = ++worker->next_client,
+                                 .state = MNI_EXECUTOR_BUSY,
+                                 .driver = true,
+                                 .embedded = true,
+                                 .task = MNI_TASK_DRIVER,
+                                 .channel = channel,
+                                 .stop_by = MNI_NEVER,
+                                 .end_by = MNI_NEVER};
+    DL_APPEND(worker->executors, executor);
+    worker->count++;
+    return 0;
+}
+
+/* --- executors -------------------------------------------------------------------------------------------- */
+
+/* Takes all frames that an executor has sent. True: there were some. */
+static bool poll_channel(mni_worker_t *worker, mni_executor_t *executor)
+{
+    bool worked = mni_channel_flush(executor->channel);
+    const void *frame = NULL;
+    size_t size = 0;
+    int rc;
+
+    while ((rc = mni_channel_poll(executor->channel, &frame, &size)) == 1) {
+        worked = true;
+        rc = mni_client_frame(worker, executor, frame, size);
+        if (rc < 0)
+            break;
+    }
+    mni_task_flush_yield(worker, executor);
+    if (rc < 0 && executor->state != MNI_EXECUTOR_ENDING) {
+        free((void *)executor->finished.message);
+        executor->finished = (mni_msg_finished_t){.code = MN_E_PROTOCOL,
+                                                  .reason = MN_REASON_ERROR,
+                                                  .message = strdup("it damaged the channel to its worker")};
+        executor->finished_seen = true;
+        mni_executor_kill(worker, executor, MN_REASON_NONE);
+    }
+    return worked;
+}
+
+static void executor_spawned(mni_worker_t *worker, mni_executor_t *executor, pid_t pid)
+{
+    executor->pid = pid;
+    if (executor->state != MNI_EXECUTOR_STARTING)
+        return;
+    executor->state = MNI_EXECUTOR_BUSY;
+    if (!executor->driver && mni_machine_bind(worker->machine, pid, &executor->cpus) < 0) {
+        executor->finished = (mni_msg_finished_t){
+            .code = MN_E_SYSTEM, .reason = MN_REASON_ERROR, .message = strdup(mn_error_message())};
+        executor->finished_seen = true;
+        mni_executor_kill(worker, executor, MN_REASON_NONE);
+        return;
+    }
+    if (executor->held)
+        mni_channel_post(executor->channel, executor->held, executor->held_size);
+    free(executor->held);
+    executor->held = NULL;
+}
+
+static void executor_gone(mni_worker_t *worker, mni_executor_t *executor, int status)
+{
+    poll_channel(worker, executor); /* what it said last */
+    if (executor->task != 0) {
+        uint64_t items = __atomic_load_n(&mni_channel_control(executor->channel)->items_done, __ATOMIC_ACQUIRE);
+        if (executor->state != MNI_EXECUTOR_ENDING)
+            executor->state = MNI_EXECUTOR_ENDING;
+        executor->end_by = MNI_NEVER;
+        if (executor->driver) {
+            executor->finished.items = (uint64_t)(uint32_t)status;
+        } else if (!executor->finished_seen) {
+            mni_executor_explain(executor, status);
+            executor->finished.items = items;
+        } else if (executor->block && executor->finished.code < 0 && executor->finished.items > items) {
+            executor->finished.items = items;
+        }
+        mni_task_ended(worker, executor);
+    }
+    mni_executor_destroy(worker, executor);
+}
+
+static void executor_failed(mni_worker_t *worker, mni_executor_t *executor, int errnum)
+{
+    errno = errnum;
+    mni_error_errno("cannot start a process");
+    free((void *)executor->finished.message);
+    executor->finished = (mni_msg_finished_t){
+        .code = MN_E_SYSTEM, .reason = MN_REASON_ERROR, .message = strdup(mn_error_message())};
+    executor->state = MNI_EXECUTOR_ENDING;
+    if (executor->driver)
+        executor->finished.items = 1 << 8; /* as if it had ended with status 1 */
+    if (executor->task != 0)
+        mni_task_ended(worker, executor);
+    mni_executor_destroy(worker, executor);
+}
+
+static bool take_events(mni_worker_t *worker)
+{
+    mni_spawn_event_t event;
+    bool worked = false;
+
+    while (mni_spawner_next_event(worker->spawner, &event)) {
+        mni_executor_t *executor;
+        worked = true;
+        if (event.kind == MNI_SPAWNER_LOST) {
+            worker->broken = true;
+            break;
+        }
+        DL_FOREACH(worker->executors, executor)
+        {
+            if (executor->slot == event.slot && !executor->embedded)
+                break;
+        }
+        if (!executor)
+            continue;
+        if (event.kind == MNI_SPAWNED)
+            executor_spawned(worker, executor, event.pid);
+        else if (event.kind == MNI_ENDED)
+            executor_gone(worker, executor, event.status);
+        else
+            executor_failed(worker, executor, event.errnum);
+    }
+    return worked;
+}
+
+static void check_deadlines(mni_worker_t *worker, uint64_t now)
+{
+    mni_executor_t *executor, *next;
+    DL_FOREACH_SAFE(worker->executors, executor, next)
+    {
+        if (executor->state == MNI_EXECUTOR_ENDING && now >= executor->end_by) {
+            executor->end_by = MNI_NEVER;
+            mni_spawner_kill(worker->spawner, executor->slot);
+        } else if (executor->state == MNI_EXECUTOR_BUSY && executor->block &&
+                   now >= mni_block_deadline(executor)) {
+            mni_executor_kill(worker, executor,
+                              now >= executor->stop_by ? MN_REASON_KILLED : MN_REASON_TIMEOUT);
+        }
+    }
+}
+
+int mni_worker_step(mni_worker_t *worker, uint64_t now)
+{
+    mni_executor_t *executor, *next;
+    bool worked = false;
+
+    DL_FOREACH_SAFE(worker->executors, executor, next)
+    worked |= poll_channel(worker, executor);
+    worked |= take_events(worker);
+    check_deadlines(worker, now);
+    return worked;
+}
+
+uint64_t mni_worker_next_time(const mni_worker_t *worker)
+{
+    uint64_t next = MNI_NEVER;
+    const mni_executor_t *executor;
+    DL_FOREACH(worker->executors, executor)
+    {
+        uint64_t time = MNI_NEVER;
+        if (executor->state == MNI_EXECUTOR_ENDING)
+            time = executor->end_by;
+        else if (executor->state == MNI_EXECUTOR_BUSY && executor->block)
+            time = mni_block_deadline(executor);
+        if (time < next)
+            next = time;
+    }
+    return next;
+}
+
+void mni_worker_shutdown(mni_worker_t *worker)
+{
+    mni_executor_t *executor, *next;
+    worker->shutting_down = true;
+    DL_FOREACH_SAFE(worker->executors, executor, next)
+    {
+        if (!executor->embedded)
+            mni_executor_end(worker, executor);
+    }
+}
+
+bool mni_worker_empty(const mni_worker_t *worker)
+{
+    const mni_executor_t *executor;
+    DL_FOREACH(worker->executors, executor)
+    {
+        if (!executor->embedded)
+            return false;
+    }
+    return true;
+}
+
+bool mni_worker_broken(const mni_worker_t *worker)
+{
+    return worker->broken;
+}
+
+/* --- messages ----------------------------------------------------------------------------------------------- */
+
+static void task_stop(mni_worker_t *worker, uint64_t task, int code)
+{
+    mni_executor_t *executor = mni_executor_of_task(worker, task);
+    if (!executor)
+        return;
+    mni_executor_stop(executor, code);
+    mni_map_caller_stopped(worker, executor);
+}
+
+static void task_kill(mni_worker_t *worker, uint64_t task, mn_reason_t reason)
+{
+    mni_executor_t *executor = mni_executor_of_task(worker, task);
+
+    if (!executor) { /* a slot between two blocks: it must not get another one */
+        worker->killed[worker->killed_at++ % MNI_KILLED_KEPT] = task;
+        mni_msg_ended_t ended = {.task = task, .finished = {.code = MN_E_CANCELLED, .reason = MN_REASON_KILLED}};
+        mni_writer_begin(&worker->frame, MNI_MSG_TASK_ENDED, 0);
+        mni_put_ended(&worker->frame, &ended);
+        mni_worker_send(worker, 0);
+        return;
+    }
+    if (executor->block || executor->queue) {
+        worker->killed[worker->killed_at++ % MNI_KILLED_KEPT] = task;
+        executor->report_kill = true;
+    }
+    mni_executor_kill(worker, executor, reason == MN_REASON_NONE ? MN_REASON_KILLED : reason);
+}
+
+static void answer(mni_worker_t *worker, uint64_t client, const void *frame, size_t size)
+{
+    mni_executor_t *executor = mni_executor_of_client(worker, client);
+    if (executor)
+        mni_channel_post(executor->channel, frame, size);
+}
+
+/* What a running task has written so far. */
+static void task_log(mni_worker_t *worker, uint64_t task, mn_stream_t stream, uint64_t client, uint64_t request)
+{
+    mni_executor_t *executor = mni_executor_of_task(worker, task);
+    size_t size = 0;
+    char *text = executor ? mni_executor_output(executor, stream, false, &size) : NULL;
+
+    mni_writer_begin(&worker->frame, MNI_MSG_TASK_LOG_TEXT, 0);
+    mni_put_u64(&worker->frame, client);
+    mni_put_u64(&worker->frame, request);
+    mni_put_bytes(&worker->frame, text, size);
+    mni_worker_send(worker, 0);
+    free(text);
+}
+
+static int block_send(mni_worker_t *worker, uint32_t source, mni_reader_t *reader)
+{
+    size_t size = 0;
+    uint64_t map = mni_get_u64(reader), number = mni_get_u64(reader);
+    mni_msg_slot_t slot = mni_get_slot(reader);
+    mni_msg_block_t what = mni_get_block(reader);
+    const void *arguments = mni_get_bytes(reader, &size);
+    int rc = mni_reader_end(reader);
+    if (rc < 0)
+        return rc;
+    if (size != what.arguments_bytes)
+        return mni_error(MN_E_PROTOCOL, "a block says that its arguments have another size");
+    mni_block_receive(worker, source, map, number, &slot, &what, arguments);
+    return 0;
+}
+
+static int block_done(mni_worker_t *worker, mni_reader_t *reader)
+{
+    size_t size = 0;
+    uint64_t map = mni_get_u64(reader), number = mni_get_u64(reader), slot = mni_get_u64(reader);
+    mni_msg_finished_t finished = mni_get_finished(reader);
+    const void *results = mni_get_bytes(reader, &size);
+    int rc = mni_reader_end(reader);
+    if (rc == 0)
+        mni_map_block_done(worker, map, number, slot, &finished, results, size);
+    return rc;
+}
+
+int mni_worker_handle(mni_worker_t *worker, uint32_t source, const void *frame, size_t size)
+{
+    mni_reader_t reader;
+    uint64_t a, b, c;
+    uint32_t d;
+    int rc = mni_reader_begin(&reader, frame, size);
+    if (rc < 0)
+        return rc;
+    switch (reader.type) {
+    case MNI_MSG_TASK_RUN:
+        return mni_task_run(worker, frame, size);
+    case MNI_MSG_BLOCK_SEND:
+        return block_send(worker, source, &reader);
+    case MNI_MSG_BLOCK_DONE:
+        return block_done(worker, &reader);
+    case MNI_MSG_TASK_STOP:
+    case MNI_MSG_BLOCK_STOP: {
+        a = mni_get_u64(&reader);
+        int32_t code = mni_get_i32(&reader);
+        if ((rc = mni_reader_end(&reader)) < 0)
+            return rc;
+        if (reader.type == MNI_MSG_TASK_STOP)
+            task_stop(worker, a, code);
+        else
+            mni_block_stop(worker, a, code);
+        return 0;
+    }
+    case MNI_MSG_TASK_KILL:
+        a = mni_get_u64(&reader);
+        d = mni_get_u8(&reader);
+        if ((rc = mni_reader_end(&reader)) == 0)
+            task_kill(worker, a, (mn_reason_t)d);
+        return rc;
+    case MNI_MSG_ANSWER: {
+        size_t inner = 0;
+        a = mni_get_u64(&reader);
+        const void *reply = mni_get_bytes(&reader, &inner);
+        if ((rc = mni_reader_end(&reader)) == 0)
+            answer(worker, a, reply, inner);
+        return rc;
+    }
+    case MNI_MSG_SLOT_GRANT: {
+        a = mni_get_u64(&reader);
+        mni_msg_slot_t slot = mni_get_slot(&reader);
+        if ((rc = mni_reader_end(&reader)) == 0)
+            mni_map_grant(worker, a, &slot);
+        return rc;
+    }
+    case MNI_MSG_SLOTS_REFUSE: {
+        a = mni_get_u64(&reader);
+        int32_t code = mni_get_i32(&reader);
+        const char *message = mni_get_text(&reader);
+        if ((rc = mni_reader_end(&reader)) == 0)
+            mni_map_refuse(worker, a, code, message ? message : mn_strerror(code));
+        return rc;
+    }
+    case MNI_MSG_TASK_LOG:
+        a = mni_get_u64(&reader);
+        d = mni_get_u8(&reader);
+        b = mni_get_u64(&reader);
+        c = mni_get_u64(&reader);
+        if ((rc = mni_reader_end(&reader)) == 0)
+            task_log(worker, a, (mn_stream_t)d, b, c);
+        return rc;
+    case MNI_MSG_RANK_LOST:
+        d = mni_get_u32(&reader);
+        if ((rc = mni_reader_end(&reader)) == 0) {
+            mni_comm_lost(worker->comm, d);
+            mni_map_rank_lost(worker, d);
+        }
+        return rc;
+    default:
+        return mni_error(MN_E_PROTOCOL, "rank %u sent a message of type %u", source, reader.type);
+    }
+}
