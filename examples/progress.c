@@ -18,7 +18,7 @@ enum { ROUNDS = 2000, TERMS = 1000 };
 MN_JOB(sum_series, .cpu = 0.5, .grace = 10);
 
 /* What is yielded: rounds done, the estimate so far, and 1 if it is the last word, after the
- * clean-up. The value has a type and dimensions, so that other programs see numbers in the store. */
+ * clean-up. The value has a type and dimensions, so that others see numbers in the store. */
 static int yield_state(mn_task_t *task, double rounds, double estimate, double is_clean)
 {
     const double state[3] = {rounds, estimate, is_clean};

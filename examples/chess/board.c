@@ -5,8 +5,7 @@
  * constant afterwards. */
 #include "board.h"
 
-/* Directions, the first four towards higher squares: there the nearest blocker is the lowest bit.
- */
+/* Directions, the first four towards higher squares: their nearest blocker is the lowest bit. */
 enum { NORTH, EAST, NORTH_EAST, NORTH_WEST, SOUTH, WEST, SOUTH_WEST, SOUTH_EAST, DIRECTIONS };
 
 static const int steps[DIRECTIONS][2] = {{0, 1},  {1, 0},  {1, 1},   {-1, 1},

@@ -254,8 +254,7 @@ static int start_or_find(const options_t *options, const order_t *order, mn_id_t
     }
 }
 
-/* Shows the moves as they are yielded, until the job has ended. Its final state is left in *info.
- */
+/* Shows the moves as they are yielded, until the job has ended; *info is its final state. */
 static int watch(const options_t *options, mn_id_t id, record_t *record, mn_info_t **info)
 {
     unsigned shown = 0;

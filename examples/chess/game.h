@@ -30,8 +30,7 @@ void chess_game_begin(chess_game_t *game, const chess_board_t *board);
 /* Plays a move; returns 0, or -1 if it is not legal or the game has CHESS_MAX_PLIES plies: nothing
  * is changed then. */
 int chess_game_play(chess_game_t *game, chess_move_t move);
-/* How often the position on the board has occurred since the game was set up, this time included.
- */
+/* How often the position on the board has occurred in the game, this time included. */
 unsigned chess_game_occurrences(const chess_game_t *game);
 /* How the game stands. Draws that a player could claim (threefold repetition, fifty moves) end it
  * here. */

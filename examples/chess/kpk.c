@@ -48,8 +48,7 @@ static uint8_t classify_first(unsigned weak, unsigned strong, unsigned pawn, uns
     return UNKNOWN;
 }
 
-/* A position of the stronger side is won by one move to a won one, drawn when all moves are drawn.
- */
+/* The stronger side has won if one move leads to a won position, drawn if all are drawn. */
 static uint8_t classify_strong(const uint8_t *states, unsigned weak, unsigned strong, unsigned pawn)
 {
     unsigned seen = 0;

@@ -4,10 +4,8 @@
  */
 #include "executor/process.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define KEPT_PREFIX "MULTINODE_ORIG_"
 
@@ -38,37 +36,41 @@ static bool is_removed(const char *variable)
            && !begins_with_one_of(variable, left_alone, sizeof left_alone / sizeof left_alone[0]);
 }
 
-/* "NAME=value" becomes MULTINODE_ORIG_NAME=value. Without memory the original is lost, but never left. */
-static void rename_variable(const char *variable)
+/* Takes entry `i` out, with or without a value (unsetenv() finds only those with one). */
+static char *take_out(size_t i)
+{
+    char *variable = environ[i];
+    for (; environ[i]; i++)
+        environ[i] = environ[i + 1];
+    return variable;
+}
+
+/* "NAME=value" comes back as MULTINODE_ORIG_NAME=value. Without memory it is lost. */
+static void keep_original(const char *variable)
 {
     size_t length = strcspn(variable, "=");
     char *name = malloc(sizeof KEPT_PREFIX + length);
 
-    if (!name) {
-        static char cut[256];
-        snprintf(cut, sizeof cut, "%.*s", (int)length, variable);
-        unsetenv(cut);
+    if (!name || variable[length] != '=') {
+        free(name);
         return;
     }
     memcpy(name, KEPT_PREFIX, sizeof KEPT_PREFIX - 1);
     memcpy(name + sizeof KEPT_PREFIX - 1, variable, length);
     name[sizeof KEPT_PREFIX - 1 + length] = '\0';
-    if (variable[length] == '=')
-        setenv(name, variable + length + 1, 1);
-    unsetenv(name + sizeof KEPT_PREFIX - 1);
+    setenv(name, variable + length + 1, 1);
     free(name);
 }
 
 void mni_process_clean_environment(void)
 {
-    /* Renaming moves the array, so it begins again after each. */
     for (size_t i = 0; environ && environ[i];) {
-        if (is_removed(environ[i])) {
-            rename_variable(environ[i]);
-            i = 0;
-        } else {
+        if (!is_removed(environ[i])) {
             i++;
+            continue;
         }
+        keep_original(take_out(i));
+        i = 0; /* the array may have moved */
     }
     for (size_t i = 0; i < sizeof nested / sizeof nested[0]; i++)
         setenv(nested[i][0], nested[i][1], 1);

@@ -27,8 +27,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define NEEDED_MOST 32        /* descriptors that are checked */
 #define LEAKED_MOST 128       /* descriptors that tasks may leave open before the process is given up */
+#define LEAKED_INTERVAL 16    /* restores between two looks at that */
 #define THREAD_TRIES 200      /* of 10 us: a thread that was joined is counted for a moment longer */
 #define DRAIN_LIMIT MNI_SECOND
 
@@ -37,31 +37,39 @@ extern char **environ;
 /* Gives OpenMP's idle threads back, where the program has OpenMP 5 in it; 2 is omp_pause_hard. */
 extern int omp_pause_resource_all(int kind) __attribute__((weak));
 
-typedef struct needed {
-    int fd;
+/* The standard streams and the memfd, as child.c arranges them. */
+#define NEEDED_COUNT 4
+
+typedef struct identity {
+    bool open;
     dev_t device;
     ino_t inode;
-} needed_t;
+} identity_t;
+
+/* What /proc/self/status says; signals as sets of bits. One read in place of a system call for each signal. */
+typedef struct summary {
+    unsigned long threads, umask;
+    unsigned long long waiting, blocked, ignored, caught;
+} summary_t;
 
 static struct {
     bool remembered;
     int streams[2];           /* copies of the pipes to the spawner, -1: none */
     int directory;            /* O_PATH of the working directory */
-    dev_t directory_device;
-    ino_t directory_inode;
+    identity_t directory_identity;
     int timers;               /* /proc/self/timers, -1: the kernel has none */
-    mode_t mask;
+    int status;               /* /proc/self/status */
+    summary_t summary;
     sigset_t blocked;
     struct sigaction actions[NSIG];
     stack_t signal_stack;
     char **environment;       /* private copies, NULL at the end */
     char *locale;
     fenv_t floating;
-    long threads;
-    needed_t needed[NEEDED_MOST];
-    int needed_count;
+    identity_t needed[NEEDED_COUNT];
     int lowest_free;          /* the descriptor that open() would have given */
-} kept = {.streams = {-1, -1}, .directory = -1, .timers = -1};
+    unsigned restores;
+} kept = {.streams = {-1, -1}, .directory = -1, .timers = -1, .status = -1};
 
 /* --- remembering --------------------------------------------------------------------------------------- */
 
@@ -72,11 +80,48 @@ void mni_process_set_streams(int out, int err)
         kept.streams[i] = fcntl(from[i], F_DUPFD_CLOEXEC, 3);
 }
 
-/* Threads of this process: the kernel counts them as links of the directory. */
-static long count_threads(void)
+/* The number behind a name at the beginning of a line. */
+static bool read_field(const char *text, const char *name, int base, unsigned long long *value)
+{
+    char *end;
+    const char *at = strstr(text, name);
+
+    if (!at)
+        return false;
+    *value = strtoull(at + strlen(name), &end, base);
+    return end != at + strlen(name);
+}
+
+static bool read_summary(summary_t *summary)
+{
+    char text[8192];
+    unsigned long long threads, mask, waiting, shared;
+
+    ssize_t got = pread(kept.status, text, sizeof text - 1, 0);
+    if (got <= 0)
+        return false;
+    text[got] = '\0';
+    if (!read_field(text, "\nThreads:", 10, &threads) || !read_field(text, "\nUmask:", 8, &mask)
+        || !read_field(text, "\nSigPnd:", 16, &waiting) || !read_field(text, "\nShdPnd:", 16, &shared)
+        || !read_field(text, "\nSigBlk:", 16, &summary->blocked)
+        || !read_field(text, "\nSigIgn:", 16, &summary->ignored)
+        || !read_field(text, "\nSigCgt:", 16, &summary->caught))
+        return false;
+    summary->threads = threads;
+    summary->umask = mask;
+    summary->waiting = waiting | shared;
+    return true;
+}
+
+static identity_t identify(int fd)
 {
     struct stat status;
-    return stat("/proc/self/task", &status) < 0 ? 1 : (long)status.st_nlink - 2;
+    return fstat(fd, &status) < 0 ? (identity_t){false} : (identity_t){true, status.st_dev, status.st_ino};
+}
+
+static bool same_identity(identity_t a, identity_t b)
+{
+    return a.open == b.open && (!a.open || (a.device == b.device && a.inode == b.inode));
 }
 
 static int remember_environment(void)
@@ -95,32 +140,28 @@ static int remember_environment(void)
 
 static int remember_directory(void)
 {
-    struct stat status;
     kept.directory = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (kept.directory < 0 || fstat(kept.directory, &status) < 0)
+    if (kept.directory < 0)
         return mni_error_errno("cannot remember the working directory");
-    kept.directory_device = status.st_dev;
-    kept.directory_inode = status.st_ino;
+    kept.directory_identity = identify(kept.directory);
     return 0;
 }
 
-static int lowest_free_descriptor(void)
+static int remember_status(void)
 {
-    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (fd >= 0)
-        close(fd);
-    return fd;
+    kept.status = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    if (kept.status < 0 || !read_summary(&kept.summary))
+        return mni_error_errno("cannot read /proc/self/status");
+    return 0;
 }
 
-/* All that are open now are needed: an executor begins with nothing else. */
 static void remember_descriptors(void)
 {
-    struct stat status;
-    kept.lowest_free = lowest_free_descriptor();
-    kept.needed_count = 0;
-    for (int fd = 0; fd < kept.lowest_free && kept.needed_count < NEEDED_MOST; fd++)
-        if (fstat(fd, &status) == 0)
-            kept.needed[kept.needed_count++] = (needed_t){fd, status.st_dev, status.st_ino};
+    for (int fd = 0; fd < NEEDED_COUNT; fd++)
+        kept.needed[fd] = identify(fd);
+    kept.lowest_free = fcntl(kept.status, F_DUPFD_CLOEXEC, 0);
+    if (kept.lowest_free >= 0)
+        close(kept.lowest_free);
 }
 
 int mni_process_remember(void)
@@ -138,15 +179,15 @@ int mni_process_remember(void)
     kept.locale = strdup(setlocale(LC_ALL, NULL));
     if (!kept.locale)
         return mni_error(MN_E_NO_MEMORY, "no memory to remember the locale");
-    kept.mask = umask(0);
-    umask(kept.mask);
+    rc = remember_status();
+    if (rc < 0)
+        return rc;
     sigprocmask(SIG_SETMASK, NULL, &kept.blocked);
     for (int number = 1; number < NSIG; number++)
         sigaction(number, NULL, &kept.actions[number]);
     sigaltstack(NULL, &kept.signal_stack);
     fegetenv(&kept.floating);
     kept.timers = open("/proc/self/timers", O_RDONLY | O_CLOEXEC);
-    kept.threads = count_threads();
     remember_descriptors();
     kept.remembered = true;
     return 0;
@@ -162,18 +203,22 @@ static void stop_timers(void)
     setitimer(ITIMER_PROF, &off, NULL);
 }
 
-static void restore_signals(void)
+static void restore_signals(const summary_t *now)
 {
     sigset_t waiting;
-    struct timespec now = {0, 0};
+    struct timespec none = {0, 0};
+    const summary_t *then = &kept.summary;
 
     /* What a task blocked and left waiting must not hit the next one when it is unblocked. */
-    while (sigpending(&waiting) == 0 && !sigisemptyset(&waiting) && sigtimedwait(&waiting, NULL, &now) > 0)
-        ;
-    for (int number = 1; number < NSIG; number++)
-        if (number != SIGKILL && number != SIGSTOP)
+    if (now->waiting != 0)
+        while (sigpending(&waiting) == 0 && !sigisemptyset(&waiting) && sigtimedwait(&waiting, NULL, &none) > 0)
+            ;
+    unsigned long long changed = now->caught | then->caught | (now->ignored ^ then->ignored);
+    for (int number = 1; changed != 0 && number < NSIG; number++)
+        if (changed >> (number - 1) & 1)
             sigaction(number, &kept.actions[number], NULL);
-    sigprocmask(SIG_SETMASK, &kept.blocked, NULL);
+    if (now->blocked != then->blocked)
+        sigprocmask(SIG_SETMASK, &kept.blocked, NULL);
     sigaltstack(&kept.signal_stack, NULL);
 }
 
@@ -210,10 +255,11 @@ static bool restore_environment(void)
 static bool restore_directory(void)
 {
     struct stat status;
-    if (stat(".", &status) == 0 && status.st_dev == kept.directory_device
-        && status.st_ino == kept.directory_inode)
+
+    if (stat(".", &status) == 0 && status.st_dev == kept.directory_identity.device
+        && status.st_ino == kept.directory_identity.inode)
         return true;
-    return fchdir(kept.directory) == 0;
+    return same_identity(identify(kept.directory), kept.directory_identity) && fchdir(kept.directory) == 0;
 }
 
 static bool restore_locale(void)
@@ -225,13 +271,12 @@ static bool restore_locale(void)
 
 static bool descriptors_are_there(void)
 {
-    struct stat status;
-
-    for (int i = 0; i < kept.needed_count; i++)
-        if (fstat(kept.needed[i].fd, &status) < 0 || status.st_dev != kept.needed[i].device
-            || status.st_ino != kept.needed[i].inode)
+    for (int fd = 0; fd < NEEDED_COUNT; fd++)
+        if (!same_identity(identify(fd), kept.needed[fd]))
             return false;
-    int free_now = fcntl(0, F_DUPFD_CLOEXEC, kept.lowest_free);
+    if (++kept.restores % LEAKED_INTERVAL != 0)
+        return true;
+    int free_now = fcntl(kept.status, F_DUPFD_CLOEXEC, kept.lowest_free);
     if (free_now < 0)
         return false;
     close(free_now);
@@ -253,14 +298,16 @@ static bool children_are_gone(void)
     return pid < 0 && errno == ECHILD;
 }
 
-static bool threads_are_gone(void)
+static bool threads_are_gone(const summary_t *now)
 {
-    if (count_threads() <= kept.threads)
+    summary_t again = *now;
+
+    if (now->threads <= kept.summary.threads)
         return true;
     if (omp_pause_resource_all)
         omp_pause_resource_all(2);
-    for (int i = 0; i < THREAD_TRIES; i++) {
-        if (count_threads() <= kept.threads)
+    for (int i = 0; i < THREAD_TRIES && read_summary(&again); i++) {
+        if (again.threads <= kept.summary.threads)
             return true;
         usleep(10);
     }
@@ -269,14 +316,17 @@ static bool threads_are_gone(void)
 
 int mni_process_restore(void)
 {
-    if (!kept.remembered)
+    summary_t now;
+
+    if (!kept.remembered || !read_summary(&now))
         return 1;
     stop_timers();
-    restore_signals();
-    umask(kept.mask);
+    restore_signals(&now);
+    if (now.umask != kept.summary.umask)
+        umask((mode_t)kept.summary.umask);
     fesetenv(&kept.floating);
     bool all = descriptors_are_there() && restore_directory() && restore_environment() && restore_locale()
-               && timers_are_gone() && children_are_gone() && threads_are_gone();
+               && timers_are_gone() && children_are_gone() && threads_are_gone(&now);
     return all ? 0 : 1;
 }
 

@@ -29,7 +29,6 @@
 
 #define SET_UP_LIMIT 10000             /* ms that a new child may take before it is given up */
 #define END_LIMIT (30 * MNI_SECOND)    /* after the rank's end: what cannot be killed by then is left */
-#define READ_PIECE ((size_t)65536)
 
 typedef struct child {
     struct child *next;
@@ -104,36 +103,12 @@ static void post(spawner_t *spawner, const mni_spawn_event_t *event, uint64_t st
     spawner->waiting[spawner->waiting_count++] = record;
 }
 
-/* --- output -------------------------------------------------------------------------------------------- */
-
-/* The area is shared with user code: `total` may be anything, the places computed from it are in bounds. */
-static void store_output(mni_log_area_t *log, const char *bytes, size_t size)
-{
-    uint64_t total = __atomic_load_n(&log->total, __ATOMIC_RELAXED);
-
-    for (size_t done = 0; done < size;) {
-        uint64_t at = total + done;
-        char *place = at < MNI_LOG_PART ? log->head + at : log->tail + (at - MNI_LOG_PART) % MNI_LOG_PART;
-        size_t room = at < MNI_LOG_PART ? MNI_LOG_PART - at : MNI_LOG_PART - (at - MNI_LOG_PART) % MNI_LOG_PART;
-        size_t piece = size - done < room ? size - done : room;
-        memcpy(place, bytes + done, piece);
-        done += piece;
-    }
-    __atomic_store_n(&log->total, total + size, __ATOMIC_RELEASE);
-}
-
 /* Reads once from a pipe. False when there was nothing, or the end. */
 static bool read_output(child_t *child, int stream)
 {
-    static char bytes[READ_PIECE];
     mni_log_area_t *log = mni_channel_head_log(child->head, stream == 0 ? MN_STDOUT : MN_STDERR);
+    ssize_t got = mni_log_take(log, child->pipes[stream]);
 
-    /* Before the read, so that whoever sees the pipe empty sees this, until the bytes are stored. */
-    __atomic_store_n(&log->storing, 1, __ATOMIC_SEQ_CST);
-    ssize_t got = read(child->pipes[stream], bytes, sizeof bytes);
-    if (got > 0)
-        store_output(log, bytes, (size_t)got);
-    __atomic_store_n(&log->storing, 0, __ATOMIC_SEQ_CST);
     if (got == 0) {
         close(child->pipes[stream]);
         child->pipes[stream] = -1;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * What the two sides of a spawner share: requests over a socket, events through a ring in shared memory; and the
- * parts of the spawner process. Internal to spawner.c, spawner_main.c and child.c.
+ * parts of the spawner process. Internal to spawner.c, spawner_main.c, log.c and
+ * child.c.
  *
  * The ring of events is mapped by the rank and by the spawner, and kept out of forked children, so that user code
  * cannot forge an event. The rank's doorbell is in a page of its own that all of them have.
@@ -66,6 +67,9 @@ typedef struct mni_child {
 
 /* The life of a child, in the process just forked, with all signals blocked. */
 _Noreturn void mni_child_run(const mni_child_t *child);
+
+/* Reads once from the pipe `fd` and keeps what came. As read(): 0 at the end, -1 with errno. */
+ssize_t mni_log_take(mni_log_area_t *log, int fd);
 
 /* Closes all descriptors except those below `first` and the `count` ones in `keep`. */
 void mni_child_close_others(int first, const int *keep, int count);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Memory limits of control groups and of Slurm. A process is in one group per hierarchy (/proc/self/cgroup), a
- * hierarchy is seen where it is mounted (/proc/self/mountinfo), and each group from there up to the root may have
- * a limit: the smallest counts. Main thread of a rank; reads only.
+ * Memory limits of control groups and of Slurm. A process is in one group per hierarchy
+ * (/proc/self/cgroup), a hierarchy is seen where it is mounted (/proc/self/mountinfo), and each
+ * group from there up to the root may have a limit: the smallest counts. Main thread of a rank;
+ * reads only.
  */
 #include "machine/limits.h"
 
@@ -21,9 +22,9 @@
 /* A hierarchy that may limit memory: version 1's "memory" or version 2's. */
 typedef struct hierarchy {
     bool v2;
-    char *path;       /* of the process's group in it, owned */
-    bool seen;        /* through some mount that shows the path */
-    uint64_t limit;   /* smallest so far */
+    char *path;     /* of the process's group in it, owned */
+    bool seen;      /* through some mount that shows the path */
+    uint64_t limit; /* smallest so far */
 } hierarchy_t;
 
 /* Whether a comma-separated list holds the word. */
@@ -41,8 +42,8 @@ static void unescape(char *text)
 {
     char *to = text;
     for (const char *from = text; *from != '\0'; to++) {
-        if (from[0] == '\\' && from[1] >= '0' && from[1] <= '3' && from[2] >= '0' && from[2] <= '7' &&
-            from[3] >= '0' && from[3] <= '7') {
+        if (from[0] == '\\' && from[1] >= '0' && from[1] <= '3' && from[2] >= '0' &&
+            from[2] <= '7' && from[3] >= '0' && from[3] <= '7') {
             *to = (char)((from[1] - '0') * 64 + (from[2] - '0') * 8 + (from[3] - '0'));
             from += 4;
         } else {
@@ -96,7 +97,8 @@ static void limits_climb(hierarchy_t *hierarchy, const char *mount, const char *
     }
 }
 
-/* The part of a group's path that lies below the part of the hierarchy that a mount shows; NULL: it is elsewhere. */
+/* The part of a group's path that lies below the part of the hierarchy that a mount shows; NULL:
+ * it is elsewhere. */
 static const char *path_below(const char *path, const char *root)
 {
     size_t length = strlen(root);
@@ -107,8 +109,9 @@ static const char *path_below(const char *path, const char *root)
     return path + length;
 }
 
-/* One line of mountinfo: "id parent major:minor root mount-point options [optional ...] - type source options".
- * `fallback`: take the mount point itself where the mount does not show the process's group. */
+/* One line of mountinfo: "id parent major:minor root mount-point options [optional ...] - type
+ * source options". `fallback`: take the mount point itself where the mount does not show the
+ * process's group. */
 static void mount_line(char *line, hierarchy_t hierarchies[2], bool fallback)
 {
     char *fields[5];
@@ -179,7 +182,8 @@ static void groups_read(const char *cgroup_file, hierarchy_t hierarchies[2])
         path[strcspn(path, "\n")] = '\0';
         bool v2 = strcmp(number, "0") == 0 && controllers[0] == '\0';
         if ((v2 || list_has(controllers, "memory")) && hierarchies[v2].path == NULL)
-            hierarchies[v2].path = strdup(path); /* none: as if not limited, the machine's total holds */
+            hierarchies[v2].path =
+                strdup(path); /* none: as if not limited, the machine's total holds */
     }
     free(line);
     fclose(file);
@@ -191,14 +195,15 @@ uint64_t mni_limits_cgroup(const char *cgroup_file, const char *mountinfo_file)
 
     groups_read(cgroup_file, hierarchies);
     mounts_read(mountinfo_file, hierarchies, false);
-    /* In a container the mount may show another part of the hierarchy than the path says: what it shows as its
-     * top is then the container's own group. */
+    /* In a container the mount may show another part of the hierarchy than the path says: what
+     * it shows as its top is then the container's own group. */
     if ((hierarchies[0].path != NULL && !hierarchies[0].seen) ||
         (hierarchies[1].path != NULL && !hierarchies[1].seen))
         mounts_read(mountinfo_file, hierarchies, true);
     free(hierarchies[0].path);
     free(hierarchies[1].path);
-    return hierarchies[0].limit < hierarchies[1].limit ? hierarchies[0].limit : hierarchies[1].limit;
+    return hierarchies[0].limit < hierarchies[1].limit ? hierarchies[0].limit
+                                                       : hierarchies[1].limit;
 }
 
 /* A number in the environment; 0 when it is not set. */
@@ -213,7 +218,8 @@ static int environment_number(const char *name, const char *unit, uint64_t *numb
     errno = 0;
     unsigned long long value = strtoull(text, &end, 10);
     if (!isdigit((unsigned char)text[0]) || *end != '\0' || errno != 0 || value > UINT32_MAX * MIB)
-        return mni_error(MN_E_INVALID, "%s is \"%.64s\", which is not a number of %s", name, text, unit);
+        return mni_error(MN_E_INVALID, "%s is \"%.64s\", which is not a number of %s", name, text,
+                         unit);
     *number = value;
     return 0;
 }

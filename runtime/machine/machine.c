@@ -2,11 +2,12 @@
  *
  * The machine under a rank, by hwloc.
  *
- * The topology is loaded once, without what is not asked here (I/O, instruction caches, distances), and holds what the
- * cgroup's cpuset allows. `allowed` is the part of it that the process may use (its affinity mask, or what it
- * was widened to); a core counts when one of its hyperthreads is allowed. Offered cores are numbered in
- * hwloc's logical order. A synthetic or XML topology is not this machine: nothing is bound, and cgroups and Slurm
- * say nothing about it. Main thread of a rank.
+ * The topology is loaded once, without what is not asked here (I/O, instruction caches, distances),
+ * and holds what the cgroup's cpuset allows. `allowed` is the part of it that the process may use
+ * (its affinity mask, or what it was widened to); a core counts when one of its hyperthreads is
+ * allowed. Offered cores are numbered in hwloc's logical order. A synthetic or XML topology is not
+ * this machine: nothing is bound, and cgroups and Slurm say nothing about it. Main thread of a
+ * rank.
  */
 #include "machine/machine.h"
 
@@ -22,7 +23,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Memory that is never offered: the ranks' own buffers and the kernel's share of what a task causes. */
+/* Memory that is never offered: the ranks' own buffers and the kernel's share of what a task
+ * causes. */
 #define RESERVE_MOST ((uint64_t)256 << 20)
 #define RESERVE_PART 50 /* one in fifty, 2% */
 
@@ -31,18 +33,18 @@
 
 struct mni_machine {
     hwloc_topology_t topology;
-    bool real;                /* the topology is that of this machine: binding has a meaning */
-    uint32_t cpus_limit;      /* option: at most so many cores, 0: all */
-    hwloc_bitmap_t allowed;   /* processing units that may be used, before cpus_limit cuts */
+    bool real;              /* the topology is that of this machine: binding has a meaning */
+    uint32_t cpus_limit;    /* option: at most so many cores, 0: all */
+    hwloc_bitmap_t allowed; /* processing units that may be used, before cpus_limit cuts */
     char *allowed_text;
     mni_node_offer_t offer;
-    mni_core_place_t *place;  /* offer.place */
-    hwloc_obj_t *cores;       /* offer.cores objects of the topology */
+    mni_core_place_t *place; /* offer.place */
+    hwloc_obj_t *cores;      /* offer.cores objects of the topology */
     char host[256];
     char summary[128];
 };
 
-/* --- the topology ------------------------------------------------------------------------------------ */
+/* --- the topology ----------------------------------------------------------------------------- */
 
 static int topology_filter(hwloc_topology_t topology)
 {
@@ -51,9 +53,12 @@ static int topology_filter(hwloc_topology_t topology)
     /* Measured: half of the time to load even a small machine goes into what is left out here. */
     if (hwloc_topology_set_all_types_filter(topology, HWLOC_TYPE_FILTER_KEEP_NONE) < 0 ||
         /* groups carry the NUMA nodes that are parts of a package */
-        hwloc_topology_set_type_filter(topology, HWLOC_OBJ_GROUP, HWLOC_TYPE_FILTER_KEEP_STRUCTURE) < 0 ||
-        hwloc_topology_set_type_filter(topology, HWLOC_OBJ_PACKAGE, HWLOC_TYPE_FILTER_KEEP_ALL) < 0 ||
-        hwloc_topology_set_type_filter(topology, HWLOC_OBJ_L3CACHE, HWLOC_TYPE_FILTER_KEEP_ALL) < 0 ||
+        hwloc_topology_set_type_filter(topology, HWLOC_OBJ_GROUP,
+                                       HWLOC_TYPE_FILTER_KEEP_STRUCTURE) < 0 ||
+        hwloc_topology_set_type_filter(topology, HWLOC_OBJ_PACKAGE, HWLOC_TYPE_FILTER_KEEP_ALL) <
+            0 ||
+        hwloc_topology_set_type_filter(topology, HWLOC_OBJ_L3CACHE, HWLOC_TYPE_FILTER_KEEP_ALL) <
+            0 ||
         hwloc_topology_set_type_filter(topology, HWLOC_OBJ_CORE, HWLOC_TYPE_FILTER_KEEP_ALL) < 0)
         return mni_error_errno("cannot configure hwloc");
 #if HWLOC_API_VERSION >= 0x00020800
@@ -73,11 +78,14 @@ static int topology_substitute(hwloc_topology_t topology, const char *text)
     if (access(text, F_OK) == 0 || strchr(text, '/') != NULL ||
         (length > 4 && strcmp(text + length - 4, ".xml") == 0)) {
         if (hwloc_topology_set_xml(topology, text) < 0)
-            return mni_error(MN_E_INVALID, "%.256s is not a topology file of hwloc (XML, as lstopo writes)",
+            return mni_error(MN_E_INVALID,
+                             "%.256s is not a topology file of hwloc (XML, as lstopo writes)",
                              text);
     } else if (hwloc_topology_set_synthetic(topology, text) < 0) {
-        return mni_error(MN_E_INVALID, "\"%.256s\" is not a synthetic topology of hwloc, such as "
-                                       "\"package:2 core:8 pu:2\", nor an XML file", text);
+        return mni_error(MN_E_INVALID,
+                         "\"%.256s\" is not a synthetic topology of hwloc, such as "
+                         "\"package:2 core:8 pu:2\", nor an XML file",
+                         text);
     }
     return 0;
 }
@@ -104,7 +112,7 @@ static int topology_open(mni_machine_t *machine, const char *synthetic)
     return 0;
 }
 
-/* --- the offer --------------------------------------------------------------------------------------- */
+/* --- the offer -------------------------------------------------------------------------------- */
 
 /* The small number of an object among those seen so far: the same object, the same number. */
 static uint16_t place_number(hwloc_obj_t object, hwloc_obj_t *seen, uint16_t *count)
@@ -124,7 +132,8 @@ static hwloc_obj_t core_numa(hwloc_topology_t topology, hwloc_obj_t core)
 }
 
 /* What counts as the L3 of a core without one: the smaller of its NUMA node and its package. */
-static hwloc_obj_t core_l3(hwloc_topology_t topology, hwloc_obj_t core, hwloc_obj_t numa, hwloc_obj_t package)
+static hwloc_obj_t core_l3(hwloc_topology_t topology, hwloc_obj_t core, hwloc_obj_t numa,
+                           hwloc_obj_t package)
 {
     hwloc_obj_t l3 = hwloc_get_ancestor_obj_by_type(topology, HWLOC_OBJ_L3CACHE, core);
     if (l3 != NULL)
@@ -180,9 +189,9 @@ static int draft_places(hwloc_topology_t topology, hwloc_const_bitmap_t allowed,
         pus += core_pus(core, allowed);
     }
     free(seen);
-    snprintf(draft->summary, sizeof draft->summary, "%u package%s, %u NUMA node%s, %u core%s, %u PU%s",
-             packages, plural(packages), numas, plural(numas), draft->count, plural(draft->count), pus,
-             plural(pus));
+    snprintf(draft->summary, sizeof draft->summary,
+             "%u package%s, %u NUMA node%s, %u core%s, %u PU%s", packages, plural(packages), numas,
+             plural(numas), draft->count, plural(draft->count), pus, plural(pus));
     return 0;
 }
 
@@ -190,8 +199,9 @@ static int draft_places(hwloc_topology_t topology, hwloc_const_bitmap_t allowed,
 static int draft_make(const mni_machine_t *machine, hwloc_const_bitmap_t allowed, draft_t *draft)
 {
     hwloc_topology_t topology = machine->topology;
-    uint32_t most = machine->cpus_limit == 0 || machine->cpus_limit > MNI_MAX_CORES ? MNI_MAX_CORES
-                                                                                    : machine->cpus_limit;
+    uint32_t most = machine->cpus_limit == 0 || machine->cpus_limit > MNI_MAX_CORES
+                        ? MNI_MAX_CORES
+                        : machine->cpus_limit;
     /* Some machines tell of no cores: then each processing unit is one. */
     int depth = hwloc_get_type_or_below_depth(topology, HWLOC_OBJ_CORE);
     hwloc_obj_t core = NULL;
@@ -200,7 +210,8 @@ static int draft_make(const mni_machine_t *machine, hwloc_const_bitmap_t allowed
     draft->place = calloc(most, sizeof *draft->place);
     if (draft->cores == NULL || draft->place == NULL)
         return MN_E_NO_MEMORY;
-    while (draft->count < most && (core = hwloc_get_next_obj_by_depth(topology, depth, core)) != NULL)
+    while (draft->count < most &&
+           (core = hwloc_get_next_obj_by_depth(topology, depth, core)) != NULL)
         if (core_pus(core, allowed) > 0)
             draft->cores[draft->count++] = core;
     if (hwloc_bitmap_list_asprintf(&draft->allowed_text, allowed) < 0) {
@@ -210,7 +221,8 @@ static int draft_make(const mni_machine_t *machine, hwloc_const_bitmap_t allowed
     return draft->count == 0 ? MN_E_INVALID : draft_places(topology, allowed, draft);
 }
 
-/* Makes the offer from a set of processing units, which the machine owns from then on if it succeeds. */
+/* Makes the offer from a set of processing units, which the machine owns from then on if it
+ * succeeds. */
 static int offer_make(mni_machine_t *machine, hwloc_bitmap_t allowed)
 {
     draft_t draft = {0};
@@ -218,7 +230,8 @@ static int offer_make(mni_machine_t *machine, hwloc_bitmap_t allowed)
 
     if (rc < 0) {
         if (rc == MN_E_INVALID)
-            mni_error(rc, "no core is left to offer among processing units \"%.256s\"", draft.allowed_text);
+            mni_error(rc, "no core is left to offer among processing units \"%.256s\"",
+                      draft.allowed_text);
         else
             mni_error(rc, "no memory for the machine's topology");
         free(draft.cores);
@@ -240,7 +253,8 @@ static int offer_make(mni_machine_t *machine, hwloc_bitmap_t allowed)
     return 0;
 }
 
-/* What the process may use now: the topology (the cgroup's cpuset) and, on the real machine, its affinity. */
+/* What the process may use now: the topology (the cgroup's cpuset) and, on the real machine, its
+ * affinity. */
 static int allowed_now(const mni_machine_t *machine, hwloc_bitmap_t *result)
 {
     hwloc_bitmap_t allowed = hwloc_bitmap_dup(hwloc_topology_get_allowed_cpuset(machine->topology));
@@ -249,7 +263,8 @@ static int allowed_now(const mni_machine_t *machine, hwloc_bitmap_t *result)
 
     if (allowed == NULL || bound == NULL)
         rc = mni_error(MN_E_NO_MEMORY, "no memory for the machine's topology");
-    else if (machine->real && hwloc_get_cpubind(machine->topology, bound, HWLOC_CPUBIND_PROCESS) < 0)
+    else if (machine->real &&
+             hwloc_get_cpubind(machine->topology, bound, HWLOC_CPUBIND_PROCESS) < 0)
         rc = mni_error_errno("cannot read the process's affinity");
     else if (machine->real && hwloc_bitmap_and(allowed, allowed, bound) < 0)
         rc = mni_error(MN_E_NO_MEMORY, "no memory for the machine's topology");
@@ -261,9 +276,10 @@ static int allowed_now(const mni_machine_t *machine, hwloc_bitmap_t *result)
     return rc;
 }
 
-/* Memory that may be offered: the smallest of what the kernel has, what the NUMA nodes of the cpuset have where that
- * leaves out some, and the limits; less the reserve. (The sum over all nodes is no better than the kernel's total, and
- * smaller on virtual machines that grow.) A synthetic machine offers what its description says. */
+/* Memory that may be offered: the smallest of what the kernel has, what the NUMA nodes of the
+ * cpuset have where that leaves out some, and the limits; less the reserve. (The sum over all
+ * nodes is no better than the kernel's total, and smaller on virtual machines that grow.) A
+ * synthetic machine offers what its description says. */
 static int memory_offer(const mni_machine_t *machine, uint64_t *memory)
 {
     uint64_t total = hwloc_get_root_obj(machine->topology)->total_memory;
@@ -310,7 +326,8 @@ int mni_machine_open(const mni_machine_options_t *options, mni_machine_t **resul
         goto fail;
     }
     machine->offer.host = machine->host;
-    if ((rc = topology_open(machine, options->synthetic)) < 0 || (rc = allowed_now(machine, &allowed)) < 0)
+    if ((rc = topology_open(machine, options->synthetic)) < 0 ||
+        (rc = allowed_now(machine, &allowed)) < 0)
         goto fail;
     if ((rc = offer_make(machine, allowed)) < 0) {
         hwloc_bitmap_free(allowed);
@@ -355,7 +372,7 @@ const char *mni_machine_summary(const mni_machine_t *machine)
     return machine->summary;
 }
 
-/* --- widening ---------------------------------------------------------------------------------------- */
+/* --- widening --------------------------------------------------------------------------------- */
 
 /* Reads one number of a list and moves on; false: there is none. */
 static bool list_number(const char **text, unsigned *number)
@@ -392,7 +409,8 @@ static int list_parse(const char *list, hwloc_bitmap_t set)
         if (*at != ',')
             break;
     }
-    return mni_error(MN_E_INVALID, "\"%.256s\" is not a list of processing units such as \"0-3,8\"", list);
+    return mni_error(MN_E_INVALID, "\"%.256s\" is not a list of processing units such as \"0-3,8\"",
+                     list);
 }
 
 int mni_machine_widen(mni_machine_t *machine, const char *list)
@@ -409,7 +427,8 @@ int mni_machine_widen(mni_machine_t *machine, const char *list)
         goto fail;
     }
     if (hwloc_bitmap_iszero(set)) {
-        rc = mni_error(MN_E_INVALID, "none of the processing units \"%.256s\" is in this node's cpuset", list);
+        rc = mni_error(MN_E_INVALID,
+                       "none of the processing units \"%.256s\" is in this node's cpuset", list);
         goto fail;
     }
     if ((rc = offer_make(machine, set)) < 0)
@@ -420,7 +439,7 @@ fail:
     return rc;
 }
 
-/* --- binding ----------------------------------------------------------------------------------------- */
+/* --- binding ---------------------------------------------------------------------------------- */
 
 /* The processing units of some cores of the offer, of all for an empty set. */
 static int bind_set(const mni_machine_t *machine, const mni_cpus_t *cpus, hwloc_bitmap_t set)
@@ -432,8 +451,8 @@ static int bind_set(const mni_machine_t *machine, const mni_cpus_t *cpus, hwloc_
             continue;
         all = false;
         if (core >= machine->offer.cores)
-            return mni_error(MN_E_INVALID, "core %u is not one of the %u cores that %s offers", core,
-                             machine->offer.cores, machine->host);
+            return mni_error(MN_E_INVALID, "core %u is not one of the %u cores that %s offers",
+                             core, machine->offer.cores, machine->host);
         if (hwloc_bitmap_or(set, set, machine->cores[core]->cpuset) < 0)
             return mni_error(MN_E_NO_MEMORY, "no memory for a set of processing units");
     }
@@ -459,11 +478,12 @@ int mni_machine_bind(mni_machine_t *machine, pid_t pid, const mni_cpus_t *cpus)
     if ((rc = bind_set(machine, cpus, set)) < 0 || !machine->real)
         goto cleanup;
     /* For a process hwloc binds thread after thread, until no new one shows up. */
-    bound = hwloc_set_proc_cpubind(machine->topology, pid == 0 ? getpid() : pid, set, HWLOC_CPUBIND_PROCESS);
+    bound = hwloc_set_proc_cpubind(machine->topology, pid == 0 ? getpid() : pid, set,
+                                   HWLOC_CPUBIND_PROCESS);
     if (bound < 0) {
         hwloc_bitmap_list_snprintf(list, sizeof list, set);
-        rc = mni_error_errno("cannot bind process %ld to processing units %s of %s", (long)pid, list,
-                             machine->host);
+        rc = mni_error_errno("cannot bind process %ld to processing units %s of %s", (long)pid,
+                             list, machine->host);
     }
 cleanup:
     hwloc_bitmap_free(set);

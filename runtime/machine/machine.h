@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The machine under a rank: which cores and how much memory it may offer, and binding of processes to cores.
- * The only place that knows hwloc. Main thread of a rank.
+ * The machine under a rank: which cores and how much memory it may offer, and binding of processes
+ * to cores. The only place that knows hwloc. Main thread of a rank.
  */
 #ifndef MNI_MACHINE_MACHINE_H
 #define MNI_MACHINE_MACHINE_H
@@ -13,36 +13,41 @@
 typedef struct mni_machine mni_machine_t;
 
 typedef struct mni_machine_options {
-    uint32_t cpus;        /* offer at most that many cores, 0: no limit of ours */
-    uint64_t memory;      /* offer at most that many bytes, 0: no limit of ours */
-    const char *synthetic;/* an hwloc synthetic description or the path of an XML file instead of the real
-                             machine (tests); binding then does nothing. NULL: the real machine */
+    uint32_t cpus;   /* offer at most that many cores, 0: no limit of ours */
+    uint64_t memory; /* offer at most that many bytes, 0: no limit of ours */
+    /* An hwloc synthetic description or the path of an XML file, not the real machine (tests);
+     * binding then does nothing. NULL: the real machine. */
+    const char *synthetic;
 } mni_machine_options_t;
 
-/* Looks at the machine: hwloc's topology within the process's affinity mask and cgroup cpuset; memory: the smallest of
- * the machine's, the cgroup limits (v1, v2, up the hierarchy) and Slurm's, less a small reserve. Hyperthreads
- * count as parts of one core. A machine of more than MNI_MAX_CORES cores offers the first of them. `options` NULL: all
- * defaults. MN_E_INVALID names what is wrong with a synthetic description or a Slurm variable. */
+/* Looks at the machine: hwloc's topology within the process's affinity mask and cgroup cpuset;
+ * memory: the smallest of the machine's, the cgroup limits (v1, v2, up the hierarchy) and
+ * Slurm's, less a small reserve. Hyperthreads count as parts of one core. A machine of more than
+ * MNI_MAX_CORES cores offers the first of them. `options` NULL: all defaults. MN_E_INVALID names
+ * what is wrong with a synthetic description or a Slurm variable. */
 int mni_machine_open(const mni_machine_options_t *options, mni_machine_t **machine);
 void mni_machine_close(mni_machine_t *machine);
 
 /* What it offers; pointers into the machine, valid until it is closed. host is the host's name. */
 const mni_node_offer_t *mni_machine_offer(const mni_machine_t *machine);
 
-/* The processing units that the process may use, as a list of the operating system's numbers ("0-3"), to be united
- * over the ranks of a node (under plain mpirun each rank has its own mask). */
+/* The processing units that the process may use, as a list of the operating system's numbers
+ * ("0-3"), to be united over the ranks of a node (under plain mpirun each rank has its own
+ * mask). */
 const char *mni_machine_allowed(const mni_machine_t *machine);
-/* Makes the machine offer the cores of this list instead (as from mni_machine_allowed() of all its ranks, joined
- * with commas), still within the cgroup's cpuset and cut to options.cpus. The memory offered stays. Pointers taken
- * before are invalid after a success. */
+/* Makes the machine offer the cores of this list instead (as from mni_machine_allowed() of all
+ * its ranks, joined with commas), still within the cgroup's cpuset and cut to options.cpus. The
+ * memory offered stays. Pointers taken before are invalid after a success. */
 int mni_machine_widen(mni_machine_t *machine, const char *allowed);
 
-/* Binds process `pid` (0: the calling process) with all its threads to the cores (indexes into the offer), with all
- * their (allowed) hyperthreads; an empty set means all cores of the offer. MN_E_INVALID names a core that is not in
- * the offer; MN_E_SYSTEM when the kernel refuses, such as for a process that has ended. */
+/* Binds process `pid` (0: the calling process) with all its threads to the cores (indexes into
+ * the offer), with all their (allowed) hyperthreads; an empty set means all cores of the offer.
+ * MN_E_INVALID names a core that is not in the offer; MN_E_SYSTEM when the kernel refuses, such
+ * as for a process that has ended. */
 int mni_machine_bind(mni_machine_t *machine, pid_t pid, const mni_cpus_t *cpus);
 
-/* One line about the topology for people: "2 packages, 4 NUMA nodes, 128 cores, 256 PUs". Owned by the machine. */
+/* One line about the topology for people: "2 packages, 4 NUMA nodes, 128 cores, 256 PUs". Owned
+ * by the machine. */
 const char *mni_machine_summary(const mni_machine_t *machine);
 
 #endif

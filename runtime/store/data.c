@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The values of jobs, /data/<id>/input and /data/<id>/result: typed datasets with the dimensions that the value has.
- * Rank 0's main thread.
+ * The values of jobs, /data/<id>/input and /data/<id>/result: typed datasets with the dimensions
+ * that the value has. Rank 0's main thread.
  */
 #include "store/internal.h"
 
@@ -17,8 +17,9 @@ static hid_t creation_list(H5D_layout_t layout)
     hid_t list = H5Pcreate(H5P_DATASET_CREATE);
 
     /* No fill values: all is written at once. No times: the table has better ones. */
-    if (list >= 0 && (H5Pset_layout(list, layout) < 0 || H5Pset_fill_time(list, H5D_FILL_TIME_NEVER) < 0 ||
-                      H5Pset_obj_track_times(list, 0) < 0)) {
+    if (list >= 0 &&
+        (H5Pset_layout(list, layout) < 0 || H5Pset_fill_time(list, H5D_FILL_TIME_NEVER) < 0 ||
+         H5Pset_obj_track_times(list, 0) < 0)) {
         H5Pclose(list);
         return -1;
     }
@@ -27,14 +28,12 @@ static hid_t creation_list(H5D_layout_t layout)
 
 int mni_data_open(mni_data_t *data, hid_t file)
 {
-    *data = (mni_data_t){
-        .group = H5Gcreate2(file, "data", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT),
-        .string = mni_store_string(),
-        .scalar = H5Screate(H5S_SCALAR),
-        .small = creation_list(H5D_COMPACT),
-        .large = creation_list(H5D_CONTIGUOUS),
-    };
-    if (data->group < 0 || data->string < 0 || data->scalar < 0 || data->small < 0 || data->large < 0) {
+    *data = (mni_data_t){-1, -1, -1, -1, -1};
+    /* stops at the first that fails: the next call would clear what HDF5 says about it */
+    if ((data->group = H5Gcreate2(file, "data", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT)) < 0 ||
+        (data->string = mni_store_string()) < 0 || (data->scalar = H5Screate(H5S_SCALAR)) < 0 ||
+        (data->small = creation_list(H5D_COMPACT)) < 0 ||
+        (data->large = creation_list(H5D_CONTIGUOUS)) < 0) {
         int rc = mni_store_error("the group of values cannot be made");
         mni_data_close(data);
         return rc;
@@ -59,7 +58,8 @@ void mni_data_close(mni_data_t *data)
 
 int mni_data_attribute(const mni_data_t *data, hid_t object, const char *name, const char *text)
 {
-    hid_t attribute = H5Acreate2(object, name, data->string, data->scalar, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t attribute =
+        H5Acreate2(object, name, data->string, data->scalar, H5P_DEFAULT, H5P_DEFAULT);
     int rc = 0;
 
     if (attribute < 0 || H5Awrite(attribute, data->string, &text) < 0)
@@ -99,8 +99,9 @@ static hid_t number_type(mn_type_t type)
     return -1;
 }
 
-/* The type and shape of a value. Text is one string of its very length, so that it may hold NULs; the empty
- * text, which HDF5's fixed strings cannot be, is a string type without an element. */
+/* The type and shape of a value. Text is one string of its very length, so that it may hold
+ * NULs; the empty text, which HDF5's fixed strings cannot be, is a string type without an
+ * element. */
 static int value_shape(const mn_value_t *value, hid_t *type, hid_t *space)
 {
     hsize_t dims[MN_MAX_DIMS];
@@ -113,13 +114,15 @@ static int value_shape(const mn_value_t *value, hid_t *type, hid_t *space)
     }
     if (value->ndims > MN_MAX_DIMS || size != value->size || mn_type_size(value->type) == 0 ||
         (size > 0 && value->data == NULL))
-        return mni_error(MN_E_INTERNAL, "a value of %zu bytes does not match its type and dimensions",
+        return mni_error(MN_E_INTERNAL,
+                         "a value of %zu bytes does not match its type and dimensions",
                          value->size);
     if (value->type == MN_TEXT) {
         *type = H5Tcopy(H5T_C_S1);
         *space = H5Screate(size > 0 ? H5S_SCALAR : H5S_NULL);
-        if (*type >= 0 && ((size > 0 && H5Tset_size(*type, size) < 0) ||
-                           H5Tset_strpad(*type, H5T_STR_NULLPAD) < 0 || H5Tset_cset(*type, H5T_CSET_UTF8) < 0)) {
+        if (*type >= 0 &&
+            ((size > 0 && H5Tset_size(*type, size) < 0) ||
+             H5Tset_strpad(*type, H5T_STR_NULLPAD) < 0 || H5Tset_cset(*type, H5T_CSET_UTF8) < 0)) {
             int rc = mni_store_error("a text of %zu bytes has no type in HDF5", size);
             H5Tclose(*type);
             *type = -1;
@@ -145,8 +148,10 @@ static int value_put(mni_data_t *data, hid_t group, const char *name, const mn_v
     if ((rc = value_shape(value, &type, &space)) < 0)
         goto cleanup;
     set = H5Dcreate2(group, name, type, space, H5P_DEFAULT,
-                     value->size > 0 && value->size <= SMALL_MOST ? data->small : data->large, H5P_DEFAULT);
-    if (set < 0 || (value->size > 0 && H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, value->data) < 0)) {
+                     value->size > 0 && value->size <= SMALL_MOST ? data->small : data->large,
+                     H5P_DEFAULT);
+    if (set < 0 ||
+        (value->size > 0 && H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, value->data) < 0)) {
         rc = mni_store_error("%s of %zu bytes cannot be written", name, value->size);
         goto cleanup;
     }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the files of store/ share: rows of the table of jobs, the groups of values, HDF5's errors as sentences.
- * All of it runs in rank 0's main thread, between H5E_BEGIN_TRY and H5E_END_TRY of a call in store.c, so that
- * HDF5 prints nothing there and the user's own error handler is as it was afterwards.
+ * What the files of store/ share: rows of the table of jobs, the groups of values, HDF5's errors as
+ * sentences. All of it runs in rank 0's main thread, between H5E_BEGIN_TRY and H5E_END_TRY of a
+ * call in store.c, so that HDF5 prints nothing there and the user's own error handler is as it was
+ * afterwards.
  */
 #ifndef MNI_STORE_INTERNAL_H
 #define MNI_STORE_INTERNAL_H
@@ -13,14 +14,14 @@
 
 #define MNI_STORE_FORMAT 1
 
-/* Keeps "sentence: what HDF5 says", HDF5's part being the innermost description of its error stack, which the next
- * HDF5 call clears: so call it at once. Returns MN_E_STORE. */
+/* Keeps "sentence: what HDF5 says", HDF5's part being the innermost description of its error
+ * stack, which the next HDF5 call clears: so call it at once. Returns MN_E_STORE. */
 int mni_store_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* A variable-length UTF-8 string; negative on failure. To be closed with H5Tclose(). */
 hid_t mni_store_string(void);
 
-/* --- table.c ----------------------------------------------------------------------------------------- */
+/* --- table.c ---------------------------------------------------------------------------------- */
 
 /* A row of /jobs, as in memory. Strings that do not apply are NULL. */
 typedef struct mni_row {
@@ -57,14 +58,14 @@ void mni_rows_reclaim(mni_row_t *rows, size_t count);
 /* Writes /jobs. */
 int mni_rows_write(hid_t file, const mni_row_t *rows, size_t count);
 
-/* --- data.c ------------------------------------------------------------------------------------------ */
+/* --- data.c ----------------------------------------------------------------------------------- */
 
 /* Writes groups of values below /data; what is needed for each is made once. */
 typedef struct mni_data {
-    hid_t group;         /* /data */
-    hid_t string;        /* variable-length UTF-8 */
+    hid_t group;  /* /data */
+    hid_t string; /* variable-length UTF-8 */
     hid_t scalar;
-    hid_t small, large;  /* dataset creation */
+    hid_t small, large; /* dataset creation */
 } mni_data_t;
 
 int mni_data_open(mni_data_t *data, hid_t file);

@@ -2,10 +2,10 @@
  *
  * An HDF5 file driver over one descriptor that keeps the kernel's errors to itself (see sink.h).
  *
- * After the first failed write nothing more reaches the file. What HDF5 may read back before it closes (metadata, and
- * heaps of strings, which it hands down as raw data) is then kept in memory, newest last, and reads see it, so that
- * the library can close in order. Large raw data is dropped: it is never read back here.
- * Rank 0's main thread, below HDF5 calls.
+ * After the first failed write nothing more reaches the file. What HDF5 may read back before it
+ * closes (metadata, and heaps of strings, which it hands down as raw data) is then kept in memory,
+ * newest last, and reads see it, so that the library can close in order. Large raw data is dropped:
+ * it is never read back here. Rank 0's main thread, below HDF5 calls.
  */
 #include "store/sink.h"
 
@@ -32,7 +32,7 @@ struct mni_sink {
     int fd;
     int error;
     hid_t driver;
-    haddr_t eoa, eof;       /* end of what is allocated; of what was written */
+    haddr_t eoa, eof; /* end of what is allocated; of what was written */
     patch_t *patches, **last;
 };
 
@@ -122,10 +122,12 @@ static void patch_apply(const patch_t *patch, haddr_t address, size_t size, unsi
     if (patch_end < end)
         end = patch_end;
     if (first < end)
-        memcpy(buffer + (first - address), patch->bytes + (first - patch->address), (size_t)(end - first));
+        memcpy(buffer + (first - address), patch->bytes + (first - patch->address),
+               (size_t)(end - first));
 }
 
-static herr_t sink_read(H5FD_t *file, H5FD_mem_t type, hid_t transfer, haddr_t address, size_t size, void *buffer)
+static herr_t sink_read(H5FD_t *file, H5FD_mem_t type, hid_t transfer, haddr_t address, size_t size,
+                        void *buffer)
 {
     mni_sink_t *sink = sink_of(file);
     unsigned char *to = buffer;
@@ -143,14 +145,15 @@ static herr_t sink_read(H5FD_t *file, H5FD_mem_t type, hid_t transfer, haddr_t a
             break;
         done += (size_t)got;
     }
-    memset(to + done, 0, size - done); /* allocated and never written reads as zeros, as behind any file's end */
+    memset(to + done, 0,
+           size - done); /* allocated and never written reads as zeros, as behind any file's end */
     for (const patch_t *patch = sink->patches; patch != NULL; patch = patch->next)
         patch_apply(patch, address, size, to);
     return 0;
 }
 
-static herr_t sink_write(H5FD_t *file, H5FD_mem_t type, hid_t transfer, haddr_t address, size_t size,
-                         const void *buffer)
+static herr_t sink_write(H5FD_t *file, H5FD_mem_t type, hid_t transfer, haddr_t address,
+                         size_t size, const void *buffer)
 {
     mni_sink_t *sink = sink_of(file);
     const unsigned char *from = buffer;
@@ -187,7 +190,7 @@ static herr_t sink_truncate(H5FD_t *file, hid_t transfer, hbool_t closing)
 }
 
 static const H5FD_class_t sink_class = {
-#ifdef H5FD_CLASS_VERSION /* from 1.14 on; numbers from 512 are for drivers in testing and private use */
+#ifdef H5FD_CLASS_VERSION /* from 1.14 on; numbers from 512 are for private use */
     .version = H5FD_CLASS_VERSION,
     .value = (H5FD_class_value_t)600,
 #endif

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * A file that HDF5 writes to and that never fails under it. HDF5 (1.10 to 1.14) cannot close a file that it could
- * not flush: the open remains keep the library busy at exit, and it ends in a segmentation fault there. So
- * errors of the kernel (disk full, quota, a file size limit) are kept here instead, HDF5 goes on as if nothing had
- * happened, and the writer asks mni_sink_error() before it believes in the file. Rank 0's main thread.
+ * A file that HDF5 writes to and that never fails under it. HDF5 1.10 cannot close a file that it
+ * could not flush: what stays open crashes the process at exit (tried, with 1.10.8). So errors of
+ * the kernel (disk full, quota, a file size limit) are kept here instead, HDF5 goes on as if
+ * nothing had happened, and the writer asks mni_sink_error() before it believes in the file. Rank
+ * 0's main thread.
  */
 #ifndef MNI_STORE_SINK_H
 #define MNI_STORE_SINK_H
@@ -15,11 +16,13 @@
 
 typedef struct mni_sink mni_sink_t;
 
-/* Makes the file `path`, which must not exist, with the permissions `mode`. MN_E_STORE with a sentence. */
+/* Makes the file `path`, which must not exist, with the permissions `mode`. MN_E_STORE with a
+ * sentence. */
 int mni_sink_create(const char *path, mode_t mode, mni_sink_t **sink);
 
-/* A file access property list with which H5Fcreate() writes to the sink, whatever name it is given; negative on
- * failure. To be closed with H5Pclose(). One HDF5 file per sink, closed before the sink. */
+/* A file access property list with which H5Fcreate() writes to the sink, whatever name it is
+ * given; negative on failure. To be closed with H5Pclose(). One HDF5 file per sink, closed
+ * before the sink. */
 hid_t mni_sink_access(mni_sink_t *sink);
 
 /* The errno of the first operation that failed, 0 as long as all is well. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The store: checks at the start, and at the end one new HDF5 file renamed over the old one, whose jobs it takes over.
- * At every instant the path holds a complete file, or none if there was none. Rank 0's main thread.
+ * The store: checks at the start, and at the end one new HDF5 file renamed over the old one, whose
+ * jobs it takes over. At every instant the path holds a complete file, or none if there was none.
+ * Rank 0's main thread.
  */
 #include "store/internal.h"
 
@@ -19,12 +20,12 @@
 #include <unistd.h>
 
 struct mni_store {
-    char *path;   /* absolute; NULL: nothing is written */
+    char *path; /* absolute; NULL: nothing is written */
     char *folder;
-    char *fresh;  /* where the new file is made */
+    char *fresh; /* where the new file is made */
 };
 
-/* --- errors and small things of HDF5 ----------------------------------------------------------------- */
+/* --- errors and small things of HDF5 ---------------------------------------------------------- */
 
 static herr_t innermost(unsigned n, const H5E_error2_t *error, void *argument)
 {
@@ -48,14 +49,15 @@ int mni_store_error(const char *format, ...)
 hid_t mni_store_string(void)
 {
     hid_t type = H5Tcopy(H5T_C_S1);
-    if (type >= 0 && (H5Tset_size(type, H5T_VARIABLE) < 0 || H5Tset_cset(type, H5T_CSET_UTF8) < 0)) {
+    if (type >= 0 &&
+        (H5Tset_size(type, H5T_VARIABLE) < 0 || H5Tset_cset(type, H5T_CSET_UTF8) < 0)) {
         H5Tclose(type);
         return -1;
     }
     return type;
 }
 
-/* --- what is there already --------------------------------------------------------------------------- */
+/* --- what is there already -------------------------------------------------------------------- */
 
 /* Opens a file to read it, without a lock: files of ours never change, they are replaced. */
 static hid_t file_open(const char *path)
@@ -124,18 +126,28 @@ static int file_check(const char *path)
     int rc = 0;
 
     if (file < 0) {
-        rc = mni_store_error("%.300s is an HDF5 file that cannot be opened; move it away or give another --store",
-                             path);
+        rc = mni_store_error(
+            "%.300s is an HDF5 file that cannot be opened; move it away or give another --store",
+            path);
     } else if (!file_is_ours(file)) {
-        rc = mni_error(MN_E_STORE, "%.300s is an HDF5 file that multinode did not write; it is not touched: move it "
-                                   "away or give another --store", path);
+        rc = mni_error(
+            MN_E_STORE,
+            "%.300s is an HDF5 file that multinode did not write; it is not touched: move it "
+            "away or give another --store",
+            path);
     } else if (file_format(file) != MNI_STORE_FORMAT) {
-        rc = mni_error(MN_E_STORE, "%.300s has store format %d and this multinode (%s) knows format %d; use the "
-                                   "version that wrote it or give another --store", path, file_format(file),
-                       MN_VERSION, MNI_STORE_FORMAT);
-    } else if (H5Lexists(file, "jobs", H5P_DEFAULT) <= 0 || H5Lexists(file, "data", H5P_DEFAULT) <= 0) {
-        rc = mni_error(MN_E_STORE, "%.300s is a store without its table of jobs or its values: it is damaged; move "
-                                   "it away or give another --store", path);
+        rc =
+            mni_error(MN_E_STORE,
+                      "%.300s has store format %d and this multinode (%s) knows format %d; use the "
+                      "version that wrote it or give another --store",
+                      path, file_format(file), MN_VERSION, MNI_STORE_FORMAT);
+    } else if (H5Lexists(file, "jobs", H5P_DEFAULT) <= 0 ||
+               H5Lexists(file, "data", H5P_DEFAULT) <= 0) {
+        rc = mni_error(
+            MN_E_STORE,
+            "%.300s is a store without its table of jobs or its values: it is damaged; move "
+            "it away or give another --store",
+            path);
     }
     if (file >= 0)
         H5Fclose(file);
@@ -162,21 +174,22 @@ static int existing_check(const char *path, mode_t *mode)
         int error = errno;
         if (fd >= 0)
             close(fd);
-        return mni_error(MN_E_STORE, "the store %.300s cannot be %s: %s", path, fd < 0 ? "read" : "written",
-                         strerror(error));
+        return mni_error(MN_E_STORE, "the store %.300s cannot be %s: %s", path,
+                         fd < 0 ? "read" : "written", strerror(error));
     }
     ssize_t got = pread(fd, head, sizeof head, 0);
     close(fd);
     if (got != (ssize_t)sizeof head || memcmp(head, hdf5, sizeof head) != 0)
-        return mni_error(MN_E_STORE, "%.300s is %s, not an HDF5 file; it is not touched: move it away or give "
-                                     "another --store", path,
-                         found.st_size == 0 ? "an empty file" : "a file of another kind");
+        return mni_error(MN_E_STORE,
+                         "%.300s is %s, not an HDF5 file; it is not touched: move it away or give "
+                         "another --store",
+                         path, found.st_size == 0 ? "an empty file" : "a file of another kind");
     *mode = found.st_mode & 0777;
     int rc = file_check(path);
     return rc < 0 ? rc : 1;
 }
 
-/* --- opening ----------------------------------------------------------------------------------------- */
+/* --- opening ---------------------------------------------------------------------------------- */
 
 /* Makes the absolute path, behind symbolic links: a rename would replace the link itself. */
 static int paths_make(mni_store_t *store, const char *path)
@@ -190,17 +203,24 @@ static int paths_make(mni_store_t *store, const char *path)
     if (realpath(path, real) == NULL) {
         int error = errno;
         if (error == ENOENT && lstat(path, &link) == 0)
-            return mni_error(MN_E_STORE, "%.300s is a symbolic link to nothing; remove it or give another --store",
-                             path);
+            return mni_error(
+                MN_E_STORE,
+                "%.300s is a symbolic link to nothing; remove it or give another --store", path);
         const char *slash = strrchr(path, '/');
         const char *name = slash == NULL ? path : slash + 1;
-        snprintf(folder, sizeof folder, "%.*s", slash == NULL ? 1 : slash == path ? 1 : (int)(slash - path),
+        snprintf(folder, sizeof folder, "%.*s",
+                 slash == NULL   ? 1
+                 : slash == path ? 1
+                                 : (int)(slash - path),
                  slash == NULL ? "." : path);
         if (error == ENOENT && realpath(folder, real) == NULL)
-            return mni_error(MN_E_STORE, "the folder %.300s of the store cannot be used: %s; make it or give "
-                                         "another --store", folder, strerror(errno));
+            return mni_error(MN_E_STORE,
+                             "the folder %.300s of the store cannot be used: %s; make it or give "
+                             "another --store",
+                             folder, strerror(errno));
         if (error != ENOENT)
-            return mni_error(MN_E_STORE, "the store %.300s cannot be used: %s; give another --store", path,
+            return mni_error(MN_E_STORE,
+                             "the store %.300s cannot be used: %s; give another --store", path,
                              strerror(error));
         size_t used = strlen(real);
         if ((size_t)snprintf(real + used, sizeof real - used, "%s%s", used == 1 ? "" : "/", name) >=
@@ -218,20 +238,22 @@ static int paths_make(mni_store_t *store, const char *path)
     return 0;
 }
 
-/* Makes the new file's place for a moment: permissions, read-only file systems, names that are too long and quotas
- * are then known from the kernel itself. */
+/* Makes the new file's place for a moment: permissions, read-only file systems, names that are
+ * too long and quotas are then known from the kernel itself. */
 static int place_check(const mni_store_t *store)
 {
     mni_sink_t *sink = NULL;
     struct stat found;
 
     if (stat(store->folder, &found) < 0 || !S_ISDIR(found.st_mode))
-        return mni_error(MN_E_STORE, "the folder %.300s of the store is not a folder; give another --store",
+        return mni_error(MN_E_STORE,
+                         "the folder %.300s of the store is not a folder; give another --store",
                          store->folder);
     unlink(store->fresh); /* of a process of the past that had our number */
     int rc = mni_sink_create(store->fresh, 0600, &sink);
     if (rc < 0)
-        return mni_error_prefix(rc, "the store cannot be written in the folder %.300s", store->folder);
+        return mni_error_prefix(rc, "the store cannot be written in the folder %.300s",
+                                store->folder);
     mni_sink_close(sink);
     unlink(store->fresh);
     return 0;
@@ -256,9 +278,11 @@ int mni_store_open(const char *path, mni_store_t **result)
 
     if (store == NULL)
         return mni_error(MN_E_NO_MEMORY, "no memory for the store");
-    H5E_BEGIN_TRY {
+    H5E_BEGIN_TRY
+    {
         rc = store_open(path, store);
-    } H5E_END_TRY
+    }
+    H5E_END_TRY
     if (rc < 0) {
         mni_store_close(store);
         return rc;
@@ -277,15 +301,15 @@ void mni_store_close(mni_store_t *store)
     free(store);
 }
 
-/* --- writing ----------------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 /* One write of the store, while it goes on. */
 typedef struct writer {
     mni_sink_t *sink;
-    hid_t file;          /* the new one */
+    hid_t file; /* the new one */
     mni_data_t data;
-    mni_rows_t rows;     /* of the jobs given */
-    hid_t old;           /* the file as it was, negative if none */
+    mni_rows_t rows; /* of the jobs given */
+    hid_t old;       /* the file as it was, negative if none */
     hid_t old_data;
     mni_row_t *old_rows;
     size_t old_count;
@@ -297,8 +321,10 @@ static int writer_create(writer_t *writer, const char *path)
     hid_t creation = H5Pcreate(H5P_FILE_CREATE);
     int format = MNI_STORE_FORMAT, rc = 0;
 
-    /* The format of HDF5 1.8: small groups lie in their headers, and every version since then reads it. */
-    if (access >= 0 && creation >= 0 && H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0)
+    /* The format of HDF5 1.8: small groups lie in their headers, and every version since then
+     * reads it. */
+    if (access >= 0 && creation >= 0 &&
+        H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0)
         writer->file = H5Fcreate(path, H5F_ACC_TRUNC, creation, access);
     if (writer->file < 0)
         rc = mni_store_error("no HDF5 file can be made");
@@ -310,8 +336,8 @@ static int writer_create(writer_t *writer, const char *path)
         (rc = mni_data_attribute(&writer->data, writer->file, "creator", "multinode")) < 0 ||
         (rc = mni_data_attribute(&writer->data, writer->file, "version", mn_version())) < 0)
         return rc;
-    hid_t attribute = H5Acreate2(writer->file, "format", H5T_NATIVE_INT32, writer->data.scalar, H5P_DEFAULT,
-                                 H5P_DEFAULT);
+    hid_t attribute = H5Acreate2(writer->file, "format", H5T_NATIVE_INT32, writer->data.scalar,
+                                 H5P_DEFAULT, H5P_DEFAULT);
     if (attribute < 0 || H5Awrite(attribute, H5T_NATIVE_INT, &format) < 0)
         rc = mni_store_error("the attribute format cannot be written");
     if (attribute >= 0)
@@ -345,7 +371,7 @@ static int id_compare(const void *a, const void *b)
 /* The ids of the jobs given, sorted; rows begin with theirs. */
 static char (*ids_sort(const mni_rows_t *rows))[MN_ID_TEXT - 1]
 {
-    char (*ids)[MN_ID_TEXT - 1] = calloc(rows->count + 1, sizeof *ids);
+    char(*ids)[MN_ID_TEXT - 1] = calloc(rows->count + 1, sizeof *ids);
 
     for (size_t i = 0; ids != NULL && i < rows->count; i++)
         memcpy(ids[i], rows->row[i].id, sizeof *ids);
@@ -354,11 +380,11 @@ static char (*ids_sort(const mni_rows_t *rows))[MN_ID_TEXT - 1]
     return ids;
 }
 
-/* Copies the values of the old file's jobs that are not among those given, and puts their rows together: first
- * those, then the given ones. */
+/* Copies the values of the old file's jobs that are not among those given, and puts their rows
+ * together: first those, then the given ones. */
 static int writer_merge(writer_t *writer, mni_row_t *all, size_t *count)
 {
-    char (*ids)[MN_ID_TEXT - 1] = ids_sort(&writer->rows);
+    char(*ids)[MN_ID_TEXT - 1] = ids_sort(&writer->rows);
     char text[MN_ID_TEXT] = "";
     mn_id_t id;
     int rc = 0;
@@ -433,14 +459,16 @@ static int writer_close(writer_t *writer, int rc)
     return rc;
 }
 
-/* Has the rename itself on the disk. Some file systems cannot sync a folder: they then do it in their own way. */
+/* Has the rename itself on the disk. Some file systems cannot sync a folder: they then do it in
+ * their own way. */
 static int folder_sync(const char *folder)
 {
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int rc = 0;
 
     if (fd < 0 || (fsync(fd) < 0 && errno != EINVAL && errno != ENOTSUP))
-        rc = mni_error(MN_E_STORE, "is in place but may not survive a power loss: %s", strerror(errno));
+        rc = mni_error(MN_E_STORE, "is in place but may not survive a power loss: %s",
+                       strerror(errno));
     if (fd >= 0)
         close(fd);
     return rc;
@@ -468,7 +496,8 @@ static int store_write(mni_store_t *store, mni_store_visit_t *visit, void *argum
         rc = mni_error(MN_E_STORE, "%s", strerror(errno));
     if (rc < 0) {
         unlink(store->fresh);
-        return mni_error_prefix(rc, "the store %.300s was not written and is as it was", store->path);
+        return mni_error_prefix(rc, "the store %.300s was not written and is as it was",
+                                store->path);
     }
     if ((rc = folder_sync(store->folder)) < 0)
         return mni_error_prefix(rc, "the store %.300s", store->path);
@@ -481,8 +510,10 @@ int mni_store_write(mni_store_t *store, mni_store_visit_t *visit, void *argument
 
     if (store->path == NULL)
         return 0;
-    H5E_BEGIN_TRY {
+    H5E_BEGIN_TRY
+    {
         rc = store_write(store, visit, argument);
-    } H5E_END_TRY
+    }
+    H5E_END_TRY
     return rc;
 }

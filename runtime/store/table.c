@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The table of jobs, /jobs: one compound row per job, read and written whole. Short words of a known length have a
- * fixed size, texts that most jobs do not have are of variable length, where NULL costs nothing.
- * Rank 0's main thread.
+ * The table of jobs, /jobs: one compound row per job, read and written whole. Short words of a
+ * known length have a fixed size, texts that most jobs do not have are of variable length, where
+ * NULL costs nothing. Rank 0's main thread.
  */
 #include "store/internal.h"
 
@@ -109,12 +109,28 @@ static const struct {
     enum { WORD, STRING, UINT32, INT32, UINT64, DOUBLE } kind;
     size_t size;
 } columns[] = {
-#define COLUMN(field, kind) {#field, offsetof(mni_row_t, field), kind, sizeof((mni_row_t *)0)->field}
-    COLUMN(id, WORD),          COLUMN(job, WORD),        COLUMN(status, WORD),     COLUMN(reason, WORD),
-    COLUMN(error, STRING),     COLUMN(attempts, UINT32), COLUMN(lock, STRING),     COLUMN(tag, STRING),
-    COLUMN(key, STRING),       COLUMN(created, DOUBLE),  COLUMN(started, DOUBLE),  COLUMN(ended, DOUBLE),
-    COLUMN(progress, DOUBLE),  COLUMN(message, STRING),  COLUMN(yields, UINT64),   COLUMN(host, STRING),
-    COLUMN(rank, INT32),       COLUMN(cpus, STRING),
+#define COLUMN(field, kind) \
+    {#field, offsetof(mni_row_t, field), kind, sizeof((mni_row_t *)0)->field},
+    /* clang-format off */
+    COLUMN(id, WORD)
+    COLUMN(job, WORD)
+    COLUMN(status, WORD)
+    COLUMN(reason, WORD)
+    COLUMN(error, STRING)
+    COLUMN(attempts, UINT32)
+    COLUMN(lock, STRING)
+    COLUMN(tag, STRING)
+    COLUMN(key, STRING)
+    COLUMN(created, DOUBLE)
+    COLUMN(started, DOUBLE)
+    COLUMN(ended, DOUBLE)
+    COLUMN(progress, DOUBLE)
+    COLUMN(message, STRING)
+    COLUMN(yields, UINT64)
+    COLUMN(host, STRING)
+    COLUMN(rank, INT32)
+    COLUMN(cpus, STRING)
+/* clang-format on */
 #undef COLUMN
 };
 
@@ -140,8 +156,9 @@ static hid_t column_type(size_t i, bool *own)
         return mni_store_string();
     hid_t type = H5Tcopy(H5T_C_S1);
     /* an id fills its field; the others end with a NUL */
-    if (type >= 0 && (H5Tset_size(type, columns[i].size) < 0 || H5Tset_cset(type, H5T_CSET_UTF8) < 0 ||
-                      H5Tset_strpad(type, i == 0 ? H5T_STR_NULLPAD : H5T_STR_NULLTERM) < 0)) {
+    if (type >= 0 &&
+        (H5Tset_size(type, columns[i].size) < 0 || H5Tset_cset(type, H5T_CSET_UTF8) < 0 ||
+         H5Tset_strpad(type, i == 0 ? H5T_STR_NULLPAD : H5T_STR_NULLTERM) < 0)) {
         H5Tclose(type);
         return -1;
     }
@@ -177,7 +194,8 @@ int mni_rows_write(hid_t file, const mni_row_t *rows, size_t count)
     int rc = 0;
 
     if (packed < 0 || space < 0 || H5Tpack(packed) < 0 ||
-        (set = H5Dcreate2(file, "jobs", packed, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT)) < 0 ||
+        (set = H5Dcreate2(file, "jobs", packed, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT)) <
+            0 ||
         (count > 0 && H5Dwrite(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, rows) < 0))
         rc = mni_store_error("the table of jobs cannot be written");
     if (set >= 0 && H5Dclose(set) < 0 && rc == 0)
@@ -204,7 +222,8 @@ int mni_rows_read(hid_t file, mni_row_t **result, size_t *count)
     if (memory < 0 || size < 0 || H5Sget_simple_extent_ndims(space) != 1)
         rc = mni_store_error("the table of jobs cannot be read");
     else if ((rows = calloc((size_t)size + 1, sizeof *rows)) == NULL)
-        rc = mni_error(MN_E_NO_MEMORY, "no memory for the store's table of %lld jobs", (long long)size);
+        rc = mni_error(MN_E_NO_MEMORY, "no memory for the store's table of %lld jobs",
+                       (long long)size);
     else if (size > 0 && H5Dread(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, rows) < 0)
         rc = mni_store_error("the table of jobs cannot be read");
     if (space >= 0)

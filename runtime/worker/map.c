@@ -312,7 +312,7 @@ static int map_check(const mni_executor_t *caller, const mni_msg_map_t *what)
     return 0;
 }
 
-int mni_map_open(mni_worker_t *worker, mni_executor_t *caller, uint64_t request, const mni_msg_map_t *what)
+int mni_worker_map_open(mni_worker_t *worker, mni_executor_t *caller, uint64_t request, const mni_msg_map_t *what)
 {
     int rc = map_check(caller, what);
     if (rc < 0)
@@ -357,7 +357,7 @@ static void map_abandon(mni_worker_t *worker, mni_map_t *map, int code)
     map_free_when_over(worker, map);
 }
 
-void mni_map_close(mni_worker_t *worker, mni_executor_t *caller, uint64_t request)
+void mni_worker_map_close(mni_worker_t *worker, mni_executor_t *caller, uint64_t request)
 {
     mni_map_t *map;
     DL_FOREACH(worker->maps, map)

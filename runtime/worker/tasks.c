@@ -136,7 +136,7 @@ static int take_map(mni_worker_t *worker, mni_executor_t *executor, mni_reader_t
 {
     mni_msg_map_t map = mni_get_map(reader);
     int rc = mni_reader_end(reader);
-    return rc < 0 ? rc : mni_map_open(worker, executor, reader->request, &map);
+    return rc < 0 ? rc : mni_worker_map_open(worker, executor, reader->request, &map);
 }
 
 static int take_port(mni_worker_t *worker, mni_reader_t *reader)
@@ -173,7 +173,7 @@ int mni_client_frame(mni_worker_t *worker, mni_executor_t *executor, const void 
     case MNI_MSG_MAP:
         return take_map(worker, executor, &reader);
     case MNI_MSG_MAP_CLOSE:
-        mni_map_close(worker, executor, reader.request);
+        mni_worker_map_close(worker, executor, reader.request);
         return mni_reader_end(&reader);
     case MNI_MSG_TASK_PORT:
         return take_port(worker, &reader);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The chess example's rules beyond one position, its knowledge, its exchanges and its strategies.
- */
+ * The chess example's rules beyond one position, its knowledge, exchanges and strategies. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * machine/: what this machine and synthetic ones offer, binding of a process with threads, and memory limits read
- * from made-up control groups and Slurm variables.
+ * machine/: what this machine and synthetic ones offer, binding of a process with threads, and
+ * memory limits read from made-up control groups and Slurm variables.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* cpu_set_t */
@@ -65,7 +65,7 @@ static void status_cpus(const char *path, char *list, size_t room)
     fclose(file);
 }
 
-/* --- the real machine -------------------------------------------------------------------------------- */
+/* --- the real machine ------------------------------------------------------------------------- */
 
 static void test_real(void **state)
 {
@@ -78,7 +78,8 @@ static void test_real(void **state)
     const mni_node_offer_t *offer = mni_machine_offer(machine);
     int pus = affinity_count(&set);
     assert_in_range(offer->cores, 1, (uintmax_t)pus);
-    assert_in_range(offer->memory, 16 * MIB, (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE));
+    assert_in_range(offer->memory, 16 * MIB,
+                    (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE));
     assert_int_equal(gethostname(host, sizeof host - 1), 0);
     assert_string_equal(offer->host, host);
     assert_int_equal(offer->place[0].l3, 0);
@@ -90,8 +91,8 @@ static void test_real(void **state)
     assert_string_equal(mni_machine_allowed(machine), list);
 
     char expected[64];
-    snprintf(expected, sizeof expected, "%u core%s, %d PU%s", offer->cores, offer->cores == 1 ? "" : "s", pus,
-             pus == 1 ? "" : "s");
+    snprintf(expected, sizeof expected, "%u core%s, %d PU%s", offer->cores,
+             offer->cores == 1 ? "" : "s", pus, pus == 1 ? "" : "s");
     assert_non_null(strstr(mni_machine_summary(machine), expected));
     mni_machine_close(machine);
     mni_machine_close(NULL);
@@ -120,7 +121,8 @@ static void test_options_lower(void **state)
     mni_machine_close(machine);
 }
 
-/* In a child that is bound to its last processing unit: the offer is that one, and widening brings back the rest. */
+/* In a child that is bound to its last processing unit: the offer is that one, and widening
+ * brings back the rest. */
 static int restricted_child(const cpu_set_t *all)
 {
     mni_machine_t *machine = NULL;
@@ -170,7 +172,7 @@ static void test_restricted_affinity(void **state)
     assert_int_equal(status, 0);
 }
 
-/* --- binding ----------------------------------------------------------------------------------------- */
+/* --- binding ---------------------------------------------------------------------------------- */
 
 static void *sleeper(void *argument)
 {
@@ -235,7 +237,8 @@ static void test_bind_other_process(void **state)
     uint32_t cores = mni_machine_offer(machine)->cores;
     snprintf(all, sizeof all, "%s", mni_machine_allowed(machine));
     pid_t pid = child_with_threads();
-    /* Without hyperthreads core k is the k-th processing unit; with them only the whole is compared. */
+    /* Without hyperthreads core k is the k-th processing unit; with them only the whole is
+     * compared. */
     if (strchr(all, ',') == NULL && (int)cores == affinity_count(&(cpu_set_t){{0}})) {
         mni_cpus_add(&cpus, cores - 1);
         assert_int_equal(mni_machine_bind(machine, pid, &cpus), 0);
@@ -258,7 +261,7 @@ static void test_bind_other_process(void **state)
     mni_machine_close(machine);
 }
 
-/* --- synthetic machines ------------------------------------------------------------------------------ */
+/* --- synthetic machines ----------------------------------------------------------------------- */
 
 static void test_synthetic_places(void **state)
 {
@@ -272,7 +275,8 @@ static void test_synthetic_places(void **state)
         assert_int_equal(offer->place[i].numa, i / 16);
         assert_int_equal(offer->place[i].package, i / 32);
     }
-    assert_string_equal(mni_machine_summary(machine), "2 packages, 4 NUMA nodes, 64 cores, 128 PUs");
+    assert_string_equal(mni_machine_summary(machine),
+                        "2 packages, 4 NUMA nodes, 64 cores, 128 PUs");
     assert_string_equal(mni_machine_allowed(machine), "0-127");
     assert_in_range(offer->memory, 4 * MIB, UINT64_MAX);
 
@@ -308,8 +312,20 @@ static void test_synthetic_widen(void **state)
     assert_string_equal(mni_machine_allowed(machine), "65-66,99-101");
     assert_string_equal(mni_machine_summary(machine), "1 package, 2 NUMA nodes, 3 cores, 3 PUs");
 
-    static const char *const bad[] = {"", "x", "1-", "-1", "3-1", "1,", ",1", "1 2", "0x1", "1--2", "128-300",
-                                      "99999999999999999999", "0-4294967295", "1,2;3"};
+    static const char *const bad[] = {"",
+                                      "x",
+                                      "1-",
+                                      "-1",
+                                      "3-1",
+                                      "1,",
+                                      ",1",
+                                      "1 2",
+                                      "0x1",
+                                      "1--2",
+                                      "128-300",
+                                      "99999999999999999999",
+                                      "0-4294967295",
+                                      "1,2;3"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         assert_int_equal(mni_machine_widen(machine, bad[i]), MN_E_INVALID);
         assert_non_null(strstr(mn_error_message(), bad[i]));
@@ -349,8 +365,9 @@ static void test_synthetic_shapes(void **state)
 
 static void test_bad_synthetic(void **state)
 {
-    static const char *const bad[] = {"", "nonsense", "core:0", "package:2 core:", "/nonexistent/machine.xml",
-                                      "none.xml", "/dev/null", "/"};
+    static const char *const bad[] = {
+        "",         "nonsense",  "core:0", "package:2 core:", "/nonexistent/machine.xml",
+        "none.xml", "/dev/null", "/"};
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         mni_machine_options_t options = {.synthetic = bad[i]};
@@ -370,19 +387,22 @@ static void test_xml(void **state)
     assert_non_null(file);
     fputs("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<!DOCTYPE topology SYSTEM \"hwloc2.dtd\">\n"
           "<topology version=\"2.0\">\n"
-          "<object type=\"Machine\" os_index=\"0\" cpuset=\"0x0000000f\" complete_cpuset=\"0x0000000f\" "
-          "allowed_cpuset=\"0x0000000f\" nodeset=\"0x1\" complete_nodeset=\"0x1\" allowed_nodeset=\"0x1\" "
+          "<object type=\"Machine\" os_index=\"0\" cpuset=\"0xf\" complete_cpuset=\"0xf\" "
+          "allowed_cpuset=\"0xf\" nodeset=\"0x1\" complete_nodeset=\"0x1\" allowed_nodeset=\"0x1\" "
           "gp_index=\"1\">\n"
-          "<object type=\"NUMANode\" os_index=\"0\" cpuset=\"0x0000000f\" complete_cpuset=\"0x0000000f\" "
-          "nodeset=\"0x1\" complete_nodeset=\"0x1\" gp_index=\"2\" local_memory=\"1073741824\"/>\n", file);
+          "<object type=\"NUMANode\" os_index=\"0\" cpuset=\"0xf\" complete_cpuset=\"0xf\" "
+          "nodeset=\"0x1\" complete_nodeset=\"0x1\" gp_index=\"2\" local_memory=\"1073741824\"/>\n",
+          file);
     /* the second core's hyperthreads are numbered 1 and 3, as Linux does */
     for (int core = 0; core < 2; core++) {
-        fprintf(file, "<object type=\"Core\" os_index=\"%d\" cpuset=\"0x%x\" complete_cpuset=\"0x%x\" "
-                      "nodeset=\"0x1\" complete_nodeset=\"0x1\" gp_index=\"%d\">\n",
+        fprintf(file,
+                "<object type=\"Core\" os_index=\"%d\" cpuset=\"0x%x\" complete_cpuset=\"0x%x\" "
+                "nodeset=\"0x1\" complete_nodeset=\"0x1\" gp_index=\"%d\">\n",
                 core, 5 << core, 5 << core, 10 + core);
         for (int pu = core; pu < 4; pu += 2)
-            fprintf(file, "<object type=\"PU\" os_index=\"%d\" cpuset=\"0x%x\" complete_cpuset=\"0x%x\" "
-                          "nodeset=\"0x1\" complete_nodeset=\"0x1\" gp_index=\"%d\"/>\n",
+            fprintf(file,
+                    "<object type=\"PU\" os_index=\"%d\" cpuset=\"0x%x\" complete_cpuset=\"0x%x\" "
+                    "nodeset=\"0x1\" complete_nodeset=\"0x1\" gp_index=\"%d\"/>\n",
                     pu, 1 << pu, 1 << pu, 20 + pu);
         fputs("</object>\n", file);
     }
@@ -398,7 +418,7 @@ static void test_xml(void **state)
     unlink(path);
 }
 
-/* --- limits ------------------------------------------------------------------------------------------ */
+/* --- limits ----------------------------------------------------------------------------------- */
 
 static char base[] = "/tmp/test_limits_XXXXXX";
 
@@ -446,9 +466,12 @@ static void test_cgroup_limits(void **state)
     put("part/memory.limit_in_bytes", "600000\n");
     put("part/y/memory.limit_in_bytes", "650000\n");
 
-    snprintf(v2, sizeof v2, "40 30 0:37 / %s/v2 rw,relatime shared:9 master:2 - cgroup2 cgroup2 rw\n", base);
-    snprintf(v1, sizeof v1, "33 30 0:30 / %s/nowhere rw - cgroup cgroup rw,cpuset\n"
-                            "34 30 0:31 / %s/v\\0401 rw,relatime - cgroup cgroup rw,memory\n", base, base);
+    snprintf(v2, sizeof v2,
+             "40 30 0:37 / %s/v2 rw,relatime shared:9 master:2 - cgroup2 cgroup2 rw\n", base);
+    snprintf(v1, sizeof v1,
+             "33 30 0:30 / %s/nowhere rw - cgroup cgroup rw,cpuset\n"
+             "34 30 0:31 / %s/v\\0401 rw,relatime - cgroup cgroup rw,memory\n",
+             base, base);
     /* the smallest up the hierarchy counts, not the innermost */
     assert_int_equal(limit_of("0::/a/b/c\n", v2), 1000000);
     assert_int_equal(limit_of("0::/\n", v2), UINT64_MAX);
@@ -459,17 +482,21 @@ static void test_cgroup_limits(void **state)
     snprintf(text, sizeof text, "%s%s", v2, v1);
     assert_int_equal(limit_of("4:memory:/x/y\n0::/a/b\n", text), 500000);
     assert_int_equal(limit_of("4:memory:/\n0::/a/b\n", text), 1000000);
-    /* a mount that shows only a part: of our group, or (in a container) of one that we cannot see */
+    /* a mount that shows only a part: of our group, or (in a container) of one that we cannot
+     * see */
     snprintf(text, sizeof text, "34 30 0:31 /x %s/part rw - cgroup cgroup rw,memory\n", base);
     assert_int_equal(limit_of("4:memory:/x/y\n", text), 600000);
     assert_int_equal(limit_of("4:memory:/xy\n", text), 600000);
     assert_int_equal(limit_of("4:memory:/../other\n", text), 600000);
     /* ... but such a mount says nothing when another one shows our group */
-    snprintf(text, sizeof text, "%s34 30 0:31 /else %s/v\\0401/z rw - cgroup cgroup rw,memory\n", v1, base);
+    snprintf(text, sizeof text, "%s34 30 0:31 /else %s/v\\0401/z rw - cgroup cgroup rw,memory\n",
+             v1, base);
     assert_int_equal(limit_of("4:memory:/x/y\n", text), 500000);
     /* nothing, or nonsense */
     assert_int_equal(limit_of("", ""), UINT64_MAX);
-    assert_int_equal(limit_of("0::/a\n::\n:\n\n", "1 2\n - cgroup2\n40 30 0:37 / /x rw - cgroup2\n"), UINT64_MAX);
+    assert_int_equal(
+        limit_of("0::/a\n::\n:\n\n", "1 2\n - cgroup2\n40 30 0:37 / /x rw - cgroup2\n"),
+        UINT64_MAX);
     assert_int_equal(mni_limits_cgroup("/nonexistent", "/nonexistent"), UINT64_MAX);
 
     snprintf(text, sizeof text, "rm -r '%s'", base);

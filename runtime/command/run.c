@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * multinode run: options, settings for the ranks, and the checks that can be made before anything is started.
+ */
+#include "command/command.h"
+#include "command/run.h"
+#include "service/control.h"
+#include "util/error.h"
+#include "util/size.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MOST_RANKS 100000
+#define MOST_CPUS 1000000
+#define MOST_GRACE 1e9
+#define DEFAULT_GRACE 30.0
+
+enum {
+    OPTION_RANKS,
+    OPTION_STORE,
+    OPTION_CPUS,
+    OPTION_MEMORY,
+    OPTION_GRACE,
+    OPTION_HOST,
+    OPTION_HOSTFILE,
+    OPTION_QUIET,
+    OPTION_VERBOSE,
+    OPTION_HELP
+};
+
+static const mni_option_t options[] = {
+    [OPTION_RANKS] = {"ranks", 'n', "RANKS",
+                      "MPI ranks: rank 0 schedules, the others work; 1 does both.\n"
+                      "Default: 3 (2 on a single core), or nodes + 1 on several nodes."},
+    [OPTION_STORE] = {"store", 's', "FILE.h5", "Write the results to this HDF5 file. Default: MULTINODE_STORE."},
+    [OPTION_CPUS] = {"cpus", 0, "N", "Cores that a node offers to tasks. Default: all it may use."},
+    [OPTION_MEMORY] = {"memory", 0, "SIZE",
+                       "Memory that a node offers to tasks, such as 4GiB, 512MB or\n"
+                       "a number of bytes. Default: all it may use."},
+    [OPTION_GRACE] = {"grace", 0, "SECONDS", "Time that jobs have to stop after Ctrl-C. Default: 30."},
+    [OPTION_HOST] = {"host", 0, "LIST", "Hosts to run on, as for mpirun; the first one is this host."},
+    [OPTION_HOSTFILE] = {"hostfile", 0, "FILE", "The same from a file, as for mpirun."},
+    [OPTION_QUIET] = {"quiet", 'q', NULL, "Do not tell when jobs are asked to stop; errors are still told."},
+    [OPTION_VERBOSE] = {"verbose", 'v', NULL, "Show the mpirun command and all that Open MPI says."},
+    [OPTION_HELP] = {"help", 'h', NULL, "Print this help."},
+    {NULL, 0, NULL, NULL},
+};
+
+const mni_usage_t mni_run_usage = {
+    .verb = "run",
+    .synopsis = "[OPTIONS] [--] PROGRAM [ARGUMENTS]",
+    .text = "Starts a program that was built with multinode (its main() calls mn_main()) on MPI ranks.\n"
+            "\n"
+            "Ctrl-C asks the jobs to stop and ends when they have; a second Ctrl-C ends at once. SIGTERM,\n"
+            "SIGHUP and SIGUSR1 do the same as the first, a further SIGTERM as the second. Either way\n"
+            "nothing is left running. Standard input goes to the driver (from a terminal: what is typed).\n"
+            "\n"
+            "Exit status: that of the program's driver; 1 if there was none, with a line that says why;\n"
+            "2 usage; 126 PROGRAM cannot be executed; 127 PROGRAM is not there; 128 + signal when it was\n"
+            "stopped by a signal before the driver could report a status.",
+    .options = options,
+    .examples = "  multinode run ./program                     rank 0 and two workers on this host\n"
+                "  multinode run -n 1 ./program                all in one rank\n"
+                "  multinode run --store moves.h5 ./chess --moves 5\n"
+                "                                              results also in moves.h5; options behind the\n"
+                "                                              program are the program's\n"
+                "  multinode run --cpus 2 --memory 4GiB ./program\n"
+                "                                              leave the rest of the host alone\n"
+                "  sbatch -N 4 --wrap 'multinode run ./program'\n"
+                "                                              on the nodes of a Slurm allocation\n",
+};
+
+/* --- values ------------------------------------------------------------------------------------------------ */
+
+static int read_count(const char *name, const char *text, long most, long *count)
+{
+    char *end = NULL;
+
+    errno = 0;
+    long value = strtol(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || value < 1 || value > most)
+        return mni_usage_error("run", "%s is \"%s\": it must be a whole number from 1 to %ld", name, text, most);
+    *count = value;
+    return 0;
+}
+
+static int read_seconds(const char *name, const char *text, double *seconds)
+{
+    char *end = NULL;
+
+    errno = 0;
+    double value = strtod(text, &end);
+    if (end == text || *end != '\0' || errno != 0 || !(value >= 0 && value <= MOST_GRACE))
+        return mni_usage_error("run", "%s is \"%s\": it must be seconds, from 0 to %g", name, text, MOST_GRACE);
+    *seconds = value;
+    return 0;
+}
+
+static int export_text(const char *variable, const char *value)
+{
+    if (setenv(variable, value, 1) == 0)
+        return 0;
+    mni_say("cannot set %s: %s", variable, strerror(errno));
+    return MNI_EXIT_FAILED;
+}
+
+static int export_memory(const char *text)
+{
+    uint64_t bytes = 0;
+    char number[32];
+
+    if (mni_size_parse(text, &bytes) < 0)
+        return mni_usage_error("run", "--memory: %s", mn_error_message());
+    snprintf(number, sizeof number, "%llu", (unsigned long long)bytes);
+    return export_text("MULTINODE_MEMORY", number);
+}
+
+/* The ranks may run in another folder: they get the whole path. The folder must be there, the file need not. */
+static int export_store(const char *name, const char *text)
+{
+    char path[PATH_MAX], folder[PATH_MAX];
+    struct stat status;
+
+    if (text[0] == '\0')
+        return mni_usage_error("run", "%s is empty: name an HDF5 file, such as results.h5", name);
+    if (text[0] == '/') {
+        snprintf(path, sizeof path, "%s", text);
+    } else {
+        if (!getcwd(folder, sizeof folder)) {
+            mni_say("cannot find out the current folder: %s", strerror(errno));
+            return MNI_EXIT_FAILED;
+        }
+        snprintf(path, sizeof path, "%s%s%.*s", folder, strcmp(folder, "/") == 0 ? "" : "/",
+                 (int)sizeof path, text);
+        if (strlen(folder) + strlen(text) + 2 > sizeof path)
+            return mni_usage_error("run", "%s names a path that is too long", name);
+    }
+    if (strlen(text) >= sizeof path)
+        return mni_usage_error("run", "%s names a path that is too long", name);
+    snprintf(folder, sizeof folder, "%s", path);
+    *(strrchr(folder, '/') + 1) = '\0';
+    if (stat(folder, &status) != 0)
+        return mni_usage_error("run", "%s: the folder %s of \"%s\": %s", name, folder, text, strerror(errno));
+    if (stat(path, &status) == 0 && S_ISDIR(status.st_mode))
+        return mni_usage_error("run", "%s: \"%s\" is a folder, not a file", name, text);
+    return export_text("MULTINODE_STORE", path);
+}
+
+/* --- options ----------------------------------------------------------------------------------------------- */
+
+static int read_option(int option, const char *value, mni_run_options_t *run)
+{
+    long count;
+    int rc = 0;
+
+    switch (option) {
+    case OPTION_RANKS:
+        return read_count("--ranks", value, MOST_RANKS, &run->ranks);
+    case OPTION_STORE:
+        return export_store("--store", value);
+    case OPTION_CPUS:
+        if ((rc = read_count("--cpus", value, MOST_CPUS, &count)) == 0)
+            rc = export_text("MULTINODE_CPUS", value);
+        return rc;
+    case OPTION_MEMORY:
+        return export_memory(value);
+    case OPTION_GRACE:
+        if ((rc = read_seconds("--grace", value, &run->grace)) == 0)
+            rc = export_text("MULTINODE_GRACE", value);
+        return rc;
+    case OPTION_HOST:
+    case OPTION_HOSTFILE:
+        if (value[0] == '\0')
+            return mni_usage_error("run", "--%s is empty", options[option].name);
+        *(option == OPTION_HOST ? &run->host : &run->hostfile) = value;
+        return 0;
+    case OPTION_QUIET:
+        run->quiet = true;
+        return 0;
+    default:
+        run->verbose = true;
+        return 0;
+    }
+}
+
+/* Settings that come from the environment are held to the same rules as the options. */
+static int read_environment(mni_run_options_t *run)
+{
+    const char *grace = getenv("MULTINODE_GRACE"), *store = getenv("MULTINODE_STORE");
+    int rc = 0;
+
+    run->grace = DEFAULT_GRACE;
+    if (grace && grace[0])
+        rc = read_seconds("MULTINODE_GRACE", grace, &run->grace);
+    if (rc == 0 && store && store[0] && store[0] != '/')
+        rc = export_store("MULTINODE_STORE", store);
+    return rc;
+}
+
+/* --- the program ------------------------------------------------------------------------------------------- */
+
+/* 0 if a path can be executed, else 126 or 127 with a line about it. `name` is what the user wrote. */
+static int check_path(const char *path, const char *name)
+{
+    struct stat status;
+
+    if (stat(path, &status) != 0) {
+        mni_say("cannot run %s: %s", name, strerror(errno));
+        return errno == ENOENT || errno == ENOTDIR ? MNI_EXIT_NOT_FOUND : MNI_EXIT_CANNOT_EXECUTE;
+    }
+    if (S_ISDIR(status.st_mode)) {
+        mni_say("cannot run %s: it is a folder", name);
+        return MNI_EXIT_CANNOT_EXECUTE;
+    }
+    if (!S_ISREG(status.st_mode)) {
+        mni_say("cannot run %s: it is not a file", name);
+        return MNI_EXIT_CANNOT_EXECUTE;
+    }
+    /* For root access() says yes to any file with an x bit, and no to one without. */
+    if (access(path, X_OK) != 0) {
+        mni_say("cannot run %s: %s (chmod +x makes a file executable)", name, strerror(errno));
+        return MNI_EXIT_CANNOT_EXECUTE;
+    }
+    return 0;
+}
+
+static bool is_in_path(const char *name)
+{
+    const char *folders = getenv("PATH");
+    char path[PATH_MAX];
+    struct stat status;
+
+    for (; folders; folders = folders[strcspn(folders, ":")] ? folders + strcspn(folders, ":") + 1 : NULL) {
+        int length = (int)strcspn(folders, ":");
+        if (snprintf(path, sizeof path, "%.*s/%s", length, length ? folders : ".", name) >= (int)sizeof path)
+            continue;
+        if (stat(path, &status) == 0 && S_ISREG(status.st_mode) && access(path, X_OK) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int check_program(const char *name)
+{
+    if (name[0] == '\0')
+        return mni_usage_error("run", "the name of PROGRAM is empty");
+    if (name[0] == '-')
+        return mni_usage_error("run", "PROGRAM \"%s\" would be taken for an option by mpirun; write ./%s", name,
+                               name);
+    if (strchr(name, '/'))
+        return check_path(name, name);
+    if (is_in_path(name))
+        return 0;
+    if (access(name, F_OK) == 0)
+        mni_say("cannot run %s: it is not in PATH; for the one in this folder write ./%s", name, name);
+    else
+        mni_say("cannot run %s: there is no such program in PATH", name);
+    return MNI_EXIT_NOT_FOUND;
+}
+
+/* --- the run ----------------------------------------------------------------------------------------------- */
+
+/* Segments of the ranks belong in memory; without /dev/shm Open MPI chooses a place itself. */
+static void make_shared_folder(const mni_place_t *place, mni_folders_t *folders)
+{
+    snprintf(folders->shared, sizeof folders->shared, "/dev/shm/multinode-XXXXXX");
+    if (!place->one_node || !mkdtemp(folders->shared))
+        folders->shared[0] = '\0';
+}
+
+static int start(mni_run_options_t *run)
+{
+    mni_place_t place;
+    mni_folders_t folders = {.private = ""};
+    char path[108];
+    int rc;
+
+    if (mni_launch_place(run, &place) < 0)
+        return mni_usage_error("run", "%s", mn_error_message());
+    if (run->ranks == 0 && (run->ranks = mni_launch_default_ranks(&place)) == 0)
+        return mni_usage_error("run", "the number of nodes of this %s allocation is not known: say -n RANKS",
+                               place.source);
+    int listener = mni_control_listen(path);
+    if (listener < 0) {
+        mni_say("%s", mn_error_message());
+        return MNI_EXIT_FAILED;
+    }
+    snprintf(folders.private, sizeof folders.private, "%.*s", (int)(strrchr(path, '/') - path), path);
+    make_shared_folder(&place, &folders);
+    if ((rc = export_text(MNI_CONTROL_VARIABLE, path)) == 0)
+        return mni_supervise(run, &place, &folders, listener, path);
+    mni_control_unlisten(listener, path);
+    mni_guard_remove_folders(&folders);
+    return rc;
+}
+
+int mni_command_run(int argc, char **argv)
+{
+    mni_parser_t parser = {.usage = &mni_run_usage, .argc = argc, .argv = argv};
+    mni_run_options_t run = {.ranks = 0};
+    int option, rc;
+
+    if ((rc = read_environment(&run)) != 0)
+        return rc;
+    while ((option = mni_parser_next(&parser)) >= 0) {
+        if (option == OPTION_HELP)
+            return mni_help_print(&mni_run_usage);
+        if ((rc = read_option(option, parser.value, &run)) != 0)
+            return rc;
+    }
+    if (option == MNI_PARSER_ERROR)
+        return MNI_EXIT_USAGE;
+    if (run.quiet && run.verbose)
+        return mni_usage_error("run", "--quiet and --verbose exclude each other");
+    if (run.host && run.hostfile)
+        return mni_usage_error("run", "--host and --hostfile exclude each other");
+    if (parser.at == argc)
+        return mni_usage_error("run", "PROGRAM is missing, such as in: multinode run ./program");
+    run.program = argv + parser.at;
+    if ((rc = check_program(run.program[0])) != 0)
+        return rc;
+    return start(&run);
+}

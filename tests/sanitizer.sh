@@ -1,0 +1,14 @@
+# Read by `make check` before each test: how sanitizers behave in a program whose tests crash on purpose.
+#
+# Signals stay the program's own (a task that segfaults must be seen to end of SIGSEGV, not of the sanitizer's exit),
+# and a report ends the process with a status that no test expects.
+if [ "$SANITIZER" != no ]; then
+    supp=$top_srcdir/tests/suppressions
+    signals=handle_segv=0:handle_sigbus=0:handle_sigfpe=0:handle_sigill=0:handle_abort=0
+    ASAN_OPTIONS=$signals:use_sigaltstack=0:detect_stack_use_after_return=0:exitcode=86${ASAN_OPTIONS:+:$ASAN_OPTIONS}
+    LSAN_OPTIONS=suppressions=$supp/lsan.supp:print_suppressions=0:exitcode=86${LSAN_OPTIONS:+:$LSAN_OPTIONS}
+    UBSAN_OPTIONS=$signals:print_stacktrace=1${UBSAN_OPTIONS:+:$UBSAN_OPTIONS}
+    TSAN_OPTIONS=$signals:suppressions=$supp/tsan.supp:exitcode=86${TSAN_OPTIONS:+:$TSAN_OPTIONS}
+    MULTINODE_TEST_TIMEOUT=${MULTINODE_TEST_TIMEOUT:-900}
+    export ASAN_OPTIONS LSAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS MULTINODE_TEST_TIMEOUT
+fi
