@@ -25,7 +25,6 @@
 /* --- where ------------------------------------------------------------------------------------------------- */
 
 typedef struct hosts {
-    char first[LONGEST_HOST + 1];
     char (*names)[LONGEST_HOST + 1];
     unsigned count, room;
 } hosts_t;
@@ -181,6 +180,8 @@ int mni_launch_place(const mni_run_options_t *options, mni_place_t *place)
             nodes = getenv("SLURM_NNODES");
         long count = nodes ? strtol(nodes, NULL, 10) : 0;
         place->nodes = count > 0 && count <= MOST_NODES ? (unsigned)count : 0;
+        const char *list = getenv("SLURM_JOB_NODELIST");
+        place->one_node = count == 1 && list && is_this_host(list);
     } else if (is_set("PBS_JOBID")) {
         place->source = "PBS";
         place->nodes = count_nodes(getenv("PBS_NODEFILE"));
@@ -280,7 +281,6 @@ static void add_transport(list_t *list, const mni_place_t *place, const mni_fold
         return;
     }
     add_mca(list, "orte_tmpdir_base", folders->private);
-    add_mca(list, "plm", "isolated");
     add_mca(list, "pml", "ob1");
     add_mca(list, "btl", "self,vader");
     if (folders->shared[0])

@@ -4,7 +4,6 @@
  */
 #include "command/command.h"
 #include "command/run.h"
-#include "service/control.h"
 #include "util/error.h"
 #include "util/size.h"
 
@@ -128,19 +127,13 @@ static int export_store(const char *name, const char *text)
 
     if (text[0] == '\0')
         return mni_usage_error("run", "%s is empty: name an HDF5 file, such as results.h5", name);
-    if (text[0] == '/') {
-        snprintf(path, sizeof path, "%s", text);
-    } else {
-        if (!getcwd(folder, sizeof folder)) {
-            mni_say("cannot find out the current folder: %s", strerror(errno));
-            return MNI_EXIT_FAILED;
-        }
-        snprintf(path, sizeof path, "%s%s%.*s", folder, strcmp(folder, "/") == 0 ? "" : "/",
-                 (int)sizeof path, text);
-        if (strlen(folder) + strlen(text) + 2 > sizeof path)
-            return mni_usage_error("run", "%s names a path that is too long", name);
+    folder[0] = '\0';
+    if (text[0] != '/' && !getcwd(folder, sizeof folder)) {
+        mni_say("cannot find out the current folder: %s", strerror(errno));
+        return MNI_EXIT_FAILED;
     }
-    if (strlen(text) >= sizeof path)
+    const char *between = text[0] == '/' || strcmp(folder, "/") == 0 ? "" : "/";
+    if (snprintf(path, sizeof path, "%s%s%s", folder, between, text) >= (int)sizeof path)
         return mni_usage_error("run", "%s names a path that is too long", name);
     snprintf(folder, sizeof folder, "%s", path);
     *(strrchr(folder, '/') + 1) = '\0';
@@ -265,38 +258,16 @@ static int check_program(const char *name)
 
 /* --- the run ----------------------------------------------------------------------------------------------- */
 
-/* Segments of the ranks belong in memory; without /dev/shm Open MPI chooses a place itself. */
-static void make_shared_folder(const mni_place_t *place, mni_folders_t *folders)
-{
-    snprintf(folders->shared, sizeof folders->shared, "/dev/shm/multinode-XXXXXX");
-    if (!place->one_node || !mkdtemp(folders->shared))
-        folders->shared[0] = '\0';
-}
-
 static int start(mni_run_options_t *run)
 {
     mni_place_t place;
-    mni_folders_t folders = {.private = ""};
-    char path[108];
-    int rc;
 
     if (mni_launch_place(run, &place) < 0)
         return mni_usage_error("run", "%s", mn_error_message());
     if (run->ranks == 0 && (run->ranks = mni_launch_default_ranks(&place)) == 0)
         return mni_usage_error("run", "the number of nodes of this %s allocation is not known: say -n RANKS",
                                place.source);
-    int listener = mni_control_listen(path);
-    if (listener < 0) {
-        mni_say("%s", mn_error_message());
-        return MNI_EXIT_FAILED;
-    }
-    snprintf(folders.private, sizeof folders.private, "%.*s", (int)(strrchr(path, '/') - path), path);
-    make_shared_folder(&place, &folders);
-    if ((rc = export_text(MNI_CONTROL_VARIABLE, path)) == 0)
-        return mni_supervise(run, &place, &folders, listener, path);
-    mni_control_unlisten(listener, path);
-    mni_guard_remove_folders(&folders);
-    return rc;
+    return mni_supervise(run, &place);
 }
 
 int mni_command_run(int argc, char **argv)

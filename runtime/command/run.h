@@ -97,8 +97,7 @@ size_t mni_guard_children(pid_t parent, pid_t *children, size_t room);
 /* Removes the folders with what is in them. */
 void mni_guard_remove_folders(const mni_folders_t *folders);
 
-/* supervise.c: runs it all; the exit status. `listener` is taken over. */
-int mni_supervise(const mni_run_options_t *options, const mni_place_t *place, const mni_folders_t *folders,
-                  int listener, const char *path);
+/* supervise.c: runs it all; the exit status. */
+int mni_supervise(const mni_run_options_t *options, const mni_place_t *place);
 
 #endif

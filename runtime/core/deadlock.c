@@ -16,7 +16,7 @@ bool mni_wait_circle(const mni_core_t *core, const mni_job_record_t *from, const
     mni_task_t *task, *next;
     HASH_ITER(hh, core->tasks, task, next)
     {
-        if (!task->awaits || mni_task_root(task) != from)
+        if (!task->awaits || mni_core_task_root(task) != from)
             continue;
         /* There is no circle yet, so this ends. */
         if (task->awaits == to || mni_wait_circle(core, task->awaits, to))
@@ -31,7 +31,7 @@ static bool anything_moves(const mni_core_t *core)
     mni_task_t *task, *next;
     HASH_ITER(hh, core->tasks, task, next)
     {
-        if (task->ended ? !task->children : (!mni_task_waits(task) || task->stop_code != 0 || task->killed))
+        if (task->ended ? !task->children : (!mni_core_task_waits(task) || task->stop_code != 0 || task->killed))
             return true;
     }
     return false;
@@ -135,7 +135,7 @@ bool mni_deadlock_break(mni_core_t *core, uint64_t now)
     }
     if (running > 1) {
         youngest->put_back = true;
-        mni_task_stop(core, now, youngest, MN_E_INTERRUPTED, MNI_PUT_BACK_GRACE);
+        mni_core_stop_task(core, now, youngest, MN_E_INTERRUPTED, MNI_PUT_BACK_GRACE);
         return false; /* its end goes on from here */
     }
     if (demand)

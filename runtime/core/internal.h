@@ -162,13 +162,13 @@ void mni_core_act_error(mni_core_t *core, const char *error); /* of the action a
 
 /* tasks.c */
 mni_task_t *mni_core_task(const mni_core_t *core, uint64_t id);
-mni_task_t *mni_task_new(mni_core_t *core, uint32_t declaration);
-void mni_task_stop(mni_core_t *core, uint64_t now, mni_task_t *task, int code, double grace);
-void mni_task_kill(mni_core_t *core, mni_task_t *task, mn_reason_t reason);
-void mni_task_end(mni_core_t *core, uint64_t now, mni_task_t *task, const mni_outcome_t *outcome);
+mni_task_t *mni_core_new_task(mni_core_t *core, uint32_t declaration);
+void mni_core_stop_task(mni_core_t *core, uint64_t now, mni_task_t *task, int code, double grace);
+void mni_core_kill_task(mni_core_t *core, mni_task_t *task, mn_reason_t reason);
+void mni_core_end_task(mni_core_t *core, uint64_t now, mni_task_t *task, const mni_outcome_t *outcome);
 void mni_demand_drop(mni_core_t *core, mni_core_demand_t *demand);
-bool mni_task_waits(const mni_task_t *task);
-mni_job_record_t *mni_task_root(const mni_task_t *task);
+bool mni_core_task_waits(const mni_task_t *task);
+mni_job_record_t *mni_core_task_root(const mni_task_t *task);
 int mni_timer_add(mni_core_t *core, uint64_t time, uint64_t task);
 
 /* place.c */

@@ -444,7 +444,7 @@ int mni_core_cancel(mni_core_t *core, uint64_t now, mni_job_t *cancelled, double
     } else {
         if (status == MN_RUNNING)
             mni_core_move(core, job, MNI_JOB_CANCEL, MN_REASON_CANCELLED, NULL);
-        mni_task_stop(core, now, job->running, MN_E_CANCELLED, grace);
+        mni_core_stop_task(core, now, job->running, MN_E_CANCELLED, grace);
         if (status == MN_RUNNING)
             cancel_children(core, now, job->running);
     }
@@ -471,7 +471,7 @@ void mni_core_drain(mni_core_t *core, uint64_t now, double grace)
     {
         int code = task->job && task->job->job.status == MN_CANCELLING ? MN_E_CANCELLED : MN_E_INTERRUPTED;
         if (!task->parent)
-            mni_task_stop(core, now, task, code, grace);
+            mni_core_stop_task(core, now, task, code, grace);
     }
 }
 
@@ -498,9 +498,9 @@ int mni_core_wait(mni_core_t *core, uint64_t now, uint64_t caller, const mn_id_t
         return 0;
     if (id)
         HASH_FIND(hh, core->jobs, id, sizeof *id, job);
-    if (job && mni_task_root(task) == job)
+    if (job && mni_core_task_root(task) == job)
         return mni_error(MN_E_DEADLOCK, "job %s would wait for its own end", mn_id_format(*id, text));
-    if (job && mni_task_root(task) && mni_wait_circle(core, job, mni_task_root(task)))
+    if (job && mni_core_task_root(task) && mni_wait_circle(core, job, mni_core_task_root(task)))
         return mni_error(MN_E_DEADLOCK, "job %s waits for the job that would wait for it", mn_id_format(*id, text));
     mni_core_stop_awaiting(core, now, task);
     if (job && !mn_status_terminal(job->job.status)) {

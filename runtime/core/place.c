@@ -39,7 +39,7 @@ static void collect(const mni_core_t *core, lenders_t *lenders, mni_task_t *task
         for (uint32_t i = 0; i < lenders->count; i++)
             if (lenders->tasks[i] == task)
                 return;
-        if (mni_task_waits(task) && task->stop_code == 0)
+        if (mni_core_task_waits(task) && task->stop_code == 0)
             lenders->tasks[lenders->count++] = task;
         if (!task->parent)
             job = task->job;

@@ -24,7 +24,7 @@ static bool start_job(mni_core_t *core, uint64_t now, mni_job_record_t *job, boo
     if (!may_run(core, job->job.declaration, need) ||
         !mni_place(core, need, NULL, job->awaited ? job : NULL, reserved, &placement))
         return false;
-    mni_task_t *task = mni_task_new(core, job->job.declaration);
+    mni_task_t *task = mni_core_new_task(core, job->job.declaration);
     if (!task || mni_place_take(core, task, need, &placement) < 0) {
         free(task);
         return false;
@@ -58,7 +58,7 @@ static bool grant_slot(mni_core_t *core, mni_core_demand_t *demand)
         (demand->caller && demand->caller->stop_code != 0) ||
         !mni_place(core, &demand->need, demand->caller, NULL, true, &placement))
         return false;
-    mni_task_t *task = mni_task_new(core, demand->declaration);
+    mni_task_t *task = mni_core_new_task(core, demand->declaration);
     if (!task || mni_place_take(core, task, &demand->need, &placement) < 0) {
         free(task);
         return false;

@@ -56,10 +56,10 @@ void mni_core_tick(mni_core_t *core, uint64_t now)
         if (!task)
             continue;
         if (task->kill_at <= now) {
-            mni_task_kill(core, task, MN_REASON_KILLED);
+            mni_core_kill_task(core, task, MN_REASON_KILLED);
         } else if (task->timeout_at <= now && !task->timed_out && task->stop_code == 0) {
             task->timed_out = true;
-            mni_task_kill(core, task, MN_REASON_TIMEOUT);
+            mni_core_kill_task(core, task, MN_REASON_TIMEOUT);
         }
     }
     mni_schedule(core, now);
@@ -89,7 +89,7 @@ mni_task_t *mni_core_task(const mni_core_t *core, uint64_t id)
     return task;
 }
 
-mni_task_t *mni_task_new(mni_core_t *core, uint32_t declaration)
+mni_task_t *mni_core_new_task(mni_core_t *core, uint32_t declaration)
 {
     mni_task_t *task = calloc(1, sizeof *task);
     if (!task)
@@ -100,12 +100,12 @@ mni_task_t *mni_task_new(mni_core_t *core, uint32_t declaration)
     return task;
 }
 
-bool mni_task_waits(const mni_task_t *task)
+bool mni_core_task_waits(const mni_task_t *task)
 {
     return !task->ended && (task->demands > 0 || task->awaits);
 }
 
-mni_job_record_t *mni_task_root(const mni_task_t *task)
+mni_job_record_t *mni_core_task_root(const mni_task_t *task)
 {
     while (task->parent)
         task = task->parent;
@@ -128,20 +128,20 @@ static void stop_tree(mni_core_t *core, mni_task_t *task, int code)
     stop_tree(core, child, code);
 }
 
-void mni_task_stop(mni_core_t *core, uint64_t now, mni_task_t *task, int code, double grace)
+void mni_core_stop_task(mni_core_t *core, uint64_t now, mni_task_t *task, int code, double grace)
 {
     uint64_t kill_at = mni_clock_after(now, grace);
     stop_tree(core, task, code);
     if (grace < 0 || kill_at <= now) {
         task->kill_at = now;
-        mni_task_kill(core, task, MN_REASON_KILLED);
+        mni_core_kill_task(core, task, MN_REASON_KILLED);
     } else if (kill_at < task->kill_at) {
         task->kill_at = kill_at;
         mni_timer_add(core, kill_at, task->id);
     }
 }
 
-void mni_task_kill(mni_core_t *core, mni_task_t *task, mn_reason_t reason)
+void mni_core_kill_task(mni_core_t *core, mni_task_t *task, mn_reason_t reason)
 {
     mni_task_t *child;
     if (!task->ended && !task->killed) {
@@ -153,7 +153,7 @@ void mni_task_kill(mni_core_t *core, mni_task_t *task, mn_reason_t reason)
         action->job = task->job ? &task->job->job : NULL;
     }
     DL_FOREACH(task->children, child)
-    mni_task_kill(core, child, MN_REASON_CANCELLED);
+    mni_core_kill_task(core, child, MN_REASON_CANCELLED);
 }
 
 /* Takes a task that has ended, and has nothing below it any more, out of the world. */
@@ -178,7 +178,7 @@ static void task_bury(mni_core_t *core, uint64_t now, mni_task_t *task)
         task_bury(core, now, parent);
 }
 
-void mni_task_end(mni_core_t *core, uint64_t now, mni_task_t *task, const mni_outcome_t *outcome)
+void mni_core_end_task(mni_core_t *core, uint64_t now, mni_task_t *task, const mni_outcome_t *outcome)
 {
     mni_core_demand_t *demand, *next;
     mni_task_t *child;
@@ -195,7 +195,7 @@ void mni_task_end(mni_core_t *core, uint64_t now, mni_task_t *task, const mni_ou
             mni_demand_drop(core, demand);
     }
     DL_FOREACH(task->children, child)
-    mni_task_kill(core, child, MN_REASON_CANCELLED);
+    mni_core_kill_task(core, child, MN_REASON_CANCELLED);
     if (!task->children)
         task_bury(core, now, task);
 }
@@ -205,7 +205,7 @@ void mni_core_task_ended(mni_core_t *core, uint64_t now, uint64_t id, const mni_
     mni_task_t *task = mni_core_task(core, id);
     if (!task)
         return;
-    mni_task_end(core, now, task, outcome);
+    mni_core_end_task(core, now, task, outcome);
     mni_schedule(core, now);
 }
 
@@ -232,7 +232,7 @@ void mni_core_worker_lost(mni_core_t *core, uint64_t now, uint32_t rank)
         HASH_ITER(hh, core->tasks, task, next)
         {
             if (task->rank == rank && !task->ended) {
-                mni_task_end(core, now, task, &lost);
+                mni_core_end_task(core, now, task, &lost);
                 found = true;
                 break;
             }
