@@ -80,6 +80,8 @@ static bool put_record(spawner_t *spawner, const mni_spawner_record_t *record)
 static void flush_waiting(spawner_t *spawner)
 {
     size_t done = 0;
+    if (spawner->waiting_count == 0)
+        return;
     while (done < spawner->waiting_count && put_record(spawner, &spawner->waiting[done]))
         done++;
     spawner->waiting_count -= done;

@@ -13,10 +13,12 @@
 #include "wire/message.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -158,6 +160,7 @@ static inline void fake_fork(fake_t *fake, int (*serve)(mni_channel_t *channel))
     assert_true(fake->pid >= 0);
     if (fake->pid == 0) {
         mni_channel_t *channel;
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nothing behind */
         if (mni_channel_attach(mni_channel_memfd(fake->worker), fake->bell, &channel) < 0)
             _exit(99);
         _exit(serve(channel));
