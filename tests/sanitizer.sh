@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=sh
+#
 # Read by `make check` before each test: how sanitizers behave in a program whose tests crash on purpose.
 #
 # Signals stay the program's own (a task that segfaults must be seen to end of SIGSEGV, not of the sanitizer's exit),

@@ -94,6 +94,9 @@ bool mni_guard_sweep(double seconds);
 /* Children of a process, at most `room`; how many there are. */
 size_t mni_guard_children(pid_t parent, pid_t *children, size_t room);
 
+/* ranks.c: the lowest rank that is no child of mpirun on this node; -1 if all are, or it cannot be told now. */
+long mni_guard_missing_rank(pid_t mpirun, long ranks);
+
 /* Removes the folders with what is in them. */
 void mni_guard_remove_folders(const mni_folders_t *folders);
 

@@ -7,27 +7,23 @@
  * over), terminate mpirun (the guard then kills).
  */
 #include "command/command.h"
-#include "command/run.h"
-#include "command/terminal.h"
+#include "command/supervise.h"
 #include "service/control.h"
 #include "util/clock.h"
 #include "util/error.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 /* From the end that rank 0 reports to the end of mpirun. */
-#define END_PATIENCE 5.0
+#define END_PATIENCE 10.0
 /* From a stop to the end of mpirun. */
 #define STOP_PATIENCE 5.0
 /* From the loss of rank 0: its workers notice and end. */
@@ -40,57 +36,29 @@
 #define COUNT_PAUSE 0.5
 /* One that is missing so often in a row has ended. */
 #define COUNT_STRIKES 4
-#define MOST_RANKS_COUNTED 4096
-/* The descriptor that mpirun writes its own messages to: so high that nothing else has it, here or on another node. */
-#define DIAGNOSTICS_NUMBER 900
-#define DIAGNOSTICS_KEPT 8192
-
-typedef enum step { STEP_NONE, STEP_STOP, STEP_TERMINATE, STEP_GIVE_UP } step_t;
-
-typedef struct run {
-    const mni_run_options_t *options;
-    const mni_place_t *place;
-    char path[108]; /* of the control socket */
-    mni_folders_t folders;
-    int listener, line, signals, channel, diagnostics; /* -1: closed */
-    pid_t guard, mpirun;
-    mni_terminal_t terminal;
-    bool hello, ended, gave_up;
-    int exit_status;    /* -1: not reported */
-    int mpirun_status;  /* wait status */
-    int start_error;    /* errno of a failed exec */
-    int signal;         /* the first that asked to end; 0: none */
-    long missing;       /* the rank that was found missing, -1: none */
-    unsigned strikes;
-    uint64_t next_count;
-    step_t step; /* what comes at the deadline */
-    uint64_t deadline;
-    char kept[DIAGNOSTICS_KEPT]; /* what Open MPI said of itself */
-    size_t kept_size;
-} run_t;
 
 /* --- escalation -------------------------------------------------------------------------------------------- */
 
-static void plan_step(run_t *run, step_t step, double seconds)
+static void plan_step(mni_run_t *run, mni_step_t step, double seconds)
 {
     run->step = step;
     run->deadline = mni_clock_after(mni_clock_now(), seconds);
 }
 
-static void tell_guard(run_t *run, mni_guard_kind_t kind)
+static void tell_guard(mni_run_t *run, mni_guard_kind_t kind)
 {
     mni_guard_message_t message = {.kind = (uint32_t)kind, .value = 0};
     if (run->channel >= 0)
         send(run->channel, &message, sizeof message, MSG_NOSIGNAL);
 }
 
-static void terminate(run_t *run)
+static void terminate(mni_run_t *run)
 {
     tell_guard(run, MNI_GUARD_TERMINATE);
     plan_step(run, STEP_GIVE_UP, GUARD_PATIENCE);
 }
 
-static void stop(run_t *run)
+static void stop(mni_run_t *run)
 {
     if (run->line < 0 || mni_control_send(run->line, MNI_CONTROL_STOP, 0) < 0)
         terminate(run);
@@ -98,7 +66,7 @@ static void stop(run_t *run)
         plan_step(run, STEP_TERMINATE, STOP_PATIENCE);
 }
 
-static void drain(run_t *run)
+static void drain(mni_run_t *run)
 {
     if (run->line < 0 || mni_control_send(run->line, MNI_CONTROL_DRAIN, 0) < 0) {
         terminate(run);
@@ -109,7 +77,7 @@ static void drain(run_t *run)
         mni_say("stopping: jobs are asked to stop within %g s, Ctrl-C again to stop now", run->options->grace);
 }
 
-static void take_step(run_t *run)
+static void take_step(mni_run_t *run)
 {
     switch (run->step) {
     case STEP_STOP:
@@ -127,7 +95,7 @@ static void take_step(run_t *run)
     }
 }
 
-static void on_signal(run_t *run, int signal)
+static void on_signal(mni_run_t *run, int signal)
 {
     bool first = run->signal == 0;
 
@@ -153,7 +121,7 @@ static void on_signal(run_t *run, int signal)
 
 /* --- what is heard ----------------------------------------------------------------------------------------- */
 
-static void hear_signals(run_t *run)
+static void hear_signals(mni_run_t *run)
 {
     struct signalfd_siginfo signal;
 
@@ -166,7 +134,7 @@ static void hear_signals(run_t *run)
 }
 
 /* The first to connect is rank 0; nobody else can, so that a program within the program does not. */
-static void accept_line(run_t *run)
+static void accept_line(mni_run_t *run)
 {
     run->line = accept4(run->listener, NULL, NULL, SOCK_CLOEXEC);
     if (run->line < 0)
@@ -175,7 +143,7 @@ static void accept_line(run_t *run)
     run->listener = -1;
 }
 
-static void lose_line(run_t *run)
+static void lose_line(mni_run_t *run)
 {
     close(run->line);
     run->line = -1;
@@ -183,7 +151,7 @@ static void lose_line(run_t *run)
         plan_step(run, STEP_TERMINATE, LOST_PATIENCE);
 }
 
-static void hear_line(run_t *run)
+static void hear_line(mni_run_t *run)
 {
     mni_control_message_t message;
 
@@ -198,7 +166,7 @@ static void hear_line(run_t *run)
     }
 }
 
-static void hear_guard(run_t *run)
+static void hear_guard(mni_run_t *run)
 {
     mni_guard_message_t message;
     ssize_t size = recv(run->channel, &message, sizeof message, 0);
@@ -227,7 +195,7 @@ static void hear_guard(run_t *run)
 }
 
 /* Messages of Open MPI's own are kept for the case that nothing starts, and shown at once when the user wants. */
-static void hear_diagnostics(run_t *run)
+static void hear_diagnostics(mni_run_t *run)
 {
     char text[2048];
     ssize_t size = read(run->diagnostics, text, sizeof text);
@@ -248,56 +216,14 @@ static void hear_diagnostics(run_t *run)
 
 /* --- ranks that never arrive ------------------------------------------------------------------------------- */
 
-/* A rank's number from its environment; -1 if it has none (mpirun has forked it, but not yet executed). */
-static long rank_of(pid_t pid)
-{
-    static const char variable[] = "OMPI_COMM_WORLD_RANK=";
-    char path[64], *text = NULL;
-    size_t room = 0;
-    long rank = -1;
-
-    snprintf(path, sizeof path, "/proc/%d/environ", (int)pid);
-    FILE *file = fopen(path, "re");
-    while (file && rank < 0 && getdelim(&text, &room, '\0', file) > 0)
-        if (strncmp(text, variable, sizeof variable - 1) == 0)
-            rank = strtol(text + sizeof variable - 1, NULL, 10);
-    free(text);
-    if (file)
-        fclose(file);
-    return rank;
-}
-
-/* With recovery mpirun lets the others wait for ever for a rank that has ended before it took part. The lowest such
- * rank; -1 if all are there, or it cannot be told. */
-static long find_missing(const run_t *run)
-{
-    static pid_t children[MOST_RANKS_COUNTED];
-    static bool seen[MOST_RANKS_COUNTED];
-    size_t count = mni_guard_children(run->mpirun, children, MOST_RANKS_COUNTED);
-
-    if (count == 0 || count == MOST_RANKS_COUNTED || run->options->ranks > MOST_RANKS_COUNTED)
-        return -1;
-    memset(seen, 0, sizeof seen);
-    for (size_t i = 0; i < count; i++) {
-        long rank = rank_of(children[i]);
-        if (rank < 0 || rank >= run->options->ranks)
-            return -1;
-        seen[rank] = true;
-    }
-    for (long rank = 0; rank < run->options->ranks; rank++)
-        if (!seen[rank])
-            return rank;
-    return -1;
-}
-
-static bool is_counting(const run_t *run)
+static bool is_counting(const mni_run_t *run)
 {
     return !run->hello && !run->ended && run->mpirun > 0 && run->place->one_node && run->missing < 0;
 }
 
-static void count_ranks(run_t *run)
+static void count_ranks(mni_run_t *run)
 {
-    long missing = find_missing(run);
+    long missing = mni_guard_missing_rank(run->mpirun, run->options->ranks);
 
     run->next_count = mni_clock_after(mni_clock_now(), COUNT_PAUSE);
     run->strikes = missing >= 0 ? run->strikes + 1 : 0;
@@ -309,21 +235,19 @@ static void count_ranks(run_t *run)
 
 /* --- the loop ---------------------------------------------------------------------------------------------- */
 
-static int poll_timeout(const run_t *run)
+static int poll_timeout(const mni_run_t *run)
 {
-    uint64_t next = run->step == STEP_NONE ? MNI_NEVER : run->deadline, now = mni_clock_now();
+    uint64_t next = run->step == STEP_NONE ? MNI_NEVER : run->deadline, now = mni_clock_now(), pause;
 
     if (is_counting(run) && run->next_count < next)
         next = run->next_count;
     if (next == MNI_NEVER)
-        return -1;
-    if (next <= now)
-        return 0;
-    uint64_t pause = (next - now) / MNI_MILLISECOND + 1;
-    return pause < 60000 ? (int)pause : 60000;
+        return mni_terminal_is_waiting(&run->terminal) ? MNI_TERMINAL_PAUSE_MS : -1;
+    pause = next > now ? (next - now) / MNI_MILLISECOND + 1 : 0;
+    return pause < MNI_TERMINAL_PAUSE_MS ? (int)pause : MNI_TERMINAL_PAUSE_MS;
 }
 
-static void loop(run_t *run)
+static void loop(mni_run_t *run)
 {
     while (run->channel >= 0 && !run->gave_up) {
         struct pollfd ready[] = {
@@ -331,6 +255,8 @@ static void loop(run_t *run)
             {.fd = run->line, .events = POLLIN},        {.fd = run->channel, .events = POLLIN},
             {.fd = run->diagnostics, .events = POLLIN}, {.fd = -1}, {.fd = -1},
         };
+        if (mni_terminal_is_waiting(&run->terminal))
+            mni_terminal_look(&run->terminal);
         mni_terminal_poll(&run->terminal, ready + 5);
         int count = poll(ready, sizeof ready / sizeof ready[0], poll_timeout(run));
         if (count < 0 && errno != EINTR)
@@ -356,7 +282,7 @@ static void loop(run_t *run)
 }
 
 /* The last words may still be under way when the processes have gone. */
-static void hear_the_rest(run_t *run)
+static void hear_the_rest(mni_run_t *run)
 {
     struct pollfd ready;
 
@@ -379,7 +305,7 @@ static void hear_the_rest(run_t *run)
 
 /* --- the end ----------------------------------------------------------------------------------------------- */
 
-static void say_kept(const run_t *run)
+static void say_kept(const mni_run_t *run)
 {
     const char *text = run->kept, *end = run->kept + run->kept_size;
 
@@ -395,7 +321,7 @@ static void say_kept(const run_t *run)
 }
 
 /* Says why there is no exit status of the driver's; the command's own. */
-static int explain(const run_t *run)
+static int explain(const mni_run_t *run)
 {
     const char *program = run->options->program[0];
     int status = run->mpirun_status;
@@ -434,7 +360,7 @@ static int explain(const run_t *run)
 }
 
 /* Collects the guard; what it left if it was killed is ended here. */
-static void collect(run_t *run)
+static void collect(mni_run_t *run)
 {
     int status = 0;
 
@@ -455,120 +381,13 @@ static void collect(run_t *run)
     mni_guard_sweep(GUARD_PATIENCE);
 }
 
-static void say_command(char **arguments)
-{
-    char line[3072] = "";
-    size_t used = 0;
-
-    for (; *arguments && used < sizeof line; arguments++)
-        used += (size_t)snprintf(line + used, sizeof line - used, " %s", *arguments);
-    mni_say("started:%s", line);
-}
-
-/* A number that nothing else uses. */
-static int raise_descriptor(int descriptor)
-{
-    struct rlimit limit;
-    int least = DIAGNOSTICS_NUMBER;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur <= DIAGNOSTICS_NUMBER)
-        least = (int)limit.rlim_cur / 2;
-    int raised = fcntl(descriptor, F_DUPFD_CLOEXEC, least);
-    if (raised >= 0)
-        close(descriptor);
-    return raised;
-}
-
-static int open_signals(sigset_t *before)
-{
-    sigset_t heard;
-    struct sigaction action;
-
-    sigemptyset(&heard);
-    sigaddset(&heard, SIGINT);
-    sigaddset(&heard, SIGTERM);
-    sigaddset(&heard, SIGUSR1);
-    sigaddset(&heard, SIGCHLD);
-    sigaddset(&heard, SIGCONT);
-    /* nohup means that the end of the terminal is not to matter. */
-    if (sigaction(SIGHUP, NULL, &action) == 0 && action.sa_handler != SIG_IGN)
-        sigaddset(&heard, SIGHUP);
-    /* A shell without job control starts what is in its background with SIGINT ignored; like mpirun itself, the
-     * command hears it all the same. */
-    signal(SIGINT, SIG_DFL);
-    signal(SIGCHLD, SIG_DFL);
-    signal(SIGPIPE, SIG_IGN);
-    sigprocmask(SIG_BLOCK, &heard, before);
-    sigdelset(before, SIGINT);
-    sigdelset(before, SIGTERM);
-    sigdelset(before, SIGCHLD);
-    return signalfd(-1, &heard, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
-/* Makes the private folders. Segments of the ranks belong in memory; without /dev/shm Open MPI chooses their place. */
-static int make_folders(run_t *run)
-{
-    mni_folders_t *folders = &run->folders;
-
-    if ((run->listener = mni_control_listen(run->path)) < 0)
-        return run->listener;
-    snprintf(folders->private, sizeof folders->private, "%.*s", (int)(strrchr(run->path, '/') - run->path), run->path);
-    snprintf(folders->shared, sizeof folders->shared, "/dev/shm/multinode-XXXXXX");
-    if (!run->place->one_node || !mkdtemp(folders->shared))
-        folders->shared[0] = '\0';
-    return setenv(MNI_CONTROL_VARIABLE, run->path, 1) == 0 ? 0 : mni_error_errno("cannot set " MNI_CONTROL_VARIABLE);
-}
-
-/* A pipe for Open MPI's own messages; the end that mpirun gets. */
-static int open_diagnostics(run_t *run)
-{
-    int ends[2];
-
-    if (pipe2(ends, O_CLOEXEC) != 0)
-        return mni_error_errno("cannot make a pipe");
-    run->diagnostics = ends[0];
-    fcntl(ends[0], F_SETFL, O_NONBLOCK);
-    int raised = raise_descriptor(ends[1]);
-    return raised >= 0 ? raised : mni_error_errno("cannot open a descriptor for messages");
-}
-
-/* Opens all that the loop listens to and starts the guard. Signals come first: from then on none leaves a folder. */
-static int begin(run_t *run)
-{
-    mni_guard_plan_t plan = {.folders = &run->folders, .closed = {-1, -1, -1, -1}};
-    int rc;
-
-    if ((run->signals = open_signals(&plan.signals)) < 0)
-        return mni_error_errno("cannot open a descriptor for signals");
-    if ((rc = make_folders(run)) < 0 || (rc = mni_terminal_open(&run->terminal, &plan.input)) < 0 ||
-        (rc = plan.diagnostics = open_diagnostics(run)) < 0 ||
-        (rc = mni_launch_environment(run->place, plan.diagnostics)) < 0)
-        return rc;
-    plan.arguments = mni_launch_arguments(run->options, run->place, &run->folders);
-    if (!plan.arguments)
-        return MN_E_NO_MEMORY;
-    if (run->options->verbose)
-        say_command(plan.arguments);
-    plan.closed[0] = run->listener;
-    plan.closed[1] = run->signals;
-    plan.closed[2] = run->diagnostics;
-    plan.closed[3] = run->terminal.pipe;
-    prctl(PR_SET_CHILD_SUBREAPER, 1);
-    run->guard = mni_guard_start(&plan, &run->channel);
-    close(plan.diagnostics);
-    if (plan.input >= 0)
-        close(plan.input);
-    mni_launch_destroy(plan.arguments);
-    return run->guard < 0 ? (int)run->guard : 0;
-}
-
 int mni_supervise(const mni_run_options_t *options, const mni_place_t *place)
 {
-    run_t run = {.options = options, .place = place, .listener = -1, .line = -1, .signals = -1, .channel = -1,
+    mni_run_t run = {.options = options, .place = place, .listener = -1, .line = -1, .signals = -1, .channel = -1,
                  .diagnostics = -1, .exit_status = -1, .missing = -1};
     int status = MNI_EXIT_FAILED;
 
-    if (begin(&run) < 0) {
+    if (mni_run_begin(&run) < 0) {
         mni_say("%s", mn_error_message());
     } else {
         loop(&run);

@@ -21,8 +21,15 @@ typedef struct mni_terminal {
 /* `input` receives the descriptor that mpirun is to have as standard input, -1: the command's own. 0 or MN_E_SYSTEM. */
 int mni_terminal_open(mni_terminal_t *terminal, int *input);
 
-/* Looks again whether the terminal is ours: after SIGCONT. */
+/* How often to look whether a background process has become the foreground one; shells need not tell it. */
+#define MNI_TERMINAL_PAUSE_MS 300
+
+/* Looks again whether the terminal is ours: when waiting for it, or after SIGCONT. */
 void mni_terminal_look(mni_terminal_t *terminal);
+static inline bool mni_terminal_is_waiting(const mni_terminal_t *terminal)
+{
+    return terminal->reading && !terminal->foreground;
+}
 
 /* Fills in what to wait for, two entries, and does what poll() found. */
 void mni_terminal_poll(mni_terminal_t *terminal, struct pollfd ready[2]);

@@ -22,11 +22,13 @@ MN_JOB(print_much, .cpu = 0.05);
 MN_JOB(call_printer, .cpu = 0.05);
 MN_FUNCTION(print_item, .cpu = 0.05);
 
+static volatile int deep_enough; /* never */
+
 static int overflow_stack(volatile char *above)
 {
     volatile char block[4096];
     block[0] = above ? above[0] : 1;
-    return overflow_stack(block) + block[0];
+    return deep_enough ? 0 : overflow_stack(block) + block[0];
 }
 
 static void *exit_5(void *argument)

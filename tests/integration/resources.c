@@ -194,7 +194,7 @@ static int core_of(mn_id_t id)
  * driver only: it needs all the cores for itself. */
 static void cores_are_used_once(mn_task_t *task)
 {
-    int cores = offered(), used[64];
+    int cores = offered(), used[64] = {0};
     mn_id_t ids[65];
     (void)task;
     REQUIRE(cores <= 64);

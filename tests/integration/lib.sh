@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: MIT
+#
+# What the integration tests share. Sourced by bash; nothing here waits without a limit.
+#
+# Environment: top_builddir, top_srcdir, MULTINODE (the command), PROGRAMS and EXAMPLES (folders), as `make check` sets
+# them; by default what is found from this file's folder. SHAPES: which shapes to run ("alone 1 2 3 5 9 run").
+set -u
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+top_srcdir=${top_srcdir:-$(cd "$here/../.." && pwd)}
+top_builddir=${top_builddir:-$top_srcdir}
+MULTINODE=${MULTINODE:-$top_builddir/multinode}
+PROGRAMS=${PROGRAMS:-$top_builddir/tests/integration}
+EXAMPLES=${EXAMPLES:-$top_builddir/examples}
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+LIMIT=${LIMIT:-120}   # seconds for one run
+
+failures=0
+folder=$(mktemp -d /tmp/mn-test-XXXXXX) || exit 99
+trap 'rm -rf "$folder"' EXIT
+
+skip()
+{
+    echo "skipped: $*"
+    exit 77
+}
+
+# fail WHY: counts it and goes on.
+fail()
+{
+    echo "not ok $*"
+    failures=$((failures + 1))
+}
+
+finish()
+{
+    if [ "$failures" -eq 0 ]; then
+        exit 0
+    fi
+    echo "$failures failed"
+    exit 1
+}
+
+have()
+{
+    command -v "$1" >/dev/null 2>&1
+}
+
+have mpirun || skip "there is no mpirun"
+
+# shaped SHAPE PROGRAM ARGS: alone, N (ranks under mpirun), run (multinode run), runN.
+shaped()
+{
+    local shape=$1
+    shift
+    case $shape in
+    alone) timeout -k 5 "$LIMIT" "$@" ;;
+    run) timeout -k 5 "$LIMIT" "$MULTINODE" run "$@" ;;
+    run[0-9]*) timeout -k 5 "$LIMIT" "$MULTINODE" run -n "${shape#run}" "$@" ;;
+    *) timeout -k 5 "$LIMIT" mpirun -n "$shape" --oversubscribe "$@" ;;
+    esac
+}
+
+# check SHAPE PROGRAM ARGS: runs it; every line "not ok" and every status but 0 counts.
+check()
+{
+    local shape=$1 out="$folder/out" status
+    shift
+    shaped "$shape" "$@" >"$out" 2>"$folder/err" </dev/null
+    status=$?
+    if [ $status -ne 0 ] || grep -q '^not ok' "$out" || ! grep -q '^# 0 failed' "$out"; then
+        fail "$(basename "$1") ${*:2} ($shape): exit status $status"
+        grep -E '^(not ok|#      )' "$out" | sed 's/^/    /'
+        tail -n 5 "$out" | sed 's/^/    | /'
+        tail -n 20 "$folder/err" | sed 's/^/    stderr: /'
+    else
+        echo "ok $(basename "$1") ${*:2} ($shape): $(grep -c '^ok' "$out") cases"
+    fi
+}
+
+# shapes DEFAULT...: those to run, one a line.
+shapes()
+{
+    printf '%s\n' ${SHAPES:-$*}
+}
+
+# await SECONDS COMMAND...: until it succeeds.
+await()
+{
+    local until=$(($(date +%s) + $1))
+    shift
+    until "$@"; do
+        [ "$(date +%s)" -lt "$until" ] || return 1
+        sleep 0.05
+    done
+}
+
+# marked MARK: pids of processes with MULTINODE_TEST_MARK=MARK in their environment, the current shell's not.
+marked()
+{
+    local file
+    for file in /proc/[0-9]*/environ; do
+        if { tr '\0' '\n' <"$file" | grep -qx "MULTINODE_TEST_MARK=$1"; } 2>/dev/null; then
+            file=${file#/proc/}
+            echo "${file%/environ}"
+        fi
+    done
+}
+
+# none_marked MARK: whether all are gone (zombies have no environment).
+none_marked()
+{
+    [ -z "$(marked "$1")" ]
+}
+
+# nothing_left MARK WHAT: waits a moment, then what is left is a failure, and is killed.
+nothing_left()
+{
+    local pid left
+    await "${3:-15}" none_marked "$1" && return 0
+    left=$(marked "$1")
+    fail "$2: processes are left behind:"
+    for pid in $left; do
+        echo "    $pid $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null)"
+        kill -KILL "$pid" 2>/dev/null
+    done
+    return 1
+}
