@@ -38,7 +38,8 @@ int mni_arena_take(mni_arena_t *arena, size_t size, size_t *offset)
     size_t begin = 0;
 
     if (size > arena->limit - MNI_ARENA_ALIGN)
-        return mni_error(MN_E_TOO_LARGE, "a map of %zu bytes of arguments and results; the limit is %zu", size,
+        return mni_error(MN_E_TOO_LARGE,
+                         "a map of %zu bytes of arguments and results; the limit is %zu", size,
                          arena->limit - MNI_ARENA_ALIGN);
     if (size == 0)
         size = 1; /* so that no two extents begin at one offset */
@@ -46,9 +47,11 @@ int mni_arena_take(mni_arena_t *arena, size_t size, size_t *offset)
     for (; *link && (*link)->offset - begin < size; link = &(*link)->next)
         begin = (*link)->offset + (*link)->size;
     if (!*link && size > arena->limit - begin)
-        return mni_error(MN_E_TOO_LARGE, "a map of %zu bytes of arguments and results beside the maps that are open; "
-                                         "the limit for all of them is %zu",
-                         size, arena->limit);
+        return mni_error(
+            MN_E_TOO_LARGE,
+            "a map of %zu bytes of arguments and results beside the maps that are open; "
+            "the limit for all of them is %zu",
+            size, arena->limit);
     mni_extent_t *extent = malloc(sizeof *extent);
     if (!extent)
         return mni_error(MN_E_NO_MEMORY, "no memory for a map");

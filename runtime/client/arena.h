@@ -18,8 +18,8 @@ typedef struct mni_extent {
 typedef struct mni_arena {
     mni_channel_t *channel;
     uint8_t *base;
-    size_t limit;            /* bytes that there are */
-    size_t touched;          /* end of what may have pages */
+    size_t limit;   /* bytes that there are */
+    size_t touched; /* end of what may have pages */
     mni_extent_t *extents;
 } mni_arena_t;
 

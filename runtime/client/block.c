@@ -27,7 +27,8 @@
 static int pack_room(mn_task_t *task, size_t size)
 {
     if (size > task->pack_room)
-        return mni_error(MN_E_TOO_LARGE, "the results of the items of a block of %s have over %zu bytes together",
+        return mni_error(MN_E_TOO_LARGE,
+                         "the results of the items of a block of %s have over %zu bytes together",
                          task->name, task->pack_room);
     if (size <= task->pack_reserved)
         return 0;
@@ -53,8 +54,8 @@ static int fixed_yield(mn_task_t *task, mn_value_t value)
 {
     if (value.size != task->result_size)
         return mni_error(value.size > task->result_size ? MN_E_TOO_LARGE : MN_E_INVALID,
-                         "%s yields %zu bytes, but its map expects results of %zu bytes", task->name, value.size,
-                         task->result_size);
+                         "%s yields %zu bytes, but its map expects results of %zu bytes",
+                         task->name, value.size, task->result_size);
     if (value.size > 0)
         memcpy(task->result, value.data, value.size);
     return 0;
@@ -90,7 +91,8 @@ static inline void item_begin(mn_task_t *task, mni_control_t *control, bool time
 /* Ends the block with the sentence of an error that is not what user code returned. */
 static void block_fail(mni_msg_finished_t *finished, int code)
 {
-    static char text[MNI_ERROR_MAX]; /* the thread's sentence may be another when the message is sent */
+    static char
+        text[MNI_ERROR_MAX]; /* the thread's sentence may be another when the message is sent */
     snprintf(text, sizeof text, "%s", mn_error_message());
     finished->code = code;
     finished->reason = MN_REASON_ERROR;
@@ -101,8 +103,10 @@ static void block_fail(mni_msg_finished_t *finished, int code)
 static int without_result(const mn_task_t *task)
 {
     if (task->complained)
-        return mni_error(MN_E_NO_RESULT, "%s yielded nothing that its map can take: %s", task->name, task->complaint);
-    return mni_error(MN_E_NO_RESULT, "%s yielded nothing, but its map expects a result of %zu bytes", task->name,
+        return mni_error(MN_E_NO_RESULT, "%s yielded nothing that its map can take: %s", task->name,
+                         task->complaint);
+    return mni_error(MN_E_NO_RESULT,
+                     "%s yielded nothing, but its map expects a result of %zu bytes", task->name,
                      task->result_size);
 }
 
@@ -171,7 +175,8 @@ static int pack_begin(const mni_msg_block_t *block)
     return rc;
 }
 
-static void run_by_value(const mni_msg_block_t *block, mn_entry_t *entry, mni_msg_finished_t *finished)
+static void run_by_value(const mni_msg_block_t *block, mn_entry_t *entry,
+                         mni_msg_finished_t *finished)
 {
     mn_task_t *task = &mni_task;
     mni_control_t *control = mni_client.control;
@@ -219,19 +224,24 @@ static int check_block(const mni_msg_block_t *block)
     size_t size;
     uint64_t bytes;
     mni_channel_arena(mni_client.channel, &size);
-    bool inside = block->arguments <= size && block->arguments_bytes <= size - block->arguments
-                  && block->results <= size && block->results_room <= size - block->results
-                  && block->results % MNI_FRAME_ALIGN == 0;
+    bool inside = block->arguments <= size && block->arguments_bytes <= size - block->arguments &&
+                  block->results <= size && block->results_room <= size - block->results &&
+                  block->results % MNI_FRAME_ALIGN == 0;
     if (inside && !block->by_value)
-        inside = !__builtin_mul_overflow(block->count, block->argument_size, &bytes) && bytes <= block->arguments_bytes
-                 && !__builtin_mul_overflow(block->count, block->result_size, &bytes) && bytes <= block->results_room;
+        inside = !__builtin_mul_overflow(block->count, block->argument_size, &bytes) &&
+                 bytes <= block->arguments_bytes &&
+                 !__builtin_mul_overflow(block->count, block->result_size, &bytes) &&
+                 bytes <= block->results_room;
     else if (inside)
         inside = block->count <= block->results_room / MNI_PACK_ENTRY;
-    return inside ? 0 : mni_error(MN_E_PROTOCOL, "a block of %llu items does not lie in the shared memory",
-                                  (unsigned long long)block->count);
+    return inside
+               ? 0
+               : mni_error(MN_E_PROTOCOL, "a block of %llu items does not lie in the shared memory",
+                           (unsigned long long)block->count);
 }
 
-void mni_block_run(const mni_msg_block_t *block, const mni_declaration_t *declaration, mni_msg_finished_t *finished)
+void mni_block_run(const mni_msg_block_t *block, const mni_declaration_t *declaration,
+                   mni_msg_finished_t *finished)
 {
     mni_control_t *control = mni_client.control;
     int rc;
@@ -241,7 +251,8 @@ void mni_block_run(const mni_msg_block_t *block, const mni_declaration_t *declar
     __atomic_store_n(&control->items_done, 0, __ATOMIC_RELEASE);
     rc = check_block(block);
     if (rc == 0 && !block->by_value)
-        rc = mni_channel_reserve(mni_client.channel, block->results, block->count * block->result_size);
+        rc = mni_channel_reserve(mni_client.channel, block->results,
+                                 block->count * block->result_size);
     if (rc < 0) {
         block_fail(finished, rc);
         return;

@@ -43,7 +43,8 @@ int mni_call_open(mni_channel_t *channel, bool driver)
     if (mni_client.channel)
         return mni_error(MN_E_WRONG_KIND, "this process is in a runtime already");
     pthread_once(&once, watch_forks);
-    mni_client = (mni_client_t){.channel = channel, .control = mni_channel_control(channel), .driver = driver};
+    mni_client = (mni_client_t){
+        .channel = channel, .control = mni_channel_control(channel), .driver = driver};
     mni_arena_init(&mni_client.arena, channel);
     return 0;
 }
@@ -60,9 +61,10 @@ void mni_call_close(void)
 
 int mni_call_no_runtime(void)
 {
-    return mni_error(MN_E_NO_RUNTIME, "not inside a running multinode runtime: call this from a driver given to "
-                                      "mn_main(), from a job, function or service, or between mn_open() and "
-                                      "mn_close() on rank 0");
+    return mni_error(MN_E_NO_RUNTIME,
+                     "not inside a running multinode runtime: call this from a driver given to "
+                     "mn_main(), from a job, function or service, or between mn_open() and "
+                     "mn_close() on rank 0");
 }
 
 int mni_call_stopped(void)
@@ -149,7 +151,8 @@ int mni_call_step(bool abandon, mni_reader_t *reader)
         return rc;
     }
     if (rc == 1) {
-        if (reader->type == MNI_MSG_REPLY && reader->request != 0 && reader->request == mni_client.awaited)
+        if (reader->type == MNI_MSG_REPLY && reader->request != 0 &&
+            reader->request == mni_client.awaited)
             return 1;
         mni_call_dispatch(reader);
         return 0;

@@ -14,25 +14,25 @@
 #include "wire/message.h"
 
 typedef struct mni_client {
-    mni_channel_t *channel;    /* NULL: this process is in no runtime */
+    mni_channel_t *channel; /* NULL: this process is in no runtime */
     mni_control_t *control;
-    bool driver;               /* the driver, or an embedded rank 0: reading goes on while the runtime stops */
-    bool exiting;              /* EXIT has come */
-    int broken;                /* the error after which nothing can be sent or received any more */
-    uint64_t requests;         /* numbers given so far */
-    uint64_t awaited;          /* the request whose reply is waited for; 0: none */
-    mni_writer_t writer;       /* of the frame that is being made */
-    struct mn_map_stream *maps;/* open maps */
-    mni_arena_t arena;         /* the caller's half */
+    bool driver;  /* the driver, or an embedded rank 0: reading goes on while the runtime stops */
+    bool exiting; /* EXIT has come */
+    int broken;   /* the error after which nothing can be sent or received any more */
+    uint64_t requests;          /* numbers given so far */
+    uint64_t awaited;           /* the request whose reply is waited for; 0: none */
+    mni_writer_t writer;        /* of the frame that is being made */
+    struct mn_map_stream *maps; /* open maps */
+    mni_arena_t arena;          /* the caller's half */
 } mni_client_t;
 
 extern mni_client_t mni_client;
 
 /* What a call does, for a process that is asked to stop. */
 typedef enum mni_call_kind {
-    MNI_CALL_READ,  /* refused in a task; goes on in the driver */
-    MNI_CALL_WAIT,  /* starts or waits for something: refused everywhere */
-    MNI_CALL_LAST   /* carried out all the same */
+    MNI_CALL_READ, /* refused in a task; goes on in the driver */
+    MNI_CALL_WAIT, /* starts or waits for something: refused everywhere */
+    MNI_CALL_LAST  /* carried out all the same */
 } mni_call_kind_t;
 
 /* Takes the lock. MN_E_NO_RUNTIME, MN_E_CANCELLED or MN_E_INTERRUPTED, with a sentence: then it is not held. */

@@ -24,13 +24,13 @@ typedef void callback_t(int code, void *argument);
 
 static struct {
     pthread_mutex_t lock;
-    pthread_cond_t idle;     /* signalled when a callback has returned */
+    pthread_cond_t idle; /* signalled when a callback has returned */
     pthread_t thread;
-    pid_t tid;               /* of the thread, set by itself */
+    pid_t tid; /* of the thread, set by itself */
     mni_doorbell_t *bell;
     bool exists, quit;
-    bool called;             /* the present callback has been called */
-    bool calling;            /* a callback runs */
+    bool called;  /* the present callback has been called */
+    bool calling; /* a callback runs */
     callback_t *callback;
     void *argument;
 } watch = {.lock = PTHREAD_MUTEX_INITIALIZER, .idle = PTHREAD_COND_INITIALIZER};
@@ -44,7 +44,9 @@ int mn_cancelled(const mn_task_t *task)
 const volatile int *mn_cancel_flag(const mn_task_t *task)
 {
     _Static_assert(sizeof(int) == sizeof(int32_t), "the flag is an int");
-    return task && task == &mni_task && mni_client.control ? (const volatile int *)&mni_client.control->stop : NULL;
+    return task && task == &mni_task && mni_client.control
+               ? (const volatile int *)&mni_client.control->stop
+               : NULL;
 }
 
 static void *watch_main(void *unused)
@@ -117,7 +119,8 @@ int mn_on_cancel(mn_task_t *task, void (*callback)(int code, void *argument), vo
 
 void mni_cancel_end(void)
 {
-    if (!watch.exists) /* set and read by the thread that runs the task, or after it was joined with */
+    if (!watch
+             .exists) /* set and read by the thread that runs the task, or after it was joined with */
         return;
     pthread_mutex_lock(&watch.lock);
     watch.quit = true;

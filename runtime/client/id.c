@@ -25,8 +25,10 @@ int mn_id_parse(const char *text, mn_id_t *id)
     if (!id)
         return mni_error(MN_E_INVALID, "no place for the id was given (NULL)");
     if (strnlen(text, MN_ID_TEXT) != MN_ID_TEXT - 1 || uuid_parse(text, bytes) != 0)
-        return mni_error(MN_E_INVALID,
-                         "\"%.40s\" is not the id of a job; ids look like 8f14e45f-ceea-467f-a1d3-9b2f6c5d7e10", text);
+        return mni_error(
+            MN_E_INVALID,
+            "\"%.40s\" is not the id of a job; ids look like 8f14e45f-ceea-467f-a1d3-9b2f6c5d7e10",
+            text);
     memcpy(id->bytes, bytes, sizeof id->bytes);
     return 0;
 }

@@ -32,12 +32,14 @@ static const char *put_text(char **at, const char *text)
 int mni_info_copy(const mn_info_t *view, mn_info_t **info)
 {
     size_t begin = (sizeof(mn_info_t) + RESULT_ALIGN - 1) / RESULT_ALIGN * RESULT_ALIGN;
-    size_t texts = text_size(view->job) + text_size(view->error) + text_size(view->message) + text_size(view->lock)
-                   + text_size(view->tag) + text_size(view->key) + text_size(view->host) + text_size(view->cpus);
+    size_t texts = text_size(view->job) + text_size(view->error) + text_size(view->message) +
+                   text_size(view->lock) + text_size(view->tag) + text_size(view->key) +
+                   text_size(view->host) + text_size(view->cpus);
     mn_info_t *copy = malloc(begin + view->result.size + texts);
 
     if (!copy)
-        return mni_error(MN_E_NO_MEMORY, "no memory for a job's state with a result of %zu bytes", view->result.size);
+        return mni_error(MN_E_NO_MEMORY, "no memory for a job's state with a result of %zu bytes",
+                         view->result.size);
     char *at = (char *)copy + begin;
     *copy = *view;
     copy->result.data = NULL;

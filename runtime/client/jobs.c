@@ -17,17 +17,19 @@
 
 /* --- start --------------------------------------------------------------------------------------------- */
 
-static int check_start(const mni_declaration_t *declaration, mn_value_t input, const mn_start_options_t *options)
+static int check_start(const mni_declaration_t *declaration, mn_value_t input,
+                       const mn_start_options_t *options)
 {
     mni_need_t need = declaration->need;
     int rc = mni_value_check(input);
     if (rc < 0)
         return mni_error_prefix(rc, "the input of %s", declaration->name);
-    if ((rc = mni_label_check("lock", options->lock)) < 0 || (rc = mni_label_check("tag", options->tag)) < 0
-        || (rc = mni_label_check("key", options->key)) < 0)
+    if ((rc = mni_label_check("lock", options->lock)) < 0 ||
+        (rc = mni_label_check("tag", options->tag)) < 0 ||
+        (rc = mni_label_check("key", options->key)) < 0)
         return rc;
-    return mni_need_override(declaration->name, &need, options->cpu, options->memory, options->timeout, options->grace,
-                             options->priority);
+    return mni_need_override(declaration->name, &need, options->cpu, options->memory,
+                             options->timeout, options->grace, options->priority);
 }
 
 static int start(int index, mn_value_t input, const mn_start_options_t *options, mn_id_t *id)
@@ -72,7 +74,8 @@ int mn_start(mn_entry_t *job, mn_value_t input, const mn_start_options_t *option
     return start(mni_declaration_find_entry(job, MN_KIND_JOB), input, options, id);
 }
 
-int mn_start_named(const char *job, mn_value_t input, const mn_start_options_t *options, mn_id_t *id)
+int mn_start_named(const char *job, mn_value_t input, const mn_start_options_t *options,
+                   mn_id_t *id)
 {
     return start(mni_declaration_find(job, MN_KIND_JOB), input, options, id);
 }
@@ -110,7 +113,9 @@ static int wait_for(mn_id_t id, uint64_t seen, double timeout, mn_info_t **info)
     uint64_t request;
     int rc;
     if (isnan(timeout))
-        return mni_error(MN_E_INVALID, "the timeout is not a number; give seconds, or a negative number for none");
+        return mni_error(
+            MN_E_INVALID,
+            "the timeout is not a number; give seconds, or a negative number for none");
     if ((rc = mni_call_enter(MNI_CALL_WAIT)) < 0)
         return rc;
     mni_writer_t *writer = mni_call_begin(MNI_MSG_WAIT, &request);
@@ -165,7 +170,8 @@ int mn_cancel(mn_id_t id)
 int mn_cancel_within(mn_id_t id, double grace)
 {
     if (!(grace >= 0) && grace != MN_NO_GRACE)
-        return mni_error(MN_E_INVALID, "grace is %g; give seconds of 0 or more, or MN_NO_GRACE for none", grace);
+        return mni_error(MN_E_INVALID,
+                         "grace is %g; give seconds of 0 or more, or MN_NO_GRACE for none", grace);
     return cancel(id, grace > 0 ? grace : MN_NO_GRACE);
 }
 
@@ -190,10 +196,11 @@ static int check_list(const mn_list_options_t *options)
     int rc;
     const unsigned known = (1u << (MN_CANCELLED + 1)) - 1;
     if ((options->statuses & ~known) != 0)
-        return mni_error(MN_E_INVALID, "statuses is 0x%x; give bits such as 1u << MN_RUNNING, or 0 for all",
+        return mni_error(MN_E_INVALID,
+                         "statuses is 0x%x; give bits such as 1u << MN_RUNNING, or 0 for all",
                          options->statuses);
-    if ((rc = mni_label_check("name of the job function", options->job)) < 0
-        || (rc = mni_label_check("lock", options->lock)) < 0)
+    if ((rc = mni_label_check("name of the job function", options->job)) < 0 ||
+        (rc = mni_label_check("lock", options->lock)) < 0)
         return rc;
     return mni_label_check("tag", options->tag);
 }
@@ -209,7 +216,8 @@ static int list_page(const mni_msg_list_t *list, mn_id_t *ids, size_t *count)
         return rc;
     uint32_t n = mni_get_u32(&reader);
     if (n > list->capacity)
-        return mni_error(MN_E_PROTOCOL, "a list of %u jobs where %u were asked for", n, list->capacity);
+        return mni_error(MN_E_PROTOCOL, "a list of %u jobs where %u were asked for", n,
+                         list->capacity);
     for (uint32_t i = 0; i < n; i++)
         ids[i] = mni_get_id(&reader);
     *count = n;
@@ -310,7 +318,8 @@ int mn_locks(mn_lock_t **locks, size_t *count)
     uint64_t request;
     int rc;
     if (!locks || !count)
-        return mni_error(MN_E_INVALID, "no place for the %s was given (NULL)", locks ? "count" : "locks");
+        return mni_error(MN_E_INVALID, "no place for the %s was given (NULL)",
+                         locks ? "count" : "locks");
     if ((rc = mni_call_enter(MNI_CALL_READ)) < 0)
         return rc;
     mni_call_begin(MNI_MSG_LOCKS, &request);
@@ -374,7 +383,8 @@ static int read_address(mni_reader_t *reader, char *address, size_t size)
     if (!text)
         return mni_error(MN_E_PROTOCOL, "an answer without the service's address");
     if (strlen(text) >= size)
-        return mni_error(MN_E_TOO_LARGE, "the service's address has %zu bytes with its NUL; there is room for %zu",
+        return mni_error(MN_E_TOO_LARGE,
+                         "the service's address has %zu bytes with its NUL; there is room for %zu",
                          strlen(text) + 1, size);
     strcpy(address, text);
     return 0;

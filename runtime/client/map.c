@@ -63,7 +63,8 @@ static void take_items(mni_map_t *map, mni_reader_t *reader)
     uint64_t first = mni_get_u64(reader), count = mni_get_u64(reader);
     const void *pack = mni_get_bytes(reader, &size);
 
-    if (mni_reader_end(reader) < 0 || !map->by_value || first > map->count || count > map->count - first) {
+    if (mni_reader_end(reader) < 0 || !map->by_value || first > map->count ||
+        count > map->count - first) {
         end(map, MN_E_PROTOCOL, map->count, "results of a map that do not belong to it");
         return;
     }
@@ -106,7 +107,8 @@ static void take_fault(mni_map_t *map, mni_reader_t *reader)
         end_without_memory(map);
         return;
     }
-    map->faults[index] = (mn_item_error_t){.code = code, .reason = (mn_reason_t)reason, .message = copy};
+    map->faults[index] =
+        (mn_item_error_t){.code = code, .reason = (mn_reason_t)reason, .message = copy};
     map->states[index] = MNI_ITEM_FAILED;
 }
 
@@ -197,7 +199,8 @@ static int put_values(mni_map_t *map, const mn_value_t *arguments, size_t *bytes
     int rc = mni_arena_reserve(&mni_client.arena, map->offset, size);
 
     for (uint64_t i = 0; i < map->count && rc == 0; i++) {
-        rc = mni_arena_reserve(&mni_client.arena, map->offset + size, mni_pack_grow(size, arguments[i]));
+        rc = mni_arena_reserve(&mni_client.arena, map->offset + size,
+                               mni_pack_grow(size, arguments[i]));
         if (rc == 0)
             size = mni_pack_put(pack, size, i, arguments[i]);
     }
@@ -205,15 +208,15 @@ static int put_values(mni_map_t *map, const mn_value_t *arguments, size_t *bytes
     return rc;
 }
 
-int mni_map_begin_values(int declaration, const mn_value_t *arguments, uint64_t count, bool per_item, size_t max_block,
-                         mni_map_t **out)
+int mni_map_begin_values(int declaration, const mn_value_t *arguments, uint64_t count,
+                         bool per_item, size_t max_block, mni_map_t **out)
 {
     mni_map_t *map = NULL;
     size_t bytes, limit = mni_client.arena.limit;
 
     if (count > limit / MNI_PACK_ENTRY)
-        return mni_error(MN_E_TOO_LARGE, "a map of %llu values; the limit is %zu", (unsigned long long)count,
-                         limit / MNI_PACK_ENTRY);
+        return mni_error(MN_E_TOO_LARGE, "a map of %llu values; the limit is %zu",
+                         (unsigned long long)count, limit / MNI_PACK_ENTRY);
     int rc = mni_map_check_values(arguments, count);
     if (rc < 0)
         return rc;
@@ -221,7 +224,8 @@ int mni_map_begin_values(int declaration, const mn_value_t *arguments, uint64_t 
     for (uint64_t i = 0; i < count; i++) {
         bytes += mni_pack_grow(bytes, arguments[i]);
         if (bytes > limit)
-            return mni_error(MN_E_TOO_LARGE, "the arguments of a map have over %zu bytes together", limit);
+            return mni_error(MN_E_TOO_LARGE, "the arguments of a map have over %zu bytes together",
+                             limit);
     }
     rc = map_create(count, bytes, &map);
     if (rc < 0)
@@ -230,7 +234,8 @@ int mni_map_begin_values(int declaration, const mn_value_t *arguments, uint64_t 
     map->values = calloc(count ? count : 1, sizeof *map->values);
     map->states = calloc(count ? count : 1, sizeof *map->states);
     if (!map->values || !map->states)
-        rc = mni_error(MN_E_NO_MEMORY, "no memory for the results of a map of %llu values", (unsigned long long)count);
+        rc = mni_error(MN_E_NO_MEMORY, "no memory for the results of a map of %llu values",
+                       (unsigned long long)count);
     if (rc == 0)
         rc = put_values(map, arguments, &bytes);
     if (count == 0)
@@ -250,16 +255,19 @@ int mni_map_begin_values(int declaration, const mn_value_t *arguments, uint64_t 
     return rc;
 }
 
-int mni_map_begin_fixed(int declaration, const mni_fixed_t *fixed, bool per_item, size_t max_block, mni_map_t **out)
+int mni_map_begin_fixed(int declaration, const mni_fixed_t *fixed, bool per_item, size_t max_block,
+                        mni_map_t **out)
 {
     mni_map_t *map = NULL;
     mni_arena_t *arena = &mni_client.arena;
-    size_t bytes = fixed->count * fixed->argument_size, results_bytes = fixed->count * fixed->result_size;
+    size_t bytes = fixed->count * fixed->argument_size,
+           results_bytes = fixed->count * fixed->result_size;
     size_t results = (bytes + MNI_ARENA_ALIGN - 1) / MNI_ARENA_ALIGN * MNI_ARENA_ALIGN;
     size_t total = 0;
 
     if (__builtin_add_overflow(results, results_bytes, &total) || results < bytes)
-        return mni_error(MN_E_TOO_LARGE, "%zu bytes of arguments and %zu of results", bytes, results_bytes);
+        return mni_error(MN_E_TOO_LARGE, "%zu bytes of arguments and %zu of results", bytes,
+                         results_bytes);
     int rc = map_create(fixed->count, total, &map);
     if (rc < 0)
         return rc;
@@ -301,7 +309,9 @@ int mni_map_finish(mni_map_t *map)
         rc = mni_call_step(true, &reader);
     if (!map->ended)
         return rc;
-    return map->code < 0 ? mni_error(map->code, "%s", map->message ? map->message : mn_strerror(map->code)) : 0;
+    return map->code < 0
+               ? mni_error(map->code, "%s", map->message ? map->message : mn_strerror(map->code))
+               : 0;
 }
 
 static void map_free(mni_map_t *map)

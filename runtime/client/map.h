@@ -11,32 +11,32 @@
 
 typedef enum mni_item_state {
     MNI_ITEM_OPEN = 0,
-    MNI_ITEM_READY,   /* its result is in `values` */
-    MNI_ITEM_FAILED,  /* its error is in `faults` */
-    MNI_ITEM_TAKEN    /* mn_map_next() has given it out */
+    MNI_ITEM_READY,  /* its result is in `values` */
+    MNI_ITEM_FAILED, /* its error is in `faults` */
+    MNI_ITEM_TAKEN   /* mn_map_next() has given it out */
 } mni_item_state_t;
 
 /* One open map; a stream is one, too. */
 struct mn_map_stream {
-    struct mn_map_stream *next;   /* among the client's open maps */
-    uint64_t number;              /* of its request */
+    struct mn_map_stream *next; /* among the client's open maps */
+    uint64_t number;            /* of its request */
     uint64_t count;
     bool by_value;
     bool has_extent;
-    size_t offset;                /* of its extent */
-    bool sent;                    /* the worker knows it */
-    bool done;                    /* nothing more comes from the worker, which has let go of the extent */
-    bool ended;                   /* over: `code` says how */
+    size_t offset; /* of its extent */
+    bool sent;     /* the worker knows it */
+    bool done;     /* nothing more comes from the worker, which has let go of the extent */
+    bool ended;    /* over: `code` says how */
     int code;
-    uint64_t failed;              /* index of the item that failed the map; `count` or more: none did */
-    char *message;                /* NULL when code is 0 */
-    mn_value_t *values;           /* by value: results that have come, owned */
-    uint8_t *states;              /* mni_item_state_t; NULL while no item of a map of fixed sizes has failed */
-    mn_item_error_t *faults;      /* per item, NULL while none has failed */
+    uint64_t failed;    /* index of the item that failed the map; `count` or more: none did */
+    char *message;      /* NULL when code is 0 */
+    mn_value_t *values; /* by value: results that have come, owned */
+    uint8_t *states; /* mni_item_state_t; NULL while no item of a map of fixed sizes has failed */
+    mn_item_error_t *faults; /* per item, NULL while none has failed */
 
-    const uint8_t *results;       /* fixed sizes: where they are in the arena */
-    uint64_t at;                  /* stream: the item that is given next */
-    mn_item_error_t *errors;      /* stream: the caller's, or NULL */
+    const uint8_t *results;  /* fixed sizes: where they are in the arena */
+    uint64_t at;             /* stream: the item that is given next */
+    mn_item_error_t *errors; /* stream: the caller's, or NULL */
 };
 
 typedef struct mn_map_stream mni_map_t;
@@ -45,8 +45,8 @@ typedef struct mn_map_stream mni_map_t;
 void mni_map_receive(mni_reader_t *reader);
 
 /* Opens a map over values: packs the arguments and tells the worker. */
-int mni_map_begin_values(int declaration, const mn_value_t *arguments, uint64_t count, bool per_item, size_t max_block,
-                         mni_map_t **map);
+int mni_map_begin_values(int declaration, const mn_value_t *arguments, uint64_t count,
+                         bool per_item, size_t max_block, mni_map_t **map);
 
 /* What a map of fixed sizes maps; products of its sizes do not overflow. */
 typedef struct mni_fixed {
@@ -54,7 +54,8 @@ typedef struct mni_fixed {
     size_t argument_size, count, result_size;
 } mni_fixed_t;
 
-int mni_map_begin_fixed(int declaration, const mni_fixed_t *fixed, bool per_item, size_t max_block, mni_map_t **map);
+int mni_map_begin_fixed(int declaration, const mni_fixed_t *fixed, bool per_item, size_t max_block,
+                        mni_map_t **map);
 
 /* Waits until the map has ended. Its code with its sentence; or the stop code, or that of a broken channel. */
 int mni_map_finish(mni_map_t *map);

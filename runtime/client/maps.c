@@ -51,7 +51,8 @@ static void copy_results(const mni_map_t *map, void *results, size_t result_size
     }
     for (uint64_t i = 0; i < map->count; i++)
         if (map->states[i] != MNI_ITEM_FAILED)
-            memcpy((uint8_t *)results + i * result_size, map->results + i * result_size, result_size);
+            memcpy((uint8_t *)results + i * result_size, map->results + i * result_size,
+                   result_size);
 }
 
 static int check_fixed(const mni_fixed_t *fixed, const void *results)
@@ -60,25 +61,28 @@ static int check_fixed(const mni_fixed_t *fixed, const void *results)
     if (fixed->argument_size == 0)
         return mni_error(MN_E_INVALID, "argument_size is 0; give the size of one argument");
     if (fixed->argument_size > MN_MAX_VALUE)
-        return mni_error(MN_E_TOO_LARGE, "argument_size is %zu; the limit is %zu", fixed->argument_size, MN_MAX_VALUE);
+        return mni_error(MN_E_TOO_LARGE, "argument_size is %zu; the limit is %zu",
+                         fixed->argument_size, MN_MAX_VALUE);
     if (fixed->result_size > MN_MAX_VALUE)
-        return mni_error(MN_E_TOO_LARGE, "result_size is %zu; the limit is %zu", fixed->result_size, MN_MAX_VALUE);
+        return mni_error(MN_E_TOO_LARGE, "result_size is %zu; the limit is %zu", fixed->result_size,
+                         MN_MAX_VALUE);
     if (fixed->count == 0)
         return 0;
     if (!fixed->arguments)
         return mni_error(MN_E_INVALID, "arguments is NULL, for %zu items", fixed->count);
     if (!results && fixed->result_size > 0)
-        return mni_error(MN_E_INVALID, "results is NULL, for %zu results of %zu bytes", fixed->count,
-                         fixed->result_size);
-    if (__builtin_mul_overflow(fixed->count, fixed->argument_size, &bytes)
-        || __builtin_mul_overflow(fixed->count, fixed->result_size, &bytes))
-        return mni_error(MN_E_TOO_LARGE, "%zu items of %zu bytes with results of %zu bytes: the size overflows",
+        return mni_error(MN_E_INVALID, "results is NULL, for %zu results of %zu bytes",
+                         fixed->count, fixed->result_size);
+    if (__builtin_mul_overflow(fixed->count, fixed->argument_size, &bytes) ||
+        __builtin_mul_overflow(fixed->count, fixed->result_size, &bytes))
+        return mni_error(MN_E_TOO_LARGE,
+                         "%zu items of %zu bytes with results of %zu bytes: the size overflows",
                          fixed->count, fixed->argument_size, fixed->result_size);
     return 0;
 }
 
-int mn_map_fixed(mn_task_t *task, mn_entry_t *function, const void *arguments, size_t argument_size, size_t count,
-                 void *results, size_t result_size, const mn_map_options_t *options)
+int mn_map_fixed(mn_task_t *task, mn_entry_t *function, const void *arguments, size_t argument_size,
+                 size_t count, void *results, size_t result_size, const mn_map_options_t *options)
 {
     mni_fixed_t fixed = {arguments, argument_size, count, result_size};
     mni_map_t *map = NULL;
@@ -93,7 +97,8 @@ int mn_map_fixed(mn_task_t *task, mn_entry_t *function, const void *arguments, s
     if (!options)
         options = &no_options;
     if (count > 0) {
-        rc = mni_map_begin_fixed(declaration, &fixed, options->errors != NULL, options->max_block, &map);
+        rc = mni_map_begin_fixed(declaration, &fixed, options->errors != NULL, options->max_block,
+                                 &map);
         if (rc == 0)
             rc = finish(map, options);
         if (rc == 0) {
@@ -112,7 +117,8 @@ static int check_complete(const mni_map_t *map)
 {
     for (uint64_t i = 0; i < map->count; i++)
         if (map->states[i] == MNI_ITEM_OPEN)
-            return mni_error(MN_E_PROTOCOL, "a map has ended without the result of item %llu", (unsigned long long)i);
+            return mni_error(MN_E_PROTOCOL, "a map has ended without the result of item %llu",
+                             (unsigned long long)i);
     return 0;
 }
 
@@ -131,7 +137,8 @@ int mn_map_values(mn_task_t *task, mn_entry_t *function, const mn_value_t *argum
     if (!options)
         options = &no_options;
     if (count > 0) {
-        rc = mni_map_begin_values(declaration, arguments, count, options->errors != NULL, options->max_block, &map);
+        rc = mni_map_begin_values(declaration, arguments, count, options->errors != NULL,
+                                  options->max_block, &map);
         if (rc == 0)
             rc = finish(map, options);
         if (rc == 0)

@@ -23,8 +23,8 @@ static int try_port(unsigned wanted, unsigned *port)
         return errno;
     /* A port whose last connections linger is free; one on which somebody listens is not. */
     setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    if (bind(descriptor, (struct sockaddr *)&address, sizeof address) < 0
-        || getsockname(descriptor, (struct sockaddr *)&address, &size) < 0)
+    if (bind(descriptor, (struct sockaddr *)&address, sizeof address) < 0 ||
+        getsockname(descriptor, (struct sockaddr *)&address, &size) < 0)
         error = errno;
     else
         *port = ntohs(address.sin_port);

@@ -89,7 +89,8 @@ static int refuse(int code)
 {
     char text[MNI_ERROR_MAX];
     snprintf(text, sizeof text, "%s", mn_error_message());
-    return finish(&(mni_msg_finished_t){.code = code, .reason = MN_REASON_ERROR, .message = text}, NULL);
+    return finish(&(mni_msg_finished_t){.code = code, .reason = MN_REASON_ERROR, .message = text},
+                  NULL);
 }
 
 /* A service's port: chosen or checked, and told to the worker. */
@@ -117,7 +118,8 @@ static int run_task(mni_reader_t *reader)
     if (rc < 0)
         return refuse(rc);
     if (!declaration || declaration->kind != (mn_kind_t)run.kind || run.kind == MN_KIND_FUNCTION)
-        return refuse(mni_error(MN_E_UNDECLARED, "declaration %u of kind %u does not exist in this program",
+        return refuse(mni_error(MN_E_UNDECLARED,
+                                "declaration %u of kind %u does not exist in this program",
                                 run.declaration, run.kind));
     if (run.kind == MN_KIND_SERVICE && (rc = open_port(&run, declaration->name)) < 0)
         return refuse(rc);
@@ -152,7 +154,8 @@ static int block_frame(mni_reader_t *reader)
     if (rc < 0)
         return refuse(rc);
     if (!declaration || declaration->kind != MN_KIND_FUNCTION)
-        return refuse(mni_error(MN_E_UNDECLARED, "function %u does not exist in this program", block.declaration));
+        return refuse(mni_error(MN_E_UNDECLARED, "function %u does not exist in this program",
+                                block.declaration));
     mni_task_set_block(&block, declaration);
     grant_threads(block.threads);
     mni_block_run(&block, declaration, &finished);

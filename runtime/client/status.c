@@ -7,8 +7,8 @@
 const char *mn_status_name(mn_status_t status)
 {
     switch (status) {
-#define STATUS_CASE(name, number)                                                                      \
-    case MN_##name:                                                                                    \
+#define STATUS_CASE(name, number) \
+    case MN_##name:               \
         return #name;
         MN_STATUSES(STATUS_CASE)
 #undef STATUS_CASE
@@ -19,8 +19,8 @@ const char *mn_status_name(mn_status_t status)
 const char *mn_reason_name(mn_reason_t reason)
 {
     switch (reason) {
-#define REASON_CASE(name, number, text)                                                                \
-    case MN_REASON_##name:                                                                             \
+#define REASON_CASE(name, number, text) \
+    case MN_REASON_##name:              \
         return text;
         MN_REASONS(REASON_CASE)
 #undef REASON_CASE

@@ -25,7 +25,8 @@ int mn_map_open(mn_task_t *task, mn_entry_t *function, const mn_value_t *argumen
         return mni_error(MN_E_INVALID, "arguments is NULL, for %zu items", count);
     if ((rc = mni_call_enter(MNI_CALL_WAIT)) < 0)
         return rc;
-    rc = mni_map_begin_values(declaration, arguments, count, true, options ? options->max_block : 0, &map);
+    rc = mni_map_begin_values(declaration, arguments, count, true, options ? options->max_block : 0,
+                              &map);
     if (rc == 0) {
         map->errors = options ? options->errors : NULL;
         if (map->errors)
@@ -71,14 +72,16 @@ static int next_locked(mni_map_t *map, mn_value_t *result)
     int rc = 0;
 
     if (map->at >= map->count)
-        return mni_error(MN_E_END, "all %llu results have been taken", (unsigned long long)map->count);
+        return mni_error(MN_E_END, "all %llu results have been taken",
+                         (unsigned long long)map->count);
     rc = mni_call_stopped();
     while (rc == 0 && map->states[map->at] == MNI_ITEM_OPEN && !map->ended)
         rc = mni_call_step(true, &reader);
     if (rc == 0 && map->states[map->at] != MNI_ITEM_OPEN)
         return give_item(map, result);
     if (rc == 0 && map->code == 0)
-        rc = mni_error(MN_E_PROTOCOL, "a map has ended without the result of item %llu", (unsigned long long)map->at);
+        rc = mni_error(MN_E_PROTOCOL, "a map has ended without the result of item %llu",
+                       (unsigned long long)map->at);
     else if (rc == 0)
         rc = mni_error(map->code, "%s", map->message ? map->message : mn_strerror(map->code));
     /* This item is lost; going on shall come to an end. */
@@ -95,9 +98,11 @@ int mn_map_next(mn_map_stream_t *stream, mn_value_t *result)
         return mni_error(MN_E_INVALID, "no place for the result was given (NULL)");
     if ((rc = mni_call_enter(MNI_CALL_LAST)) < 0)
         return rc;
-    rc = is_open(stream) ? next_locked(stream, result)
-                         : mni_error(MN_E_INVALID, "that stream is not open; it ends with mn_map_close() and with "
-                                                   "the task that opened it");
+    rc = is_open(stream)
+             ? next_locked(stream, result)
+             : mni_error(MN_E_INVALID,
+                         "that stream is not open; it ends with mn_map_close() and with "
+                         "the task that opened it");
     mni_call_leave();
     return rc;
 }

@@ -13,7 +13,8 @@
 #include <sys/single_threaded.h>
 
 #define PROGRESS_MESSAGE_MAX 255
-#define KEPT_BYTES ((size_t)64 * 1024) /* a larger frame of a yield does not stay with the process */
+#define KEPT_BYTES \
+    ((size_t)64 * 1024) /* a larger frame of a yield does not stay with the process */
 
 mn_task_t mni_task = {.name = ""};
 
@@ -155,9 +156,11 @@ static int yield_locked(mn_task_t *task, mn_value_t value, bool sync)
     int rc;
 
     if (task->kind == MNI_HANDLE_DRIVER)
-        return mni_error(MN_E_WRONG_KIND, "the driver has no result: only jobs and functions yield");
+        return mni_error(MN_E_WRONG_KIND,
+                         "the driver has no result: only jobs and functions yield");
     if (task->kind == MNI_HANDLE_SERVICE)
-        return mni_error(MN_E_WRONG_KIND, "the service %s has no result: only jobs and functions yield", task->name);
+        return mni_error(MN_E_WRONG_KIND,
+                         "the service %s has no result: only jobs and functions yield", task->name);
     if (task->kind == MNI_HANDLE_FUNCTION)
         return mni_item_yield(task, value);
     if ((rc = mni_value_check(value)) < 0)
@@ -186,9 +189,10 @@ static int yield(mn_task_t *task, mn_value_t value, bool sync)
 int mn_yield(mn_task_t *task, mn_value_t value)
 {
     /* The way of an item of a fixed size in a process of one thread: no lock, no call but the copy. */
-    if (task == &mni_task && task->fixed && __libc_single_threaded && value.size == task->result_size && value.data
-        && ((value.type == MN_BYTES && value.ndims == 1 && value.dims[0] == value.size)
-            || mni_value_check(value) == 0)) {
+    if (task == &mni_task && task->fixed && __libc_single_threaded &&
+        value.size == task->result_size && value.data &&
+        ((value.type == MN_BYTES && value.ndims == 1 && value.dims[0] == value.size) ||
+         mni_value_check(value) == 0)) {
         memcpy(task->result, value.data, value.size);
         task->yielded = true;
         return __builtin_expect(mni_call_stop() == 0, 1) ? 0 : mni_call_stopped();
@@ -211,7 +215,8 @@ int mn_last_yield(mn_task_t *task, mn_value_t *value)
     if ((rc = mni_call_enter(MNI_CALL_LAST)) < 0)
         return rc;
     if (task->kind != MNI_HANDLE_JOB)
-        rc = mni_error(MN_E_WRONG_KIND, "%s is no job: only a job has a last yield to go on from", task->name);
+        rc = mni_error(MN_E_WRONG_KIND, "%s is no job: only a job has a last yield to go on from",
+                       task->name);
     else if (!task->has_last)
         rc = mni_error(MN_E_NO_RESULT, "%s has yielded nothing yet", task->name);
     else
@@ -228,7 +233,8 @@ int mn_progress(mn_task_t *task, double fraction, const char *message)
     if (!(fraction >= 0 && fraction <= 1))
         return mni_error(MN_E_INVALID, "progress is %g; give a fraction from 0 to 1", fraction);
     if (message && strnlen(message, PROGRESS_MESSAGE_MAX + 1) > PROGRESS_MESSAGE_MAX)
-        return mni_error(MN_E_INVALID, "the message of the progress is longer than %d bytes", PROGRESS_MESSAGE_MAX);
+        return mni_error(MN_E_INVALID, "the message of the progress is longer than %d bytes",
+                         PROGRESS_MESSAGE_MAX);
     if ((rc = mni_call_enter(MNI_CALL_LAST)) < 0)
         return rc;
     if (task->kind != MNI_HANDLE_JOB) {

@@ -17,39 +17,40 @@ typedef enum mni_handle_kind {
     MNI_HANDLE_DRIVER,
     MNI_HANDLE_JOB,
     MNI_HANDLE_SERVICE,
-    MNI_HANDLE_FUNCTION  /* an item of a map */
+    MNI_HANDLE_FUNCTION /* an item of a map */
 } mni_handle_kind_t;
 
 struct mn_task {
     /* An item of a map. */
-    bool fixed;          /* its result has a fixed size and goes to `result` */
-    bool yielded;        /* it has yielded */
-    bool complained;     /* a yield of it was refused: `complaint` says why */
+    bool fixed;      /* its result has a fixed size and goes to `result` */
+    bool yielded;    /* it has yielded */
+    bool complained; /* a yield of it was refused: `complaint` says why */
     uint8_t *result;
     size_t result_size;
 
     /* An item by value: where its result goes in the pack of its block (see block.c). */
     uint8_t *pack;
-    size_t pack_offset;  /* of the pack, in the arena */
-    size_t pack_base;    /* size of the pack before this item */
-    size_t pack_size;    /* with its latest yield */
-    size_t pack_room;    /* that it may have */
-    size_t pack_reserved;/* of these bytes pages exist */
+    size_t pack_offset;   /* of the pack, in the arena */
+    size_t pack_base;     /* size of the pack before this item */
+    size_t pack_size;     /* with its latest yield */
+    size_t pack_room;     /* that it may have */
+    size_t pack_reserved; /* of these bytes pages exist */
     size_t pack_index;
 
     mni_handle_kind_t kind;
     const char *name;
-    uint64_t number;     /* the runtime's number of the task */
+    uint64_t number; /* the runtime's number of the task */
     mn_id_t job;
     unsigned attempt, threads, port;
 
     /* The value last yielded by a job. */
     bool has_last;
-    mn_value_t last;     /* in the frame of the RUN, or in `kept` */
-    mni_writer_t kept;   /* the frame of the last yield */
-    mni_writer_t spare;  /* the one that the next yield is written to, since it may read from `kept` */
+    mn_value_t last;   /* in the frame of the RUN, or in `kept` */
+    mni_writer_t kept; /* the frame of the last yield */
+    mni_writer_t
+        spare; /* the one that the next yield is written to, since it may read from `kept` */
 
-    char failure[1024];  /* what mn_fail() said; "" for nothing */
+    char failure[1024]; /* what mn_fail() said; "" for nothing */
     char complaint[256];
 };
 

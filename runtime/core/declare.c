@@ -41,10 +41,11 @@ static int resolve_cpu(const char *name, double cpu, uint32_t *millicores)
         *millicores = rounded > 999 ? 999 : (uint32_t)rounded;
         return 0;
     }
-    return mni_error(MN_E_INVALID,
-                     "%s: cpu is %g; write a whole number of cores from 1 to %d, or a share of one core "
-                     "from 0.001 to 0.999",
-                     name, cpu, MNI_MAX_CORES);
+    return mni_error(
+        MN_E_INVALID,
+        "%s: cpu is %g; write a whole number of cores from 1 to %d, or a share of one core "
+        "from 0.001 to 0.999",
+        name, cpu, MNI_MAX_CORES);
 }
 
 static int resolve_memory(const char *name, const char *memory, uint64_t *bytes)
@@ -56,8 +57,10 @@ static int resolve_memory(const char *name, const char *memory, uint64_t *bytes)
 static int resolve_timeout(const char *name, double timeout, double *seconds)
 {
     if (!(timeout > 0))
-        return mni_error(MN_E_INVALID, "%s: timeout is %g; write seconds greater than 0, or leave it out for none",
-                         name, timeout);
+        return mni_error(
+            MN_E_INVALID,
+            "%s: timeout is %g; write seconds greater than 0, or leave it out for none", name,
+            timeout);
     *seconds = timeout;
     return 0;
 }
@@ -69,13 +72,14 @@ static int resolve_grace(const char *name, double grace, double *seconds)
     else if (grace > 0)
         *seconds = grace;
     else
-        return mni_error(MN_E_INVALID, "%s: grace is %g; write seconds greater than 0, or MN_NO_GRACE for none",
+        return mni_error(MN_E_INVALID,
+                         "%s: grace is %g; write seconds greater than 0, or MN_NO_GRACE for none",
                          name, grace);
     return 0;
 }
 
-int mni_need_override(const char *name, mni_need_t *need, double cpu, const char *memory, double timeout,
-                      double grace, int32_t priority)
+int mni_need_override(const char *name, mni_need_t *need, double cpu, const char *memory,
+                      double timeout, double grace, int32_t priority)
 {
     int rc = 0;
     mni_need_t changed = *need;
@@ -90,8 +94,8 @@ int mni_need_override(const char *name, mni_need_t *need, double cpu, const char
     if (grace != 0 && (rc = resolve_grace(name, grace, &changed.grace)) < 0)
         return rc;
     if (__builtin_add_overflow(changed.priority, priority, &changed.priority))
-        return mni_error(MN_E_INVALID, "%s: priority %d added to the declared %d is out of range", name, priority,
-                         need->priority);
+        return mni_error(MN_E_INVALID, "%s: priority %d added to the declared %d is out of range",
+                         name, priority, need->priority);
     *need = changed;
     return 0;
 }
@@ -106,23 +110,28 @@ int mni_need_resolve(const char *name, mn_kind_t kind, const mn_spec_t *spec, mn
         .timeout = INFINITY,
         .grace = DEFAULT_GRACE,
     };
-    int rc = mni_need_override(name, &resolved, spec->cpu, spec->memory, spec->timeout, spec->grace, spec->priority);
+    int rc = mni_need_override(name, &resolved, spec->cpu, spec->memory, spec->timeout, spec->grace,
+                               spec->priority);
 
     if (rc < 0)
         return rc;
     if (spec->max_lost == MN_AT_MOST_ONCE)
         resolved.max_lost = 0;
     else if (spec->max_lost < 0)
-        return mni_error(MN_E_INVALID, "%s: max_lost is %d; write a number of attempts, or MN_AT_MOST_ONCE for none",
-                         name, spec->max_lost);
+        return mni_error(
+            MN_E_INVALID,
+            "%s: max_lost is %d; write a number of attempts, or MN_AT_MOST_ONCE for none", name,
+            spec->max_lost);
     else if (spec->max_lost > 0)
         resolved.max_lost = (uint32_t)spec->max_lost;
     if (spec->port > MAX_PORT)
-        return mni_error(MN_E_INVALID, "%s: port is %u; write one from 1 to %u, or 0 for a free one", name,
+        return mni_error(MN_E_INVALID,
+                         "%s: port is %u; write one from 1 to %u, or 0 for a free one", name,
                          spec->port, MAX_PORT);
     if (spec->port != 0 && kind != MN_KIND_SERVICE)
-        return mni_error(MN_E_INVALID, "%s: port is for services; declare it with MN_SERVICE or leave the port out",
-                         name);
+        return mni_error(
+            MN_E_INVALID,
+            "%s: port is for services; declare it with MN_SERVICE or leave the port out", name);
     if (kind == MN_KIND_FUNCTION)
         resolved.timeout = INFINITY; /* counted per item, by the worker: see mni_declaration_t */
     *need = resolved;
@@ -151,7 +160,9 @@ static size_t utf8_next(const unsigned char *at, uint32_t *point)
         number = number << 6 | (at[i] & 0x3fu);
     }
     *point = number;
-    return number < least[size] || number > 0x10ffff || (number >= 0xd800 && number <= 0xdfff) ? 0 : size;
+    return number < least[size] || number > 0x10ffff || (number >= 0xd800 && number <= 0xdfff)
+               ? 0
+               : size;
 }
 
 int mni_label_check(const char *what, const char *text)
@@ -163,7 +174,8 @@ int mni_label_check(const char *what, const char *text)
         return 0;
     size = strnlen(text, LABEL_MAX + 1);
     if (size == 0)
-        return mni_error(MN_E_INVALID, "the %s is empty; give 1 to %d bytes of text, or NULL for none", what,
+        return mni_error(MN_E_INVALID,
+                         "the %s is empty; give 1 to %d bytes of text, or NULL for none", what,
                          LABEL_MAX);
     if (size > LABEL_MAX)
         return mni_error(MN_E_INVALID, "the %s is longer than %d bytes", what, LABEL_MAX);
@@ -172,7 +184,8 @@ int mni_label_check(const char *what, const char *text)
         if (step == 0)
             return mni_error(MN_E_INVALID, "the %s is not UTF-8 at byte %zu", what, i);
         if (point < 0x20 || (point >= 0x7f && point < 0xa0))
-            return mni_error(MN_E_INVALID, "the %s has a control character (0x%02x) at byte %zu", what, point, i);
+            return mni_error(MN_E_INVALID, "the %s has a control character (0x%02x) at byte %zu",
+                             what, point, i);
     }
     return 0;
 }
@@ -228,8 +241,10 @@ static int check_name(const char *name)
         return mni_error(MN_E_INVALID, "the name %.40s... is too long; %s", name, accepted);
     for (size_t i = 0; i < size; i++) {
         unsigned char c = (unsigned char)name[i];
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'))
-            return mni_error(MN_E_INVALID, "a declaration's name has the byte 0x%02x at position %zu; %s", c, i,
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              c == '_'))
+            return mni_error(MN_E_INVALID,
+                             "a declaration's name has the byte 0x%02x at position %zu; %s", c, i,
                              accepted);
     }
     return 0;
@@ -286,7 +301,8 @@ static int declare(mn_kind_t kind, const char *name, mn_entry_t *entry, const mn
 int mn_declare(mn_kind_t kind, const char *name, mn_entry_t *entry, const mn_spec_t *spec)
 {
     if (table.frozen)
-        return mni_error(MN_E_WRONG_KIND, "declarations are closed: declare before mn_main() or mn_prepare()");
+        return mni_error(MN_E_WRONG_KIND,
+                         "declarations are closed: declare before mn_main() or mn_prepare()");
     int rc = declare(kind, name, entry, spec);
     if (rc < 0 && table.error == 0) {
         table.error = rc;
@@ -319,7 +335,8 @@ static const char *list_names(char *text, size_t room)
     if (table.count == 0)
         snprintf(text, room, "; nothing is declared");
     for (uint32_t i = 0; i < table.count; i++) {
-        int size = snprintf(text + used, room - used, "%s%s", i == 0 ? "; declared are: " : ", ", table.rows[i].name);
+        int size = snprintf(text + used, room - used, "%s%s", i == 0 ? "; declared are: " : ", ",
+                            table.rows[i].name);
         if (size < 0 || (size_t)size >= room - used) {
             snprintf(text, room, "; %u other names are", table.count);
             break;
@@ -331,20 +348,25 @@ static const char *list_names(char *text, size_t room)
 
 static int wrong_kind(const mni_declaration_t *row, mn_kind_t kind)
 {
-    return mni_error(MN_E_WRONG_KIND, "%s is a %s, not a %s: %s", row->name, kind_name(row->kind), kind_name(kind),
-                     kind_use(row->kind));
+    return mni_error(MN_E_WRONG_KIND, "%s is a %s, not a %s: %s", row->name, kind_name(row->kind),
+                     kind_name(kind), kind_use(row->kind));
 }
 
 int mni_declaration_find(const char *name, mn_kind_t kind)
 {
-    char list[256];
+    char list[256], shown[MNI_NAME_MAX];
     bool found;
     if (!name)
         return mni_error(MN_E_INVALID, "no name was given (NULL)");
     uint32_t index = table_search(name, &found);
-    if (!found)
-        return mni_error(MN_E_UNDECLARED, "nothing named \"%.*s\" is declared%s", MNI_NAME_MAX - 1, name,
+    if (!found) {
+        snprintf(shown, sizeof shown, "%s", name);
+        for (char *c = shown; *c; c++)
+            if ((unsigned char)*c < 0x20 || *c == 0x7f)
+                *c = '?'; /* the message may go to a terminal */
+        return mni_error(MN_E_UNDECLARED, "nothing named \"%s\" is declared%s", shown,
                          list_names(list, sizeof list));
+    }
     if (kind != 0 && table.rows[index].kind != kind)
         return wrong_kind(&table.rows[index], kind);
     return (int)index;

@@ -124,22 +124,62 @@ static bool same_process(const process_t *process)
            && now.session == process->session;
 }
 
+static int open_process(pid_t pid)
+{
+#ifdef SYS_pidfd_open
+    return (int)syscall(SYS_pidfd_open, pid, 0);
+#else
+    (void)pid;
+    errno = ENOSYS;
+    return -1;
+#endif
+}
+
+/* To a process that was opened and then looked at. Before Linux 5.3 there is no way to open one; then looked at
+ * just now is the best there is. */
+static void signal_opened(int fd, pid_t pid, int number)
+{
+#ifdef SYS_pidfd_send_signal
+    if (fd >= 0) {
+        syscall(SYS_pidfd_send_signal, fd, number, NULL, 0);
+        return;
+    }
+#endif
+    (void)fd;
+    kill(pid, number);
+}
+
 static void signal_process(const process_t *process, int number)
 {
-    int fd = -1;
-#ifdef SYS_pidfd_open
-    fd = (int)syscall(SYS_pidfd_open, process->pid, 0);
+    int fd = open_process(process->pid);
     if (fd < 0 && errno != ENOSYS)
         return;
-#endif
-    if (same_process(process)) {
-#ifdef SYS_pidfd_send_signal
-        if (fd >= 0)
-            syscall(SYS_pidfd_send_signal, fd, number, NULL, 0);
-        else
-#endif
-            kill(process->pid, number); /* before Linux 5.3: looked at just now is the best there is */
-    }
+    if (same_process(process))
+        signal_opened(fd, process->pid, number);
+    if (fd >= 0)
+        close(fd);
+}
+
+static bool is_member(pid_t pid, const char *part)
+{
+    char path[64], text[8192];
+
+    snprintf(path, sizeof path, "/proc/%d/cgroup", (int)pid);
+    if (read_file(path, text, sizeof text) <= 0)
+        return false;
+    for (const char *at = text; (at = strstr(at, part)) != NULL; at++)
+        if (at[strlen(part)] == '/' || at[strlen(part)] == '\n')
+            return true;
+    return false;
+}
+
+void mni_scan_kill_member(pid_t pid, const char *part)
+{
+    int fd = open_process(pid);
+    if (fd < 0 && errno != ENOSYS)
+        return;
+    if (is_member(pid, part))
+        signal_opened(fd, pid, SIGKILL);
     if (fd >= 0)
         close(fd);
 }

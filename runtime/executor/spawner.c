@@ -28,7 +28,7 @@
 #define BELL_BYTES ((size_t)4096)
 #define LOOK_INTERVAL (10 * MNI_MILLISECOND) /* between two looks at the socket */
 #define SEND_LIMIT (5 * MNI_SECOND)          /* a spawner that reads nothing for so long is stuck */
-#define CLEAN_LIMIT (5 * MNI_SECOND)         /* for the trees of a lost spawner */
+#define CLEAN_LIMIT (10 * MNI_SECOND)        /* for the trees of a lost spawner */
 
 typedef struct live_child {
     uint32_t slot;

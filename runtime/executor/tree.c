@@ -20,7 +20,7 @@
 
 #define PREFIX "multinode-"
 #define FREEZE_TRIES 50       /* of 100 us each: what a pass waits for a group to freeze */
-#define PROBE_TRIES 1000      /* of 1 ms each: for the process on which a method is tried */
+#define PROBE_TRIES 10000     /* of 1 ms each: for the process on which a method is tried */
 
 static const struct {
     mni_tree_method_t method;
@@ -185,8 +185,16 @@ static void for_each_below(const char *path, void (*visit)(const char *below))
     closedir(directory);
 }
 
-/* All in cgroup.procs of one frozen group. Frozen processes neither end nor reap their children, and what is
- * ours to reap we do not reap here: no number can change its owner. */
+/* The end of the path that begins with the name of a spawner's directory, which no other has. */
+static const char *last_own_part(const char *path)
+{
+    const char *part = path;
+    for (const char *at = path; (at = strstr(at, "/" PREFIX)) != NULL; at++)
+        part = at;
+    return part;
+}
+
+/* All in cgroup.procs of one group, each only while it is a member. */
 static void kill_listed(const char *path)
 {
     char procs[MNI_TREE_PATH];
@@ -199,8 +207,8 @@ static void kill_listed(const char *path)
     if (!file)
         return;
     while (fscanf(file, "%d", &pid) == 1)
-        if (pid > 0 && pid != getpid()) /* 0: of another pid namespace */
-            kill(pid, SIGKILL);
+        if (pid > 0) /* 0: of another pid namespace */
+            mni_scan_kill_member(pid, last_own_part(path));
     fclose(file);
 }
 
@@ -222,9 +230,9 @@ static void freezer_kill(const char *path)
         if (!frozen)
             usleep(100);
     }
-    /* Not frozen in time, a process hangs in the kernel: the next pass tries again. */
-    if (frozen)
-        kill_listed(path);
+    /* Frozen, none of them can start another. Not frozen in time (a process hangs in the kernel, or the machine is
+     * very busy): some may, and the next pass finds them. A frozen process dies when it is thawed. */
+    kill_listed(path);
     thaw(path);
 }
 

@@ -8,7 +8,7 @@
  *
  * Kill functions make one pass and never wait for a process to die; callers repeat them until the matching
  * question says that nothing is left. A pid is signalled only when it is a child of the caller that was not reaped,
- * when it is frozen in the group, or through a pidfd after it was looked at again.
+ * or through a pidfd after it was looked at again.
  */
 #ifndef MNI_EXECUTOR_TREE_H
 #define MNI_EXECUTOR_TREE_H
@@ -52,6 +52,8 @@ bool mni_tree_is_empty(mni_tree_method_t method, const char *path);
 void mni_scan_kill_below(pid_t root);
 /* Kills children of the calling process that are not in `known`. Returns how many there were. */
 int mni_scan_kill_orphans(const pid_t *known, size_t count);
+/* Kills a process if it is in a control group whose path has `part`, or below it. */
+void mni_scan_kill_member(pid_t pid, const char *part);
 /* Clock ticks since boot at which a process started; 0: there is none. */
 uint64_t mni_scan_start_time(pid_t pid);
 /* Kills the members of the session that process `leader`, started at `start_time`, led. Returns how many there

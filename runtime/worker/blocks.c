@@ -152,7 +152,7 @@ static size_t pack_extent(const uint8_t *pack, size_t room, size_t count, uint64
             *items = i;
             break;
         }
-        size_t end = value.size ? (size_t)((const uint8_t *)value.data - pack) + value.size : 0;
+        size_t end = (size_t)((const uint8_t *)value.data - pack) + value.size; /* an empty value too has a place */
         if (end > extent)
             extent = end;
     }

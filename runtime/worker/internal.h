@@ -132,7 +132,7 @@ uint64_t mni_block_deadline(const mni_executor_t *executor);
 /* map.c: the side that calls */
 int mni_worker_map_open(mni_worker_t *worker, mni_executor_t *caller, uint64_t request, const mni_msg_map_t *what);
 void mni_worker_map_close(mni_worker_t *worker, mni_executor_t *caller, uint64_t request);
-void mni_map_caller_stopped(mni_worker_t *worker, mni_executor_t *caller);
+void mni_map_caller_stopped(mni_worker_t *worker, mni_executor_t *caller, int code);
 void mni_map_caller_gone(mni_worker_t *worker, mni_executor_t *caller);
 void mni_map_grant(mni_worker_t *worker, uint64_t demand, const mni_msg_slot_t *slot);
 void mni_map_refuse(mni_worker_t *worker, uint64_t demand, int code, const char *message);

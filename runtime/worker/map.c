@@ -145,9 +145,10 @@ static void post_to_caller(mni_worker_t *worker, mni_map_t *map)
         mni_channel_post(map->caller->channel, worker->frame.data, worker->frame.size);
 }
 
-/* Tells the caller that nothing more comes. */
+/* Tells the caller that nothing more comes. What still runs is asked to stop. */
 static void map_end(mni_worker_t *worker, mni_map_t *map, int code, uint64_t index, const char *message)
 {
+    int stop = code == MN_E_INTERRUPTED ? code : MN_E_CANCELLED;
     if (map->over)
         return;
     map->over = true;
@@ -160,7 +161,7 @@ static void map_end(mni_worker_t *worker, mni_map_t *map, int code, uint64_t ind
         post_to_caller(worker, map);
         map->caller = NULL;
     }
-    stop_slots(worker, map, MN_E_CANCELLED);
+    stop_slots(worker, map, stop);
     send_want(worker, map, 0);
 }
 
@@ -374,14 +375,14 @@ void mni_worker_map_close(mni_worker_t *worker, mni_executor_t *caller, uint64_t
         mni_channel_post(caller->channel, worker->frame.data, worker->frame.size);
 }
 
-void mni_map_caller_stopped(mni_worker_t *worker, mni_executor_t *caller)
+void mni_map_caller_stopped(mni_worker_t *worker, mni_executor_t *caller, int code)
 {
     mni_map_t *map, *next;
     DL_FOREACH_SAFE(worker->maps, map, next)
     {
         /* Rank 0 has asked its slots to stop too; here no more blocks begin. */
         if (map->caller == caller)
-            map_end(worker, map, MN_E_CANCELLED, 0, "the caller was asked to stop");
+            map_end(worker, map, code, 0, "the caller was asked to stop");
     }
 }
 

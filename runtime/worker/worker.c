@@ -98,7 +98,8 @@ static void executor_spawned(mni_worker_t *worker, mni_executor_t *executor, pid
     if (executor->state != MNI_EXECUTOR_STARTING)
         return;
     executor->state = MNI_EXECUTOR_BUSY;
-    if (!executor->driver && mni_machine_bind(worker->machine, pid, &executor->cpus) < 0) {
+    /* The driver and services have no cores of their own: an empty set stands for all that the node offers. */
+    if (mni_machine_bind(worker->machine, pid, &executor->cpus) < 0 && !executor->driver) {
         executor->finished = (mni_msg_finished_t){
             .code = MN_E_SYSTEM, .reason = MN_REASON_ERROR, .message = strdup(mn_error_message())};
         executor->finished_seen = true;
@@ -256,7 +257,7 @@ static void task_stop(mni_worker_t *worker, uint64_t task, int code)
     if (!executor)
         return;
     mni_executor_stop(executor, code);
-    mni_map_caller_stopped(worker, executor);
+    mni_map_caller_stopped(worker, executor, code);
 }
 
 static void task_kill(mni_worker_t *worker, uint64_t task, mn_reason_t reason)

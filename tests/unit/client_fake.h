@@ -31,9 +31,9 @@ typedef struct fake {
     mni_channel_t *worker, *client; /* client: of the same process */
     mn_task_t *task;
     void (*answer)(struct fake *fake, mni_reader_t *reader); /* what the worker does with a frame */
-    void (*idle)(struct fake *fake);                         /* and when none is there; NULL: it waits */
+    void (*idle)(struct fake *fake); /* and when none is there; NULL: it waits */
     mni_writer_t writer;
-    int frames;                     /* that came from the client */
+    int frames; /* that came from the client */
     uint64_t idle_since;
     pid_t pid;
 } fake_t;
@@ -51,7 +51,8 @@ static inline void fake_send(fake_t *fake)
 }
 
 /* Begins a REPLY; more fields may follow, then fake_send(). */
-static inline mni_writer_t *fake_reply(fake_t *fake, uint64_t request, int code, const char *message)
+static inline mni_writer_t *fake_reply(fake_t *fake, uint64_t request, int code,
+                                       const char *message)
 {
     mni_writer_begin(&fake->writer, MNI_MSG_REPLY, request);
     mni_put_i32(&fake->writer, code);
@@ -65,7 +66,8 @@ static inline mni_writer_t *fake_begin(fake_t *fake, uint16_t type, uint64_t req
     return &fake->writer;
 }
 
-static inline void fake_end_map(fake_t *fake, uint64_t map, int code, uint64_t index, const char *message)
+static inline void fake_end_map(fake_t *fake, uint64_t map, int code, uint64_t index,
+                                const char *message)
 {
     fake_begin(fake, MNI_MSG_MAP_END, map);
     mni_put_i32(&fake->writer, code);
@@ -180,7 +182,8 @@ static inline void fake_expect(fake_t *fake, uint16_t type, mni_reader_t *reader
         mni_doorbell_sleep(fake->bell, seen, 10 * MNI_MILLISECOND);
     }
     if (reader->type != type)
-        fail_msg("%s came where %s was expected", mni_message_name(reader->type), mni_message_name(type));
+        fail_msg("%s came where %s was expected", mni_message_name(reader->type),
+                 mni_message_name(type));
 }
 
 /* FINISHED, with this code; its message (which may be NULL) is valid until the next frame. */
@@ -191,8 +194,8 @@ static inline mni_msg_finished_t fake_finished(fake_t *fake, int code)
     mni_msg_finished_t finished = mni_get_finished(&reader);
     assert_int_equal(mni_reader_end(&reader), 0);
     if (finished.code != code)
-        fail_msg("finished with %d (%s), not %d", finished.code, finished.message ? finished.message : "no message",
-                 code);
+        fail_msg("finished with %d (%s), not %d", finished.code,
+                 finished.message ? finished.message : "no message", code);
     if (code < 0)
         assert_non_null(finished.message);
     else

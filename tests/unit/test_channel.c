@@ -87,6 +87,7 @@ static int executor_traffic(int memfd, mni_doorbell_t *bell, uint64_t seed)
     uint64_t out_sizes = seed, in_sizes = seed + 1, turns = seed + 2, sent = 0, taken = 0;
     const void *frame;
     size_t size;
+    int long_waits = 0;
     uint8_t *buffer = malloc(4 * MNI_RING_BYTES);
 
     if (!buffer || mni_channel_attach(memfd, bell, &channel) < 0)
@@ -104,9 +105,14 @@ static int executor_traffic(int memfd, mni_doorbell_t *bell, uint64_t seed)
                 return 4;
         if (rc < 0)
             return 5;
-        if (sent == FRAMES && taken < FRAMES)
-            mni_channel_wait(channel, mni_clock_now() + MNI_SECOND);
+        if (sent == FRAMES && taken < FRAMES) {
+            uint64_t begin = mni_clock_now();
+            mni_channel_wait(channel, MNI_NEVER);
+            long_waits += mni_clock_now() - begin > 950 * MNI_MILLISECOND;
+        }
     }
+    if (long_waits > 10) /* rings were missed */
+        return 6;
     mni_channel_destroy(channel);
     free(buffer);
     return 0;
@@ -131,7 +137,7 @@ static void frames_of_all_sizes_pass_both_ways(void **unused)
     assert_true(pid >= 0);
     if (pid == 0)
         _exit(executor_traffic(mni_channel_memfd(channel), bell, seed));
-    uint64_t end = mni_clock_now() + 60 * MNI_SECOND;
+    uint64_t end = mni_clock_now() + 120 * MNI_SECOND;
     while (posted < FRAMES || taken < FRAMES) {
         uint32_t seen = mni_doorbell_seen(bell);
         bool moved = posted < FRAMES;
@@ -149,14 +155,16 @@ static void frames_of_all_sizes_pass_both_ways(void **unused)
         }
         assert_int_equal(rc, 0);
         assert_true(mni_clock_now() < end);
-        if (!moved)
-            mni_doorbell_sleep(bell, seen, 10 * MNI_SECOND); /* a ring that is missed shows as time */
+        if (!moved) {
+            uint64_t begin = mni_clock_now();
+            mni_doorbell_sleep(bell, seen, 10 * MNI_SECOND);
+            assert_true(mni_clock_now() - begin < 9 * MNI_SECOND); /* else a ring was missed */
+        }
     }
     while (mni_channel_flush(channel) || channel->queue.begin < channel->queue.end)
         assert_true(mni_clock_now() < end);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
-    assert_true(mni_clock_now() < end - 40 * MNI_SECOND);
     mni_channel_destroy(channel);
     free(buffer);
     munmap(bell, 4096);
@@ -326,10 +334,10 @@ static void a_wait_ends_at_its_deadline(void **state)
 
     mni_channel_wait(pair->executor, begin + 30 * MNI_MILLISECOND);
     uint64_t took = mni_clock_now() - begin;
-    assert_true(took >= 29 * MNI_MILLISECOND && took < 2 * MNI_SECOND);
+    assert_true(took >= 29 * MNI_MILLISECOND && took < 20 * MNI_SECOND);
     begin = mni_clock_now();
     mni_channel_wait(pair->executor, MNI_NEVER);
-    assert_true(mni_clock_now() - begin < 3 * MNI_SECOND); /* a lost ring heals */
+    assert_true(mni_clock_now() - begin < 30 * MNI_SECOND); /* a lost ring heals */
 }
 
 static void a_ring_before_the_wait_is_not_missed(void **state)
@@ -339,8 +347,8 @@ static void a_ring_before_the_wait_is_not_missed(void **state)
     mni_channel_wait(pair->executor, mni_clock_now() + MNI_MILLISECOND);
     mni_doorbell_ring(&mni_channel_control(pair->worker)->bell); /* while the caller looks elsewhere */
     uint64_t begin = mni_clock_now();
-    mni_channel_wait(pair->executor, begin + 900 * MNI_MILLISECOND);
-    assert_true(mni_clock_now() - begin < 500 * MNI_MILLISECOND);
+    mni_channel_wait(pair->executor, MNI_NEVER);
+    assert_true(mni_clock_now() - begin < 900 * MNI_MILLISECOND);
     begin = mni_clock_now(); /* and returned for only once */
     mni_channel_wait(pair->executor, begin + 30 * MNI_MILLISECOND);
     assert_true(mni_clock_now() - begin >= 29 * MNI_MILLISECOND);

@@ -37,9 +37,13 @@ static const mn_id_t some_id = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 
 
 static void test_ids(void **state)
 {
-    static const char *const bad[] = {"", "8f14e45f", "8f14e45f-ceea-467f-a1d3-9b2f6c5d7e1",
-                                      "8f14e45f-ceea-467f-a1d3-9b2f6c5d7e100", "8f14e45g-ceea-467f-a1d3-9b2f6c5d7e10",
-                                      "8f14e45fceea-467f-a1d3--9b2f6c5d7e10", "\n"};
+    static const char *const bad[] = {"",
+                                      "8f14e45f",
+                                      "8f14e45f-ceea-467f-a1d3-9b2f6c5d7e1",
+                                      "8f14e45f-ceea-467f-a1d3-9b2f6c5d7e100",
+                                      "8f14e45g-ceea-467f-a1d3-9b2f6c5d7e10",
+                                      "8f14e45fceea-467f-a1d3--9b2f6c5d7e10",
+                                      "\n"};
     char text[MN_ID_TEXT];
     mn_id_t id = some_id;
     (void)state;
@@ -173,7 +177,8 @@ static void test_bad_calls(void **state)
     assert_int_equal(mn_cancel_within(some_id, -3), MN_E_INVALID);
     assert_int_equal(mn_list(NULL, NULL, 1, &count), MN_E_INVALID);
     assert_int_equal(mn_list(NULL, ids, 1, NULL), MN_E_INVALID);
-    assert_int_equal(mn_list(&(mn_list_options_t){.statuses = 1u << 9}, ids, 1, &count), MN_E_INVALID);
+    assert_int_equal(mn_list(&(mn_list_options_t){.statuses = 1u << 9}, ids, 1, &count),
+                     MN_E_INVALID);
     assert_int_equal(mn_list(&(mn_list_options_t){.tag = "\n"}, ids, 1, &count), MN_E_INVALID);
     assert_int_equal(mn_locks(NULL, &count), MN_E_INVALID);
     fake_says("locks");
@@ -246,8 +251,13 @@ static void test_start(void **state)
 {
     fake_t *fake = *state;
     const double input[] = {0.5, 1.5, 2.5};
-    mn_start_options_t options = {.lock = "table-7", .cpu = 3, .memory = "2GiB", .timeout = 9, .grace = MN_NO_GRACE,
-                                  .priority = -2, .cancel_with_parent = true};
+    mn_start_options_t options = {.lock = "table-7",
+                                  .cpu = 3,
+                                  .memory = "2GiB",
+                                  .timeout = 9,
+                                  .grace = MN_NO_GRACE,
+                                  .priority = -2,
+                                  .cancel_with_parent = true};
     mn_id_t id = {{0}};
     fake->answer = answer_start;
     assert_int_equal(mn_start(search, mn_array(MN_FLOAT64, input, 3), &options, &id), 0);
@@ -264,10 +274,26 @@ static int16_t numbers[] = {1, -2, 3};
 
 static mn_info_t full_info(void)
 {
-    return (mn_info_t){.id = some_id, .job = "search", .status = MN_FAILED, .reason = MN_REASON_ERROR,
-                       .error = "it broke", .result = {numbers, 6, MN_INT16, 1, {3}}, .yields = 4, .version = 12,
-                       .attempts = 2, .progress = 0.25, .message = "half way", .created = 1, .started = 2,
-                       .ended = 3, .lock = "l", .tag = NULL, .key = "k", .host = "n1", .rank = 3, .cpus = "0-3"};
+    return (mn_info_t){.id = some_id,
+                       .job = "search",
+                       .status = MN_FAILED,
+                       .reason = MN_REASON_ERROR,
+                       .error = "it broke",
+                       .result = {numbers, 6, MN_INT16, 1, {3}},
+                       .yields = 4,
+                       .version = 12,
+                       .attempts = 2,
+                       .progress = 0.25,
+                       .message = "half way",
+                       .created = 1,
+                       .started = 2,
+                       .ended = 3,
+                       .lock = "l",
+                       .tag = NULL,
+                       .key = "k",
+                       .host = "n1",
+                       .rank = 3,
+                       .cpus = "0-3"};
 }
 
 static double asked_timeout;
@@ -556,7 +582,10 @@ static void test_forked_child(void **state)
     fflush(NULL);
     pid_t pid = fork();
     if (pid == 0)
-        _exit(mn_cancel(some_id) == MN_E_NO_RUNTIME && mn_yield(fake->task, mn_none()) == MN_E_NO_RUNTIME ? 0 : 1);
+        _exit(mn_cancel(some_id) == MN_E_NO_RUNTIME &&
+                      mn_yield(fake->task, mn_none()) == MN_E_NO_RUNTIME
+                  ? 0
+                  : 1);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
     assert_int_equal(fake->frames, 0);
@@ -594,7 +623,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_waits_are_given_up, fake_open, fake_close),
         cmocka_unit_test_setup_teardown(test_forked_child, fake_open, fake_close),
         cmocka_unit_test_setup_teardown(test_exit_ends_waiting, fake_open, fake_close),
-        cmocka_unit_test_setup_teardown(test_start, fake_open, fake_close), /* again, after others have closed */
+        cmocka_unit_test_setup_teardown(test_start, fake_open,
+                                        fake_close), /* again, after others have closed */
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -25,11 +25,11 @@ static int square(mn_task_t *task, mn_value_t input)
 
 /* How the worker is to behave. */
 static struct {
-    uint64_t fault;      /* item that fails; UINT64_MAX: none */
-    bool backwards;      /* by value: results come in reverse order */
-    bool hold;           /* the map is not answered, only noted */
-    int refuse;          /* answers the map with this code */
-    mni_msg_map_t map;   /* the last one that came */
+    uint64_t fault;    /* item that fails; UINT64_MAX: none */
+    bool backwards;    /* by value: results come in reverse order */
+    bool hold;         /* the map is not answered, only noted */
+    int refuse;        /* answers the map with this code */
+    mni_msg_map_t map; /* the last one that came */
     uint64_t number;
     int maps, closes;
 } play;
@@ -81,7 +81,8 @@ static void send_item(fake_t *fake, uint64_t index)
         send_fault(fake, play.number, index);
         return;
     }
-    assert_int_equal(mni_pack_get(pack, play.map.arguments_bytes, play.map.count, index, &value), 0);
+    assert_int_equal(mni_pack_get(pack, play.map.arguments_bytes, play.map.count, index, &value),
+                     0);
     out = malloc(size + mni_pack_grow(size, value));
     size = mni_pack_put(out, size, 0, value);
     fake_begin(fake, MNI_MSG_MAP_ITEMS, play.number);
@@ -155,7 +156,9 @@ static void test_fixed(void **state)
     assert_false(play.map.per_item);
     assert_int_equal(play.closes, 0);
     /* Results of no bytes. */
-    assert_int_equal(mn_map_fixed(fake->task, square, numbers, 4, 10, NULL, 0, &(mn_map_options_t){.max_block = 7}), 0);
+    assert_int_equal(mn_map_fixed(fake->task, square, numbers, 4, 10, NULL, 0,
+                                  &(mn_map_options_t){.max_block = 7}),
+                     0);
     assert_int_equal(play.map.max_block, 7);
     /* No items: nothing is sent. */
     int frames = fake->frames;
@@ -178,12 +181,18 @@ static void test_fixed_bad_input(void **state)
     assert_int_equal(mn_map_fixed(task, square, &number, 4, 1, NULL, 8, NULL), MN_E_INVALID);
     fake_says("results is NULL");
     assert_int_equal(mn_map_fixed(task, square, &number, 0, 1, &result, 8, NULL), MN_E_INVALID);
-    assert_int_equal(mn_map_fixed(task, square, &number, SIZE_MAX, 1, &result, 8, NULL), MN_E_TOO_LARGE);
-    assert_int_equal(mn_map_fixed(task, square, &number, 4, SIZE_MAX, &result, 8, NULL), MN_E_TOO_LARGE);
-    assert_int_equal(mn_map_fixed(task, square, &number, 4, 1, &result, SIZE_MAX, NULL), MN_E_TOO_LARGE);
-    assert_int_equal(mn_map_fixed(task, square, &number, 4, SIZE_MAX / 4, &result, 1, NULL), MN_E_TOO_LARGE);
-    assert_int_equal(mn_map_fixed(task, square, &number, 4, SIZE_MAX / 8, &result, 8, NULL), MN_E_TOO_LARGE);
-    assert_int_equal(mn_map_fixed(task, square, &number, 1, (size_t)1 << 40, &result, 1, NULL), MN_E_TOO_LARGE);
+    assert_int_equal(mn_map_fixed(task, square, &number, SIZE_MAX, 1, &result, 8, NULL),
+                     MN_E_TOO_LARGE);
+    assert_int_equal(mn_map_fixed(task, square, &number, 4, SIZE_MAX, &result, 8, NULL),
+                     MN_E_TOO_LARGE);
+    assert_int_equal(mn_map_fixed(task, square, &number, 4, 1, &result, SIZE_MAX, NULL),
+                     MN_E_TOO_LARGE);
+    assert_int_equal(mn_map_fixed(task, square, &number, 4, SIZE_MAX / 4, &result, 1, NULL),
+                     MN_E_TOO_LARGE);
+    assert_int_equal(mn_map_fixed(task, square, &number, 4, SIZE_MAX / 8, &result, 8, NULL),
+                     MN_E_TOO_LARGE);
+    assert_int_equal(mn_map_fixed(task, square, &number, 1, (size_t)1 << 40, &result, 1, NULL),
+                     MN_E_TOO_LARGE);
     fake_says("the limit is");
     assert_int_equal(fake->frames, 0);
     assert_true(result == 5);
@@ -199,7 +208,8 @@ static void test_fixed_failure(void **state)
     mn_map_options_t options = {.failed = &failed};
     fake->answer = answer_map;
     play.fault = 3;
-    assert_int_equal(mn_map_fixed(fake->task, square, numbers, 4, 5, squares, 8, &options), MN_E_CRASHED);
+    assert_int_equal(mn_map_fixed(fake->task, square, numbers, 4, 5, squares, 8, &options),
+                     MN_E_CRASHED);
     fake_says("item 3: square died");
     assert_int_equal(failed, 3);
     assert_int_equal(play.closes, 1);
@@ -227,7 +237,8 @@ static void test_fixed_failure(void **state)
     assert_null(errors[4].message);
 
     play.refuse = MN_E_IMPOSSIBLE;
-    assert_int_equal(mn_map_fixed(fake->task, square, numbers, 4, 5, squares, 8, NULL), MN_E_IMPOSSIBLE);
+    assert_int_equal(mn_map_fixed(fake->task, square, numbers, 4, 5, squares, 8, NULL),
+                     MN_E_IMPOSSIBLE);
     fake_says("64 cores");
     assert_int_equal(play.closes, 1); /* nothing to close: the worker did not open it */
 }
@@ -287,20 +298,25 @@ static void test_values_errors(void **state)
     fake->answer = answer_map;
     make_values(values);
     assert_int_equal(mn_map_values(fake->task, square, NULL, 3, results, NULL), MN_E_INVALID);
-    assert_int_equal(mn_map_values(fake->task, square, values, SIZE_MAX, results, NULL), MN_E_TOO_LARGE);
+    assert_int_equal(mn_map_values(fake->task, square, values, SIZE_MAX, results, NULL),
+                     MN_E_TOO_LARGE);
     values[7].size++;
-    assert_int_equal(mn_map_values(fake->task, square, values, VALUES, results, NULL), MN_E_INVALID);
+    assert_int_equal(mn_map_values(fake->task, square, values, VALUES, results, NULL),
+                     MN_E_INVALID);
     fake_says("argument 7");
     values[7].size--;
     assert_int_equal(play.maps, 0);
 
     play.fault = 3;
-    assert_int_equal(mn_map_values(fake->task, square, values, VALUES, results, &(mn_map_options_t){.failed = &failed}),
+    assert_int_equal(mn_map_values(fake->task, square, values, VALUES, results,
+                                   &(mn_map_options_t){.failed = &failed}),
                      MN_E_CRASHED);
     assert_int_equal(failed, 3);
     assert_int_equal(play.closes, 1);
 
-    assert_int_equal(mn_map_values(fake->task, square, values, VALUES, results, &(mn_map_options_t){.errors = errors}), 0);
+    assert_int_equal(mn_map_values(fake->task, square, values, VALUES, results,
+                                   &(mn_map_options_t){.errors = errors}),
+                     0);
     for (int i = 0; i < VALUES; i++) {
         assert_int_equal(errors[i].code, i == 3 ? MN_E_CRASHED : 0);
         if (i == 3)
@@ -392,7 +408,9 @@ static void test_stream(void **state)
     assert_int_equal(mn_map_open(fake->task, square, values, VALUES, NULL, NULL), MN_E_INVALID);
     assert_int_equal(mn_map_open(fake->task, square, NULL, VALUES, NULL, &stream), MN_E_INVALID);
     assert_null(stream);
-    assert_int_equal(mn_map_open(fake->task, square, values, VALUES, &(mn_map_options_t){.errors = errors}, &stream), 0);
+    assert_int_equal(mn_map_open(fake->task, square, values, VALUES,
+                                 &(mn_map_options_t){.errors = errors}, &stream),
+                     0);
     assert_true(mn_map_next(stream, NULL) == MN_E_INVALID);
     for (int i = 0; i < VALUES; i++) {
         int rc = mn_map_next(stream, &result);
@@ -473,7 +491,8 @@ static void test_abandoned(void **state)
     play.hold = true;
     assert_int_equal(mn_map_open(fake->task, square, values, 2, NULL, &stream), 0);
     fake->idle = stop_when_idle;
-    assert_int_equal(mn_map_fixed(fake->task, square, numbers, 4, 5, squares, 8, &(mn_map_options_t){.failed = &failed}),
+    assert_int_equal(mn_map_fixed(fake->task, square, numbers, 4, 5, squares, 8,
+                                  &(mn_map_options_t){.failed = &failed}),
                      MN_E_INTERRUPTED);
     assert_int_equal(play.closes, 1);
     assert_int_equal(failed, 99);
@@ -526,8 +545,8 @@ static void test_arena(void **state)
         assert_true(extents[k].offset + extents[k].size <= arena.limit);
         for (int other = 0; other < EXTENTS; other++)
             if (other != k && extents[other].live)
-                assert_true(extents[other].offset + extents[other].size <= extents[k].offset
-                            || extents[k].offset + extents[k].size <= extents[other].offset);
+                assert_true(extents[other].offset + extents[other].size <= extents[k].offset ||
+                            extents[k].offset + extents[k].size <= extents[other].offset);
     }
     for (int k = 0; k < EXTENTS; k++)
         if (extents[k].live)

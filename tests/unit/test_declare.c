@@ -16,8 +16,8 @@
 
 #include <cmocka.h>
 
-MN_JOB(simulate, .cpu = 4, .memory = "2GiB", .timeout = 60, .priority = -3, .max_retries = 2, .max_lost = 7,
-       .grace = MN_NO_GRACE, .max_concurrency = 5);
+MN_JOB(simulate, .cpu = 4, .memory = "2GiB", .timeout = 60, .priority = -3, .max_retries = 2,
+       .max_lost = 7, .grace = MN_NO_GRACE, .max_concurrency = 5);
 MN_FUNCTION(square, .cpu = 0.1, .timeout = 2.5, .fresh = true, .max_lost = MN_AT_MOST_ONCE);
 MN_SERVICE(monitor, .port = 8080);
 MN_JOB(plain, 0);
@@ -65,14 +65,15 @@ static void in_child(void (*check)(void))
     assert_true(pid > 0);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        fail_msg("a check in a child failed at line %d", WIFEXITED(status) ? WEXITSTATUS(status) + 100 : -1);
+        fail_msg("a check in a child failed at line %d",
+                 WIFEXITED(status) ? WEXITSTATUS(status) + 100 : -1);
 }
 
 /* In a child: its exit status says the line (from 100 on). */
-#define CHILD_CHECK(condition)                                                                         \
-    do {                                                                                               \
-        if (!(condition))                                                                              \
-            _exit(__LINE__ - 100);                                                                     \
+#define CHILD_CHECK(condition)     \
+    do {                           \
+        if (!(condition))          \
+            _exit(__LINE__ - 100); \
     } while (0)
 
 static void assert_says(const char *part)
@@ -160,7 +161,8 @@ static void test_cpu(void **state)
     static const struct {
         double cpu;
         uint32_t millicores;
-    } good[] = {{0, 1000}, {1, 1000}, {1024, 1024000}, {0.5, 500}, {0.001, 1}, {0.9999, 999}, {0.3, 300}};
+    } good[] = {{0, 1000},  {1, 1000},     {1024, 1024000}, {0.5, 500},
+                {0.001, 1}, {0.9999, 999}, {0.3, 300}};
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         assert_int_equal(resolve(MN_KIND_JOB, (mn_spec_t){.cpu = bad[i]}), MN_E_INVALID);
@@ -169,7 +171,8 @@ static void test_cpu(void **state)
     }
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         mni_need_t need;
-        assert_int_equal(mni_need_resolve("thing", MN_KIND_JOB, &(mn_spec_t){.cpu = good[i].cpu}, &need), 0);
+        assert_int_equal(
+            mni_need_resolve("thing", MN_KIND_JOB, &(mn_spec_t){.cpu = good[i].cpu}, &need), 0);
         assert_int_equal(need.millicores, good[i].millicores);
     }
 }
@@ -198,7 +201,8 @@ static void test_override(void **state)
 {
     mni_need_t need, before;
     (void)state;
-    assert_int_equal(mni_need_resolve("thing", MN_KIND_JOB, &(mn_spec_t){.cpu = 2, .priority = 10}, &need), 0);
+    assert_int_equal(
+        mni_need_resolve("thing", MN_KIND_JOB, &(mn_spec_t){.cpu = 2, .priority = 10}, &need), 0);
     before = need;
     assert_int_equal(mni_need_override("thing", &need, 0, NULL, 0, 0, 0), 0);
     assert_memory_equal(&need, &before, sizeof need);
@@ -220,9 +224,20 @@ static void test_override(void **state)
 static void test_labels(void **state)
 {
     char text[258];
-    static const char *const bad[] = {
-        "", "a\nb", "\x7f", "\x1b[0m", "\xc3", "\xc3(", "\xa0", "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80",
-        "\xff", "\xe2\x82", "\xc2\x85" /* a control character of two bytes */, "tail\xf0\x9f\x98"};
+    static const char *const bad[] = {"",
+                                      "a\nb",
+                                      "\x7f",
+                                      "\x1b[0m",
+                                      "\xc3",
+                                      "\xc3(",
+                                      "\xa0",
+                                      "\xc0\xaf",
+                                      "\xed\xa0\x80",
+                                      "\xf4\x90\x80\x80",
+                                      "\xff",
+                                      "\xe2\x82",
+                                      "\xc2\x85" /* a control character of two bytes */,
+                                      "tail\xf0\x9f\x98"};
     (void)state;
     assert_int_equal(mni_label_check("lock", NULL), 0);
     assert_int_equal(mni_label_check("lock", "table-7"), 0);
@@ -268,7 +283,8 @@ static void check_bad_names(void)
 static void check_duplicate(void)
 {
     CHILD_CHECK(mn_declare(MN_KIND_FUNCTION, "plain", square, NULL) == MN_E_DUPLICATE);
-    CHILD_CHECK(strstr(mn_error_message(), "plain is declared twice, as a job and as a function") != NULL);
+    CHILD_CHECK(strstr(mn_error_message(), "plain is declared twice, as a job and as a function") !=
+                NULL);
     CHILD_CHECK(mni_declaration_count() == 4);
     CHILD_CHECK(mni_declarations_freeze() == MN_E_DUPLICATE);
     CHILD_CHECK(strstr(mn_error_message(), "plain is declared twice") != NULL);

@@ -28,7 +28,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LIMIT (20 * MNI_SECOND)
+#define LIMIT (60 * MNI_SECOND)
 #define PIDS 64
 
 extern char **environ;
@@ -114,7 +114,7 @@ static bool is_zombie(pid_t pid)
 /* A process that was killed is a zombie until its parent looks, which may be the system's init. */
 static bool is_gone(pid_t pid)
 {
-    for (uint64_t end = mni_clock_now() + 2 * MNI_SECOND; mni_clock_now() < end; usleep(1000))
+    for (uint64_t end = mni_clock_now() + 10 * MNI_SECOND; mni_clock_now() < end; usleep(1000))
         if ((kill(pid, 0) < 0 && errno == ESRCH) || is_zombie(pid))
             return true;
     return false;
