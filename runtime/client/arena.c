@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Extents of the caller's half of the arena: first fit. A task has as many as it has open maps, which is few.
+ * Extents of the caller's half of the arena: first fit. A task has as many as it has open maps,
+ * which is few.
  */
 #include "client/arena.h"
 
@@ -8,7 +9,8 @@
 
 #include <stdlib.h>
 
-/* Pages of a larger extent are given back with it: making them anew costs less than the copy into them did. */
+/* Pages of a larger extent are given back with it: making them anew costs less than the copy into
+ * them did. */
 #define KEEP_EXTENT ((size_t)16 << 20)
 /* What a process keeps from one task to the next. */
 #define KEEP_TASK ((size_t)1 << 20)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Who has which part of the caller's half of the channel's arena: extents for the arguments and results of maps.
- * Bookkeeping lies in private memory. Under the client's lock.
+ * Who has which part of the caller's half of the channel's arena: extents for the arguments and
+ * results of maps. Bookkeeping lies in private memory. Under the client's lock.
  */
 #ifndef MNI_CLIENT_ARENA_H
 #define MNI_CLIENT_ARENA_H
@@ -26,8 +26,8 @@ typedef struct mni_arena {
 void mni_arena_init(mni_arena_t *arena, mni_channel_t *channel);
 void mni_arena_fini(mni_arena_t *arena);
 
-/* Finds room for `size` bytes, at a multiple of MNI_ARENA_ALIGN. It has no pages yet: mni_channel_reserve() before use.
- * MN_E_TOO_LARGE when no gap is large enough, MN_E_NO_MEMORY. */
+/* Finds room for `size` bytes, at a multiple of MNI_ARENA_ALIGN. It has no pages yet:
+ * mni_channel_reserve() before use. MN_E_TOO_LARGE when no gap is large enough, MN_E_NO_MEMORY. */
 int mni_arena_take(mni_arena_t *arena, size_t size, size_t *offset);
 
 /* Makes pages for a range of an extent. */

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * Items of a map: running a block of them, and what a yield means there. Runs in the executor's main thread.
+ * Items of a map: running a block of them, and what a yield means there. Runs in the executor's
+ * main thread.
  *
- * With fixed sizes the arguments are an array and so are the results; each yield copies straight into its place.
- * The loop over them makes no system call, takes no lock and allocates nothing. By value both are packs
- * (wire/wire.h); the pack of results grows behind its table, and pages are made for it as it grows.
+ * With fixed sizes the arguments are an array and so are the results; each yield copies straight
+ * into its place. The loop over them makes no system call, takes no lock and allocates nothing. By
+ * value both are packs (wire/wire.h); the pack of results grows behind its table, and pages are
+ * made for it as it grows.
  *
- * An item is complete, and counted in the control page, once its result is in its place: when the process dies,
- * its worker keeps what was counted and knows which item it died of.
+ * An item is complete, and counted in the control page, once its result is in its place: when the
+ * process dies, its worker keeps what was counted and knows which item it died of.
  */
 #include "client/call.h"
 #include "client/task.h"
@@ -21,7 +23,8 @@
 
 #define PACK_STEP ((size_t)1 << 20) /* pages of a pack of results are made in steps of this */
 
-/* --- yields of items ----------------------------------------------------------------------------------- */
+/* --- yields of items
+ * ----------------------------------------------------------------------------------- */
 
 /* Makes sure that the pack may grow to `size` bytes. */
 static int pack_room(mn_task_t *task, size_t size)
@@ -75,7 +78,8 @@ int mni_item_yield(mn_task_t *task, mn_value_t value)
     return rc;
 }
 
-/* --- running blocks ------------------------------------------------------------------------------------ */
+/* --- running blocks
+ * ------------------------------------------------------------------------------------ */
 
 static inline void item_begin(mn_task_t *task, mni_control_t *control, bool timed)
 {
@@ -218,7 +222,8 @@ static void run_by_value(const mni_msg_block_t *block, mn_entry_t *entry,
     }
 }
 
-/* Whether the block lies in the arena; the worker made it, but a wrong one must not become a stray pointer. */
+/* Whether the block lies in the arena; the worker made it, but a wrong one must not become a stray
+ * pointer. */
 static int check_block(const mni_msg_block_t *block)
 {
     size_t size;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Being asked to stop: the flag, and the thread that calls back. The flag is the channel's `stop` word, written by
- * the worker. The thread exists from the first mn_on_cancel() of a task to the task's end; it sleeps on the
- * process's doorbell, which the worker rings after it has set the word. Its own lock is never held while the
- * callback runs, nor together with the client's.
+ * Being asked to stop: the flag, and the thread that calls back. The flag is the channel's `stop`
+ * word, written by the worker. The thread exists from the first mn_on_cancel() of a task to the
+ * task's end; it sleeps on the process's doorbell, which the worker rings after it has set the
+ * word. Its own lock is never held while the callback runs, nor together with the client's.
  */
 #include "client/call.h"
 #include "client/task.h"
@@ -119,8 +119,8 @@ int mn_on_cancel(mn_task_t *task, void (*callback)(int code, void *argument), vo
 
 void mni_cancel_end(void)
 {
-    if (!watch
-             .exists) /* set and read by the thread that runs the task, or after it was joined with */
+    if (!watch.exists) /* set and read by the thread that runs the task, or after it was joined with
+                        */
         return;
     pthread_mutex_lock(&watch.lock);
     watch.quit = true;
@@ -129,8 +129,8 @@ void mni_cancel_end(void)
     pthread_mutex_unlock(&watch.lock);
     pthread_join(watch.thread, NULL);
     watch.exists = false;
-    /* pthread_join() returns a moment before the kernel has taken the thread from its list, where it would look
-     * like one that user code left behind. */
+    /* pthread_join() returns a moment before the kernel has taken the thread from its list, where
+     * it would look like one that user code left behind. */
     while (watch.tid != 0 && syscall(SYS_tgkill, getpid(), watch.tid, 0) == 0)
         sched_yield();
 }

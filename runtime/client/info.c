@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What is known of a job, copied out of a frame: the struct, then the bytes of the result, aligned as malloc's
- * memory is, then the texts.
+ * What is known of a job, copied out of a frame: the struct, then the bytes of the result, aligned
+ * as malloc's memory is, then the texts.
  */
 #include "client/info.h"
 

@@ -7,7 +7,8 @@
 
 #include <multinode.h>
 
-/* Copies an info with all that it points to into one allocation, for mn_info_destroy(). 0 or MN_E_NO_MEMORY. */
+/* Copies an info with all that it points to into one allocation, for mn_info_destroy(). 0 or
+ * MN_E_NO_MEMORY. */
 int mni_info_copy(const mn_info_t *view, mn_info_t **info);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Jobs as their callers see them: each call here is one request to rank 0 and its reply. What can be checked
- * here is checked before anything is sent.
+ * Jobs as their callers see them: each call here is one request to rank 0 and its reply. What can
+ * be checked here is checked before anything is sent.
  */
 #include "client/call.h"
 #include "client/info.h"
@@ -15,7 +15,8 @@
 /* Ids asked for at a time: 1 MiB of them. */
 #define LIST_PAGE ((size_t)1 << 16)
 
-/* --- start --------------------------------------------------------------------------------------------- */
+/* --- start
+ * --------------------------------------------------------------------------------------------- */
 
 static int check_start(const mni_declaration_t *declaration, mn_value_t input,
                        const mn_start_options_t *options)
@@ -80,7 +81,8 @@ int mn_start_named(const char *job, mn_value_t input, const mn_start_options_t *
     return start(mni_declaration_find(job, MN_KIND_JOB), input, options, id);
 }
 
-/* --- get, wait, watch ---------------------------------------------------------------------------------- */
+/* --- get, wait, watch
+ * ---------------------------------------------------------------------------------- */
 
 /* Sends the request that is in the writer; the reply has an info. */
 static int ask_info(uint64_t request, bool abandon, mn_info_t **info)
@@ -138,7 +140,8 @@ int mn_watch(mn_id_t id, uint64_t seen, double timeout, mn_info_t **info)
     return wait_for(id, seen == UINT64_MAX ? seen - 1 : seen, timeout, info);
 }
 
-/* --- cancel, remove ------------------------------------------------------------------------------------ */
+/* --- cancel, remove
+ * ------------------------------------------------------------------------------------ */
 
 static int cancel(mn_id_t id, double grace)
 {
@@ -189,7 +192,8 @@ int mn_remove(mn_id_t id)
     return rc;
 }
 
-/* --- list ---------------------------------------------------------------------------------------------- */
+/* --- list
+ * ---------------------------------------------------------------------------------------------- */
 
 static int check_list(const mn_list_options_t *options)
 {
@@ -224,8 +228,8 @@ static int list_page(const mni_msg_list_t *list, mn_id_t *ids, size_t *count)
     return mni_reader_end(&reader);
 }
 
-/* Page by page. When the last id of a page has been removed before the next page is asked for, it goes on behind the
- * one before it. */
+/* Page by page. When the last id of a page has been removed before the next page is asked for, it
+ * goes on behind the one before it. */
 static int list_all(const mn_list_options_t *options, mn_id_t *ids, size_t capacity, size_t *count)
 {
     mni_msg_list_t list = {.job = options->job,
@@ -280,7 +284,8 @@ int mn_list(const mn_list_options_t *options, mn_id_t *ids, size_t capacity, siz
     return rc;
 }
 
-/* --- locks, log, services ------------------------------------------------------------------------------ */
+/* --- locks, log, services
+ * ------------------------------------------------------------------------------ */
 
 /* Reads "u32 n, n times (text name, id)". */
 static int read_locks(mni_reader_t *reader, mn_lock_t **locks, size_t *count)
@@ -288,7 +293,8 @@ static int read_locks(mni_reader_t *reader, mn_lock_t **locks, size_t *count)
     mn_lock_t *list = NULL;
     uint32_t n = mni_get_u32(reader);
     int rc = 0;
-    /* Each takes at least its id in the frame, so that a wrong number asks for no more memory than that. */
+    /* Each takes at least its id in the frame, so that a wrong number asks for no more memory than
+     * that. */
     if (n > (size_t)(reader->end - reader->at) / sizeof(mn_id_t))
         return mni_error(MN_E_PROTOCOL, "a list of locks that is shorter than it says");
     if (n > 0 && !(list = calloc(n, sizeof *list)))

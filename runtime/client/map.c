@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * The life of a map on its caller's side: made, told to the worker, filled by what comes back, closed.
+ * The life of a map on its caller's side: made, told to the worker, filled by what comes back,
+ * closed.
  *
- * The worker reads the arguments from the extent, and writes results of fixed sizes into it, until it has said
- * MAP_END with code 0, refused the map, or answered MAP_CLOSE. Only then the extent is given back.
+ * The worker reads the arguments from the extent, and writes results of fixed sizes into it, until
+ * it has said MAP_END with code 0, refused the map, or answered MAP_CLOSE. Only then the extent is
+ * given back.
  */
 #include "client/map.h"
 
@@ -16,7 +18,8 @@
 /* Arguments are copied, and pages made for them, in steps of this. */
 #define COPY_STEP ((size_t)4 << 20)
 
-/* --- frames that come ---------------------------------------------------------------------------------- */
+/* --- frames that come
+ * ---------------------------------------------------------------------------------- */
 
 static mni_map_t *find(uint64_t number)
 {
@@ -37,7 +40,8 @@ static void end(mni_map_t *map, int code, uint64_t failed, const char *message)
         map->message = strdup(message ? message : mn_strerror(code));
 }
 
-/* The client ran out of memory for what came: the map is over, though the worker goes on with it. */
+/* The client ran out of memory for what came: the map is over, though the worker goes on with it.
+ */
 static void end_without_memory(mni_map_t *map)
 {
     end(map, MN_E_NO_MEMORY, map->count, "no memory for the results of a map");
@@ -153,7 +157,8 @@ void mni_map_receive(mni_reader_t *reader)
         take_refusal(map, reader);
 }
 
-/* --- opening ------------------------------------------------------------------------------------------- */
+/* --- opening
+ * ------------------------------------------------------------------------------------------- */
 
 int mni_map_check_values(const mn_value_t *arguments, uint64_t count)
 {
@@ -271,7 +276,8 @@ int mni_map_begin_fixed(int declaration, const mni_fixed_t *fixed, bool per_item
     int rc = map_create(fixed->count, total, &map);
     if (rc < 0)
         return rc;
-    /* Step by step, so that a count that is wrong by far meets the end of the arguments, not that of the memory. */
+    /* Step by step, so that a count that is wrong by far meets the end of the arguments, not that
+     * of the memory. */
     for (size_t at = 0, step; at < bytes && rc == 0; at += step) {
         step = bytes - at < COPY_STEP ? bytes - at : COPY_STEP;
         rc = mni_arena_reserve(arena, map->offset + at, step);
@@ -299,7 +305,8 @@ int mni_map_begin_fixed(int declaration, const mni_fixed_t *fixed, bool per_item
     return 0;
 }
 
-/* --- the end ------------------------------------------------------------------------------------------- */
+/* --- the end
+ * ------------------------------------------------------------------------------------------- */
 
 int mni_map_finish(mni_map_t *map)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Maps that this process has open as a caller: shared by mn_map_*(), mn_call() and the streams. Arguments lie in an
- * extent of the caller's arena until the worker is done with the map. All of it under the client's lock.
+ * Maps that this process has open as a caller: shared by mn_map_*(), mn_call() and the streams.
+ * Arguments lie in an extent of the caller's arena until the worker is done with the map. All of it
+ * under the client's lock.
  */
 #ifndef MNI_CLIENT_MAP_H
 #define MNI_CLIENT_MAP_H
@@ -57,10 +58,12 @@ typedef struct mni_fixed {
 int mni_map_begin_fixed(int declaration, const mni_fixed_t *fixed, bool per_item, size_t max_block,
                         mni_map_t **map);
 
-/* Waits until the map has ended. Its code with its sentence; or the stop code, or that of a broken channel. */
+/* Waits until the map has ended. Its code with its sentence; or the stop code, or that of a broken
+ * channel. */
 int mni_map_finish(mni_map_t *map);
 
-/* Closes a map, with the worker if that still works on it, and frees it. NULL is fine. Keeps the error sentence. */
+/* Closes a map, with the worker if that still works on it, and frees it. NULL is fine. Keeps the
+ * error sentence. */
 void mni_map_close(mni_map_t *map);
 
 /* Closes all maps; frees all without telling the worker. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * mn_call(), mn_map_fixed() and mn_map_values(): maps that are waited for as a whole. Outputs are written at the
- * end, when the whole call has succeeded.
+ * mn_call(), mn_map_fixed() and mn_map_values(): maps that are waited for as a whole. Outputs are
+ * written at the end, when the whole call has succeeded.
  */
 #include "client/call.h"
 #include "client/map.h"
@@ -42,7 +42,8 @@ static void give_errors(mni_map_t *map, mn_item_error_t *errors)
     map->faults = NULL;
 }
 
-/* Copies results to the caller, but not those of items that failed: what lies there is not theirs. */
+/* Copies results to the caller, but not those of items that failed: what lies there is not theirs.
+ */
 static void copy_results(const mni_map_t *map, void *results, size_t result_size)
 {
     if (!map->states) {
@@ -156,7 +157,8 @@ int mn_map_values(mn_task_t *task, mn_entry_t *function, const mn_value_t *argum
     return rc;
 }
 
-/* A call is a map of one item whose error is reported for itself, so that its own message comes back. */
+/* A call is a map of one item whose error is reported for itself, so that its own message comes
+ * back. */
 static int call_locked(int declaration, mn_value_t input, mn_value_t *result)
 {
     mni_map_t *map = NULL;

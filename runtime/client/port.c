@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Ports for services. A port is tried by binding it, as the service will do right afterwards; between the two
- * another program may take it, then the service's own bind fails and the runtime tries again later.
+ * Ports for services. A port is tried by binding it, as the service will do right afterwards;
+ * between the two another program may take it, then the service's own bind fails and the runtime
+ * tries again later.
  */
 #include "client/task.h"
 #include "util/error.h"

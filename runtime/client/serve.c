@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the processes of the runtime do: executors serve tasks until EXIT, the driver runs the driver once, an
- * embedded rank 0 only opens a client. Their main threads.
+ * What the processes of the runtime do: executors serve tasks until EXIT, the driver runs the
+ * driver once, an embedded rank 0 only opens a client. Their main threads.
  *
- * One task at a time: RUN or BLOCK, user code, what it left behind is cleared away, its output is in the log
- * areas, the process is put back as it was, FINISHED. Nothing of that is done per item.
+ * One task at a time: RUN or BLOCK, user code, what it left behind is cleared away, its output is
+ * in the log areas, the process is put back as it was, FINISHED. Nothing of that is done per item.
  */
 #include "client/client.h"
 
@@ -52,7 +52,8 @@ void mni_client_close(void)
     mni_call_close();
 }
 
-/* --- one task ------------------------------------------------------------------------------------------ */
+/* --- one task
+ * ------------------------------------------------------------------------------------------ */
 
 static void set_threads_variable(uint32_t threads)
 {
@@ -77,7 +78,8 @@ static int finish(mni_msg_finished_t *finished, const mni_declaration_t *declara
 {
     mni_task_end();
     mni_process_drain_output(mni_client.channel);
-    /* As it was when the process was remembered, so that no environment has to be put back for our own change. */
+    /* As it was when the process was remembered, so that no environment has to be put back for our
+     * own change. */
     set_threads_variable(1);
     finished->again = mni_process_restore() == 0 && !(declaration && declaration->fresh);
     mni_put_finished(mni_call_begin(MNI_MSG_FINISHED, NULL), finished);
@@ -162,7 +164,8 @@ static int block_frame(mni_reader_t *reader)
     return finish(&finished, declaration);
 }
 
-/* --- loops --------------------------------------------------------------------------------------------- */
+/* --- loops
+ * --------------------------------------------------------------------------------------------- */
 
 static int say_ready(void)
 {

@@ -37,7 +37,8 @@ int mn_map_open(mn_task_t *task, mn_entry_t *function, const mn_value_t *argumen
     return rc;
 }
 
-/* Whether this is a stream that is open: closed ones (and what is none at all) are not looked at. */
+/* Whether this is a stream that is open: closed ones (and what is none at all) are not looked at.
+ */
 static bool is_open(const mn_map_stream_t *stream)
 {
     const mni_map_t *map = mni_client.maps;

@@ -18,7 +18,8 @@
 
 mn_task_t mni_task = {.name = ""};
 
-/* --- set up and take down ------------------------------------------------------------------------------ */
+/* --- set up and take down
+ * ------------------------------------------------------------------------------ */
 
 static void reset(mni_handle_kind_t kind, const char *name)
 {
@@ -121,7 +122,8 @@ void mni_task_outcome(int returned, mni_msg_finished_t *finished)
                  mn_strerror(returned));
 }
 
-/* --- yields -------------------------------------------------------------------------------------------- */
+/* --- yields
+ * -------------------------------------------------------------------------------------------- */
 
 /* Sends a job's value. The frame is kept: mn_last_yield() shows it. */
 static int job_yield(mn_task_t *task, mn_value_t value, uint64_t request)
@@ -188,7 +190,8 @@ static int yield(mn_task_t *task, mn_value_t value, bool sync)
 
 int mn_yield(mn_task_t *task, mn_value_t value)
 {
-    /* The way of an item of a fixed size in a process of one thread: no lock, no call but the copy. */
+    /* The way of an item of a fixed size in a process of one thread: no lock, no call but the copy.
+     */
     if (task == &mni_task && task->fixed && __libc_single_threaded &&
         value.size == task->result_size && value.data &&
         ((value.type == MN_BYTES && value.ndims == 1 && value.dims[0] == value.size) ||
@@ -251,7 +254,8 @@ int mn_progress(mn_task_t *task, double fraction, const char *message)
     return rc;
 }
 
-/* --- looking at the task ------------------------------------------------------------------------------- */
+/* --- looking at the task
+ * ------------------------------------------------------------------------------- */
 
 int mn_fail(mn_task_t *task, int code, const char *format, ...)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * The task that this process runs: the one mn_task_t there is. User code gets its address; a call with any other
- * address is refused without looking at what lies there.
+ * The task that this process runs: the one mn_task_t there is. User code gets its address; a call
+ * with any other address is refused without looking at what lies there.
  *
- * Set up and taken down by the main thread, between calls of user code. What the per-item path of a fixed-size
- * map touches comes first, and is used without a lock while the process has one thread.
+ * Set up and taken down by the main thread, between calls of user code. What the per-item path of a
+ * fixed-size map touches comes first, and is used without a lock while the process has one thread.
  */
 #ifndef MNI_CLIENT_TASK_H
 #define MNI_CLIENT_TASK_H
@@ -56,12 +56,14 @@ struct mn_task {
 
 extern mn_task_t mni_task;
 
-/* Makes the handle stand for the driver, an attempt of a job or a service, or the items of a block. */
+/* Makes the handle stand for the driver, an attempt of a job or a service, or the items of a block.
+ */
 void mni_task_set_driver(void);
 void mni_task_set_run(const mni_msg_run_t *run, const mni_declaration_t *declaration);
 void mni_task_set_block(const mni_msg_block_t *block, const mni_declaration_t *declaration);
 
-/* After user code: ends the watch for a cancel, closes maps that were left open, forgets the yields. */
+/* After user code: ends the watch for a cancel, closes maps that were left open, forgets the
+ * yields. */
 void mni_task_end(void);
 /* The same between two items of a block; costs nothing when there is nothing to do. */
 void mni_task_end_item(void);
@@ -71,14 +73,15 @@ void mni_task_forget(void);
 /* 0 if `task` is the task that runs; else MN_E_NO_RUNTIME or MN_E_INVALID with a sentence. */
 int mni_task_check(const mn_task_t *task);
 
-/* Turns what user code returned into what is reported: code, reason and message, which is valid until the next
- * task. */
+/* Turns what user code returned into what is reported: code, reason and message, which is valid
+ * until the next task. */
 void mni_task_outcome(int returned, mni_msg_finished_t *finished);
 
 /* block.c: a yield of an item. Locked or single-threaded. */
 int mni_item_yield(mn_task_t *task, mn_value_t value);
 
-/* cancel.c: ends the thread that watches for a cancel, if there is one; it is gone from the kernel's list, too. */
+/* cancel.c: ends the thread that watches for a cancel, if there is one; it is gone from the
+ * kernel's list, too. */
 void mni_cancel_end(void);
 /* In a forked child: the thread does not exist here. */
 void mni_cancel_forget(void);
@@ -87,8 +90,8 @@ void mni_cancel_forget(void);
 void mni_block_run(const mni_msg_block_t *block, const mni_declaration_t *declaration,
                    mni_msg_finished_t *finished);
 
-/* port.c: a port for a service to listen on: `wanted` if that is free, any free one for 0. MN_E_FAILED with a
- * sentence. */
+/* port.c: a port for a service to listen on: `wanted` if that is free, any free one for 0.
+ * MN_E_FAILED with a sentence. */
 int mni_port_choose(const char *name, unsigned wanted, unsigned *port);
 
 #endif

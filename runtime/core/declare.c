@@ -2,8 +2,8 @@
  *
  * The table of what the program declares, and what specs and options ask for, made into needs.
  *
- * The table is kept sorted by name as it grows, so that closing it changes no index; names are unique. It is
- * written only before mni_declarations_freeze(), by one thread.
+ * The table is kept sorted by name as it grows, so that closing it changes no index; names are
+ * unique. It is written only before mni_declarations_freeze(), by one thread.
  */
 #include "core/declare.h"
 
@@ -28,7 +28,8 @@ static struct {
     char message[MNI_ERROR_MAX];
 } table;
 
-/* --- needs --------------------------------------------------------------------------------------------- */
+/* --- needs
+ * --------------------------------------------------------------------------------------------- */
 
 static int resolve_cpu(const char *name, double cpu, uint32_t *millicores)
 {
@@ -138,9 +139,11 @@ int mni_need_resolve(const char *name, mn_kind_t kind, const mn_spec_t *spec, mn
     return 0;
 }
 
-/* --- labels -------------------------------------------------------------------------------------------- */
+/* --- labels
+ * -------------------------------------------------------------------------------------------- */
 
-/* Bytes of the UTF-8 character at `at` (NUL-terminated text), 0 if it is malformed; its code point in *point. */
+/* Bytes of the UTF-8 character at `at` (NUL-terminated text), 0 if it is malformed; its code point
+ * in *point. */
 static size_t utf8_next(const unsigned char *at, uint32_t *point)
 {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
@@ -190,7 +193,8 @@ int mni_label_check(const char *what, const char *text)
     return 0;
 }
 
-/* --- the table ----------------------------------------------------------------------------------------- */
+/* --- the table
+ * ----------------------------------------------------------------------------------------- */
 
 static const char *kind_name(mn_kind_t kind)
 {
@@ -391,7 +395,8 @@ int mni_declaration_find_entry(mn_entry_t *entry, mn_kind_t kind)
                      kind_macro(kind ? kind : MN_KIND_JOB), list_names(list, sizeof list));
 }
 
-/* --- the digest ---------------------------------------------------------------------------------------- */
+/* --- the digest
+ * ---------------------------------------------------------------------------------------- */
 
 /* FNV-1a, field by field, so that no padding counts. */
 static uint64_t digest_add(uint64_t digest, const void *field, size_t size)

@@ -443,7 +443,7 @@ MN_API int mn_service_address(const char *name, char *address, size_t size);
  * MN_E_CANCELLED or MN_E_INTERRUPTED returned, so that a loop ends and a clean-up can yield.
  * Does not block (but for room in the channel to the worker).
  * @return 0, MN_E_INVALID, MN_E_TOO_LARGE (in mn_map() also: not of the result's size), MN_E_CANCELLED,
- * MN_E_INTERRUPTED, MN_E_WRONG_KIND (in the driver) */
+ * MN_E_INTERRUPTED, MN_E_WRONG_KIND (in the driver or a service, which have no result) */
 MN_API int mn_yield(mn_task_t *task, mn_value_t value);
 
 /** As mn_yield(), and returns once the value would survive a crash. Blocks. */
@@ -471,6 +471,7 @@ MN_API const volatile int *mn_cancel_flag(const mn_task_t *task);
 /** Has `callback(code, argument)` called, once, from a thread of the library's own, when the task is asked to
  * stop: for code that blocks where it sees no flag. A further call replaces the callback, NULL takes it away.
  * When the call returns the old callback is not running (unless it is the caller). Ends with the task.
+ * The callback must not make calls that talk to the runtime.
  * @return 0, MN_E_INVALID, MN_E_SYSTEM (no thread could be made) */
 MN_API int mn_on_cancel(mn_task_t *task, void (*callback)(int code, void *argument), void *argument);
 

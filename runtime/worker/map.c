@@ -145,7 +145,8 @@ static void post_to_caller(mni_worker_t *worker, mni_map_t *map)
         mni_channel_post(map->caller->channel, worker->frame.data, worker->frame.size);
 }
 
-/* Tells the caller that nothing more comes. What still runs is asked to stop. */
+/* Tells the caller that nothing more comes; `index` is the item that failed it, the count when none did. What still
+ * runs is asked to stop. */
 static void map_end(mni_worker_t *worker, mni_map_t *map, int code, uint64_t index, const char *message)
 {
     int stop = code == MN_E_INTERRUPTED ? code : MN_E_CANCELLED;
@@ -382,7 +383,7 @@ void mni_map_caller_stopped(mni_worker_t *worker, mni_executor_t *caller, int co
     {
         /* Rank 0 has asked its slots to stop too; here no more blocks begin. */
         if (map->caller == caller)
-            map_end(worker, map, code, 0, "the caller was asked to stop");
+            map_end(worker, map, code, map->what.count, "the caller was asked to stop");
     }
 }
 
@@ -422,7 +423,7 @@ void mni_map_refuse(mni_worker_t *worker, uint64_t demand, int code, const char 
     if (!map)
         return;
     map->closed = true; /* rank 0 has forgotten it */
-    map_end(worker, map, code, 0, message);
+    map_end(worker, map, code, map->what.count, message);
     map_free_when_over(worker, map);
 }
 

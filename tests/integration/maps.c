@@ -95,10 +95,11 @@ static int third_time_good(mn_task_t *task, mn_value_t input)
     return mn_yield(task, int_value(&number));
 }
 
+/* Yields as many bytes as it is told. */
 static int wrong_size(mn_task_t *task, mn_value_t input)
 {
-    (void)input;
-    return mn_yield(task, mn_bytes("abc", 3));
+    int64_t size = value_int(input);
+    return mn_yield(task, mn_bytes("some bytes that are too many", (size_t)size));
 }
 
 static int yield_nothing(mn_task_t *task, mn_value_t input)
@@ -431,10 +432,18 @@ static void the_first_error(mn_task_t *task)
 
 static void result_of_wrong_size(mn_task_t *task)
 {
-    int64_t numbers[3] = {1, 2, 3}, results[3] = {-1, -1, -1};
+    int64_t numbers[3] = {9, 8, 7}, results[3] = {-1, -1, -1};
     mn_item_error_t errors[3] = {{0}};
-    CHECK_REFUSED(mn_map(task, wrong_size, numbers, 3, results), MN_E_TOO_LARGE);
-    CHECK(strstr(mn_error_message(), "3") && strstr(mn_error_message(), "8")); /* both sizes */
+    REQUIRE_CODE(mn_map_fixed(task, wrong_size, numbers, sizeof *numbers, 3, results, sizeof *results,
+                              &(mn_map_options_t){.errors = errors}),
+                 0);
+    CHECK(errors[0].code == MN_E_TOO_LARGE && strstr(errors[0].message, "9 bytes")); /* both sizes are named */
+    CHECK(strstr(errors[0].message, "8 bytes") && errors[1].code == 0);
+    CHECK(errors[2].code == MN_E_INVALID && strstr(errors[2].message, "7 bytes"));
+    CHECK(results[0] == -1 && results[2] == -1 && memcmp(&results[1], "some byt", 8) == 0);
+    mn_item_errors_destroy(errors, 3);
+    results[1] = -1;
+    CHECK_REFUSED(mn_map(task, wrong_size, numbers, 1, results), MN_E_TOO_LARGE);
     REQUIRE_CODE(mn_map_fixed(task, yield_nothing, numbers, sizeof *numbers, 3, results, sizeof *results,
                               &(mn_map_options_t){.errors = errors}),
                  0);

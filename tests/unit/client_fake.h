@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A worker played by a test, for the tests of the client: either in the same process, called by the channel's pump
- * whenever the client waits, or as the parent of a forked executor or driver.
+ * A worker played by a test, for the tests of the client: either in the same process, called by the
+ * channel's pump whenever the client waits, or as the parent of a forked executor or driver.
  */
 #ifndef TESTS_UNIT_CLIENT_FAKE_H
 #define TESTS_UNIT_CLIENT_FAKE_H
@@ -98,7 +98,8 @@ static inline bool fake_take(fake_t *fake, mni_reader_t *reader)
     return true;
 }
 
-/* --- in the same process ------------------------------------------------------------------------------- */
+/* --- in the same process
+ * ------------------------------------------------------------------------------- */
 
 static inline void fake_pump(void *argument)
 {
@@ -148,9 +149,11 @@ static inline int fake_close(void **state)
     return 0;
 }
 
-/* --- a forked process ---------------------------------------------------------------------------------- */
+/* --- a forked process
+ * ---------------------------------------------------------------------------------- */
 
-/* Forks a process that runs `serve` (mni_client_serve or mni_client_drive) with this test as its worker. */
+/* Forks a process that runs `serve` (mni_client_serve or mni_client_drive) with this test as its
+ * worker. */
 static inline void fake_fork(fake_t *fake, int (*serve)(mni_channel_t *channel))
 {
     memset(fake, 0, sizeof *fake);

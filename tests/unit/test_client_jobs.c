@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Calls about jobs: what is refused before anything is sent, what is sent, and what is made of the replies. The worker
- * is played in the same process.
+ * Calls about jobs: what is refused before anything is sent, what is sent, and what is made of the
+ * replies. The worker is played in the same process.
  */
 #include "client_fake.h"
 
@@ -33,7 +33,8 @@ static int board(mn_task_t *task, mn_value_t input)
 
 static const mn_id_t some_id = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}};
 
-/* --- ids, names ---------------------------------------------------------------------------------------- */
+/* --- ids, names
+ * ---------------------------------------------------------------------------------------- */
 
 static void test_ids(void **state)
 {
@@ -74,7 +75,8 @@ static void test_names(void **state)
     assert_string_equal(mn_version(), MN_VERSION);
 }
 
-/* --- outside of a runtime ------------------------------------------------------------------------------ */
+/* --- outside of a runtime
+ * ------------------------------------------------------------------------------ */
 
 static void test_no_runtime(void **state)
 {
@@ -125,7 +127,8 @@ static void test_no_runtime(void **state)
     assert_true(mn_id_equal(mn_task_job(NULL), (mn_id_t){{0}}));
 }
 
-/* --- what is refused before it is sent ----------------------------------------------------------------- */
+/* --- what is refused before it is sent
+ * ----------------------------------------------------------------- */
 
 static int start_with(mn_start_options_t options)
 {
@@ -217,7 +220,8 @@ static void test_driver_handle(void **state)
     assert_int_equal(fake->frames, 0);
 }
 
-/* --- requests and replies ------------------------------------------------------------------------------ */
+/* --- requests and replies
+ * ------------------------------------------------------------------------------ */
 
 static void answer_start(fake_t *fake, mni_reader_t *reader)
 {
@@ -417,7 +421,8 @@ static void test_cancel_and_remove(void **state)
     assert_int_equal(mn_cancel(some_id), MN_E_NO_JOB);
 }
 
-/* Rank 0 has `total` jobs, numbered from the newest, 0; job `gone` is removed once it has been listed. */
+/* Rank 0 has `total` jobs, numbered from the newest, 0; job `gone` is removed once it has been
+ * listed. */
 static uint32_t list_total, list_gone;
 
 static mn_id_t numbered(uint32_t number)
@@ -528,7 +533,8 @@ static void test_locks_log_service(void **state)
     assert_int_equal(mn_service_address("board", address, 0), MN_E_TOO_LARGE);
 }
 
-/* --- a runtime that stops ------------------------------------------------------------------------------ */
+/* --- a runtime that stops
+ * ------------------------------------------------------------------------------ */
 
 static uint64_t late_request;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Maps and calls on their caller's side. The worker is played in the same process; it does the work itself, on the
- * arena, as the frames say.
+ * Maps and calls on their caller's side. The worker is played in the same process; it does the work
+ * itself, on the arena, as the frames say.
  */
 #include "client_fake.h"
 
@@ -135,7 +135,8 @@ static void answer_map(fake_t *fake, mni_reader_t *reader)
     }
 }
 
-/* --- fixed sizes --------------------------------------------------------------------------------------- */
+/* --- fixed sizes
+ * --------------------------------------------------------------------------------------- */
 
 static void test_fixed(void **state)
 {
@@ -243,7 +244,8 @@ static void test_fixed_failure(void **state)
     assert_int_equal(play.closes, 1); /* nothing to close: the worker did not open it */
 }
 
-/* --- by value ------------------------------------------------------------------------------------------ */
+/* --- by value
+ * ------------------------------------------------------------------------------------------ */
 
 #define VALUES 50
 
@@ -393,7 +395,8 @@ static void test_call(void **state)
     assert_int_equal(play.maps, 3);
 }
 
-/* --- streams ------------------------------------------------------------------------------------------- */
+/* --- streams
+ * ------------------------------------------------------------------------------------------- */
 
 static void test_stream(void **state)
 {
@@ -472,7 +475,8 @@ static void test_stream_that_fails(void **state)
     assert_int_equal(play.closes, 1);
 }
 
-/* --- being stopped ------------------------------------------------------------------------------------- */
+/* --- being stopped
+ * ------------------------------------------------------------------------------------- */
 
 static void stop_when_idle(fake_t *fake)
 {
@@ -509,7 +513,8 @@ static void test_abandoned(void **state)
     assert_int_equal(play.maps, maps);
 }
 
-/* --- the allocator of extents -------------------------------------------------------------------------- */
+/* --- the allocator of extents
+ * -------------------------------------------------------------------------- */
 
 static void test_arena(void **state)
 {

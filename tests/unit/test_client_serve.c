@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * What executors and the driver do: tasks, blocks, yields, cancels, services. The executor is a forked process, this
- * test is its worker. User code reports what it finds wrong with mn_fail(), which the worker sees in FINISHED.
+ * What executors and the driver do: tasks, blocks, yields, cancels, services. The executor is a
+ * forked process, this test is its worker. User code reports what it finds wrong with mn_fail(),
+ * which the worker sees in FINISHED.
  */
 #include "client_fake.h"
 
@@ -22,7 +23,8 @@
 
 static const mn_id_t job_id = {{0xaa, 0xbb}};
 
-/* --- user code: jobs ----------------------------------------------------------------------------------- */
+/* --- user code: jobs
+ * ----------------------------------------------------------------------------------- */
 
 MN_JOB(look, .cpu = 3);
 MN_JOB(returns, 0);
@@ -238,7 +240,8 @@ static int board(mn_task_t *task, mn_value_t input)
     return 0;
 }
 
-/* --- user code: functions ------------------------------------------------------------------------------ */
+/* --- user code: functions
+ * ------------------------------------------------------------------------------ */
 
 static int square(mn_task_t *task, mn_value_t input)
 {
@@ -266,7 +269,8 @@ static int repeat(mn_task_t *task, mn_value_t input)
     return rc;
 }
 
-/* Yields for odd numbers; 6: nothing; 8: too much, unheeded; 10: an error; 12: crash; 14: waits for the stop. */
+/* Yields for odd numbers; 6: nothing; 8: too much, unheeded; 10: an error; 12: crash; 14: waits for
+ * the stop. */
 static int odd_only(mn_task_t *task, mn_value_t input)
 {
     uint32_t number;
@@ -303,7 +307,8 @@ static int wrong_calls(mn_task_t *task, mn_value_t input)
     return 0;
 }
 
-/* --- the worker's side --------------------------------------------------------------------------------- */
+/* --- the worker's side
+ * --------------------------------------------------------------------------------- */
 
 static uint32_t declaration(const char *name)
 {
@@ -312,7 +317,8 @@ static uint32_t declaration(const char *name)
     return (uint32_t)index;
 }
 
-/* The thread sanitizer's own thread, made with the first one of a process, looks like one that was left behind. */
+/* The thread sanitizer's own thread, made with the first one of a process, looks like one that was
+ * left behind. */
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define HAS_A_THREAD 1
@@ -555,7 +561,8 @@ static void test_again(void **state)
     assert_int_equal(fake_exit(&fake), 0);
 }
 
-/* --- services ------------------------------------------------------------------------------------------ */
+/* --- services
+ * ------------------------------------------------------------------------------------------ */
 
 static uint32_t expect_port(fake_t *fake)
 {
@@ -596,7 +603,8 @@ static void test_service(void **state)
     assert_int_equal(fake_exit(&fake), 0);
 }
 
-/* --- blocks of fixed sizes ----------------------------------------------------------------------------- */
+/* --- blocks of fixed sizes
+ * ----------------------------------------------------------------------------- */
 
 static mni_msg_block_t fixed_block(fake_t *fake, const char *function, const uint32_t *numbers,
                                    uint64_t count)
@@ -750,7 +758,8 @@ static void test_block_crash_and_stop(void **state)
     munmap(fake.bell, 4096);
 }
 
-/* --- blocks by value ----------------------------------------------------------------------------------- */
+/* --- blocks by value
+ * ----------------------------------------------------------------------------------- */
 
 #define ITEMS 60
 #define ITEM_BYTES 5000
@@ -819,7 +828,8 @@ static void test_value_block(void **state)
     assert_int_equal(fake_exit(&fake), 0);
 }
 
-/* --- the driver ---------------------------------------------------------------------------------------- */
+/* --- the driver
+ * ---------------------------------------------------------------------------------------- */
 
 static int driver(mn_task_t *task, int argc, char **argv)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Declarations: names, specs, the table, labels. The table is one per process and closes for good, so what
- * would spoil it for the other tests runs in a child.
+ * Declarations: names, specs, the table, labels. The table is one per process and closes for good,
+ * so what would spoil it for the other tests runs in a child.
  */
 #include "core/declare.h"
 #include "util/error.h"
@@ -254,7 +254,8 @@ static void test_labels(void **state)
     assert_int_equal(mni_label_check("tag", text), MN_E_INVALID);
 }
 
-/* --- what spoils the table ----------------------------------------------------------------------------- */
+/* --- what spoils the table
+ * ----------------------------------------------------------------------------- */
 
 static void check_bad_names(void)
 {
