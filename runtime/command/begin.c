@@ -18,7 +18,8 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-/* The descriptor that mpirun writes its own messages to: so high that nothing else has it, here or on another node. */
+/* The descriptor that mpirun writes its own messages to: so high that nothing else has it, here
+ * or on another node. */
 #define DIAGNOSTICS_NUMBER 900
 
 static void say_command(char **arguments)
@@ -59,8 +60,8 @@ static int open_signals(sigset_t *before)
     /* nohup means that the end of the terminal is not to matter. */
     if (sigaction(SIGHUP, NULL, &action) == 0 && action.sa_handler != SIG_IGN)
         sigaddset(&heard, SIGHUP);
-    /* A shell without job control starts what is in its background with SIGINT ignored; like mpirun itself, the
-     * command hears it all the same. */
+    /* A shell without job control starts what is in its background with SIGINT ignored; like
+     * mpirun itself, the command hears it all the same. */
     signal(SIGINT, SIG_DFL);
     signal(SIGCHLD, SIG_DFL);
     signal(SIGPIPE, SIG_IGN);
@@ -71,18 +72,22 @@ static int open_signals(sigset_t *before)
     return signalfd(-1, &heard, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-/* Makes the private folders. Segments of the ranks belong in memory; without /dev/shm Open MPI chooses their place. */
+/* Makes the private folders. Segments of the ranks belong in memory; without /dev/shm Open MPI
+ * chooses their place. */
 static int make_folders(mni_run_t *run)
 {
     mni_folders_t *folders = &run->folders;
 
     if ((run->listener = mni_control_listen(run->path)) < 0)
         return run->listener;
-    snprintf(folders->private, sizeof folders->private, "%.*s", (int)(strrchr(run->path, '/') - run->path), run->path);
+    snprintf(folders->private, sizeof folders->private, "%.*s",
+             (int)(strrchr(run->path, '/') - run->path), run->path);
     snprintf(folders->shared, sizeof folders->shared, "/dev/shm/multinode-XXXXXX");
     if (!run->place->one_node || !mkdtemp(folders->shared))
         folders->shared[0] = '\0';
-    return setenv(MNI_CONTROL_VARIABLE, run->path, 1) == 0 ? 0 : mni_error_errno("cannot set " MNI_CONTROL_VARIABLE);
+    return setenv(MNI_CONTROL_VARIABLE, run->path, 1) == 0
+               ? 0
+               : mni_error_errno("cannot set " MNI_CONTROL_VARIABLE);
 }
 
 /* A pipe for Open MPI's own messages; the end that mpirun gets. */
@@ -98,7 +103,8 @@ static int open_diagnostics(mni_run_t *run)
     return raised >= 0 ? raised : mni_error_errno("cannot open a descriptor for messages");
 }
 
-/* Opens all that the loop listens to and starts the guard. Signals come first: from then on none leaves a folder. */
+/* Opens all that the loop listens to and starts the guard. Signals come first: from then on none
+ * leaves a folder. */
 int mni_run_begin(mni_run_t *run)
 {
     mni_guard_plan_t plan = {.folders = &run->folders, .closed = {-1, -1, -1, -1}};
@@ -127,4 +133,3 @@ int mni_run_begin(mni_run_t *run)
     mni_launch_destroy(plan.arguments);
     return run->guard < 0 ? (int)run->guard : 0;
 }
-

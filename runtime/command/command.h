@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * The `multinode` command: what its files share. One process, one thread; nothing here is part of the library.
+ * The `multinode` command: what its files share. One process, one thread; nothing here is part
+ * of the library.
  *
- * A verb describes itself by a usage record. The help text and the parser are made from it; the manual page and the
- * completions are held to the help text by tests/integration/options.test.
+ * A verb describes itself by a usage record. The help text and the parser are made from it; the
+ * manual page and the completions are held to the help text by tests/integration/options.test.
  */
 #ifndef MNI_COMMAND_COMMAND_H
 #define MNI_COMMAND_COMMAND_H
@@ -73,7 +74,8 @@ typedef struct mni_parser {
 int mni_parser_next(mni_parser_t *parser);
 
 /* Reports a usage error of a verb ("" for none) and how to get help; returns MNI_EXIT_USAGE. */
-int mni_usage_error(const char *verb, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int mni_usage_error(const char *verb, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* The candidate nearest to a mistyped word, NULL if none is near. `candidates` ends with NULL. */
 const char *mni_nearest(const char *word, const char *const *candidates);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * The guard: a child of the command, in a session of its own, that owns mpirun. It is a subreaper, so whatever loses its
- * parent below it (ranks when mpirun is killed, executors when their rank is) becomes its child, and it does not end
- * before it has none. It acts on the command's word and on the command's death, which it sees as the end of the
- * channel. If the guard itself is killed, mpirun gets SIGTERM from the kernel and the command, a subreaper too, does the
- * rest.
+ * The guard: a child of the command, in a session of its own, that owns mpirun. It is a
+ * subreaper, so whatever loses its parent below it (ranks when mpirun is killed, executors when
+ * their rank is) becomes its child, and it does not end before it has none. It acts on the
+ * command's word and on the command's death, which it sees as the end of the channel. If the
+ * guard itself is killed, mpirun gets SIGTERM from the kernel and the command, a subreaper too,
+ * does the rest.
  *
- * A session of its own keeps the terminal's signals from mpirun, and lets it write to the terminal whatever its settings.
+ * A session of its own keeps the terminal's signals from mpirun, and lets it write to the
+ * terminal whatever its settings.
  */
 #include "command/run.h"
 #include "util/clock.h"
@@ -35,7 +37,7 @@
 #define SWEEP_PAUSE_MS 10
 #define MOST_CHILDREN 4096
 
-/* --- the process tree -------------------------------------------------------------------------------------- */
+/* --- the process tree ---------------------------------------------------- */
 
 static size_t read_pids(const char *path, pid_t *pids, size_t count, size_t room)
 {
@@ -123,7 +125,7 @@ bool mni_guard_sweep(double seconds)
     }
 }
 
-/* --- folders ----------------------------------------------------------------------------------------------- */
+/* --- folders ---------------------------------------------------- */
 
 static int remove_entry(const char *path, const struct stat *status, int kind, struct FTW *place)
 {
@@ -142,7 +144,7 @@ void mni_guard_remove_folders(const mni_folders_t *folders)
         nftw(folders->shared, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-/* --- mpirun ------------------------------------------------------------------------------------------------ */
+/* --- mpirun ---------------------------------------------------- */
 
 /* In the child. Tells errno over `report`, which an exec closes. */
 static _Noreturn void become_mpirun(const mni_guard_plan_t *plan, pid_t guard, int report)
@@ -187,7 +189,7 @@ static pid_t start_mpirun(const mni_guard_plan_t *plan)
     return pid;
 }
 
-/* --- the guard --------------------------------------------------------------------------------------------- */
+/* --- the guard ---------------------------------------------------- */
 
 typedef struct guard {
     int channel;       /* to the command; -1: it has gone */
@@ -264,7 +266,8 @@ static void watch(guard_t *guard)
         }
         if (guard->deadline != MNI_NEVER)
             timeout = (int)((guard->deadline - now) / MNI_MILLISECOND) + 1;
-        struct pollfd ready[2] = {{.fd = guard->children, .events = POLLIN}, {.fd = guard->channel, .events = POLLIN}};
+        struct pollfd ready[2] = {{.fd = guard->children, .events = POLLIN},
+                                  {.fd = guard->channel, .events = POLLIN}};
         if (poll(ready, 2, timeout) <= 0)
             continue;
         if (ready[0].revents && read(guard->children, &signal, sizeof signal) < 0)

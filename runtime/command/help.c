@@ -41,7 +41,8 @@ static void print_option(const mni_option_t *option)
 
 int mni_help_print(const mni_usage_t *usage)
 {
-    printf("Usage: multinode %s%s%s\n\n%s\n", usage->verb, usage->verb[0] ? " " : "", usage->synopsis, usage->text);
+    printf("Usage: multinode %s%s%s\n\n%s\n", usage->verb, usage->verb[0] ? " " : "",
+           usage->synopsis, usage->text);
     if (usage == &mni_command_usage) {
         printf("\nVerbs:\n");
         for (const mni_verb_t *verb = mni_verbs; verb->name; verb++)
@@ -72,7 +73,8 @@ int mni_command_help(int argc, char **argv)
     if (parser.at == argc)
         return mni_help_print(&mni_command_usage);
     if (parser.at + 1 < argc)
-        return mni_usage_error("help", "one verb at a time: \"%s\" is too much", argv[parser.at + 1]);
+        return mni_usage_error("help", "one verb at a time: \"%s\" is too much",
+                               argv[parser.at + 1]);
     for (const mni_verb_t *verb = mni_verbs; verb->name; verb++)
         if (strcmp(argv[parser.at], verb->name) == 0)
             return mni_help_print(verb->usage);

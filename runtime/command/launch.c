@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Where the ranks will be, and mpirun's arguments and environment for that. Why each flag: docs/adr/0002-mpirun-flags.md.
+ * Where the ranks will be, and mpirun's arguments and environment for that. Why each flag:
+ * docs/adr/0002-mpirun-flags.md.
  */
 #include "command/run.h"
 #include "util/error.h"
@@ -22,7 +23,7 @@
 #define LONGEST_HOST 255
 #define MOST_NODES 100000
 
-/* --- where ------------------------------------------------------------------------------------------------- */
+/* --- where ---------------------------------------------------- */
 
 typedef struct hosts {
     char (*names)[LONGEST_HOST + 1];
@@ -95,11 +96,11 @@ static bool same_address(const struct sockaddr *one, const struct sockaddr *othe
     if (!other || one->sa_family != other->sa_family)
         return false;
     if (one->sa_family == AF_INET)
-        return memcmp(&((const struct sockaddr_in *)one)->sin_addr, &((const struct sockaddr_in *)other)->sin_addr,
-                      sizeof(struct in_addr)) == 0;
+        return memcmp(&((const struct sockaddr_in *)one)->sin_addr,
+                      &((const struct sockaddr_in *)other)->sin_addr, sizeof(struct in_addr)) == 0;
     return one->sa_family == AF_INET6 &&
-           memcmp(&((const struct sockaddr_in6 *)one)->sin6_addr, &((const struct sockaddr_in6 *)other)->sin6_addr,
-                  sizeof(struct in6_addr)) == 0;
+           memcmp(&((const struct sockaddr_in6 *)one)->sin6_addr,
+                  &((const struct sockaddr_in6 *)other)->sin6_addr, sizeof(struct in6_addr)) == 0;
 }
 
 /* By name, without the domain, or by an address that an interface has. */
@@ -113,13 +114,15 @@ static bool is_this_host(const char *name)
     gethostname(own, sizeof own - 1);
     size_t length = strcspn(own, ".");
     if (strcmp(name, "localhost") == 0 || strcmp(name, own) == 0 ||
-        (strcspn(name, ".") == length && strncmp(name, own, length) == 0 && !isdigit((unsigned char)name[0])))
+        (strcspn(name, ".") == length && strncmp(name, own, length) == 0 &&
+         !isdigit((unsigned char)name[0])))
         return true;
     if (getaddrinfo(name, NULL, NULL, &addresses) != 0)
         return false;
     if (getifaddrs(&interfaces) == 0)
         for (struct addrinfo *address = addresses; address && !found; address = address->ai_next)
-            for (struct ifaddrs *interface = interfaces; interface && !found; interface = interface->ifa_next)
+            for (struct ifaddrs *interface = interfaces; interface && !found;
+                 interface = interface->ifa_next)
                 found = same_address(address->ai_addr, interface->ifa_addr);
     if (interfaces)
         freeifaddrs(interfaces);
@@ -131,7 +134,8 @@ static int place_hosts(const mni_run_options_t *options, mni_place_t *place)
 {
     hosts_t hosts = {.count = 0};
     char own[LONGEST_HOST + 1] = "";
-    int rc = options->host ? hosts_from_list(&hosts, options->host) : hosts_from_file(&hosts, options->hostfile);
+    int rc = options->host ? hosts_from_list(&hosts, options->host)
+                           : hosts_from_file(&hosts, options->hostfile);
 
     if (rc < 0)
         goto cleanup;
@@ -139,10 +143,11 @@ static int place_hosts(const mni_run_options_t *options, mni_place_t *place)
     /* Rank 0 runs on the first host, and the control line does not leave this one. */
     if (!is_this_host(hosts.names[0])) {
         gethostname(own, sizeof own - 1);
-        rc = mni_error(MN_E_INVALID,
-                       "%s begins with \"%s\", but rank 0 must run on this host: put %s first, or start the command "
-                       "on %s",
-                       place->source, hosts.names[0], own, hosts.names[0]);
+        rc = mni_error(
+            MN_E_INVALID,
+            "%s begins with \"%s\", but rank 0 must run on this host: put %s first, or start the command "
+            "on %s",
+            place->source, hosts.names[0], own, hosts.names[0]);
         goto cleanup;
     }
     place->nodes = hosts.count;
@@ -211,12 +216,12 @@ long mni_launch_default_ranks(const mni_place_t *place)
 
     if (place->nodes != 1)
         return place->nodes ? (long)place->nodes + 1 : 0;
-    /* A worker can be lost while another goes on; a third rank would only wait on a single core. On a machine with
-     * more cores than cpu_set_t holds the call fails: those are many. */
+    /* A worker can be lost while another goes on; a third rank would only wait on a single core.
+     * On a machine with more cores than cpu_set_t holds the call fails: those are many. */
     return sched_getaffinity(0, sizeof cores, &cores) == 0 && CPU_COUNT(&cores) < 2 ? 2 : 3;
 }
 
-/* --- mpirun's arguments ------------------------------------------------------------------------------------ */
+/* --- mpirun's arguments ---------------------------------------------------- */
 
 typedef struct list {
     char **items;
@@ -243,7 +248,8 @@ static void add(list_t *list, const char *text)
         list->items[++list->count] = NULL;
 }
 
-/* An MCA parameter, unless the user has set it in the environment, which the command line would override. */
+/* An MCA parameter, unless the user has set it in the environment, which the command line would
+ * override. */
 static void add_mca(list_t *list, const char *name, const char *value)
 {
     char variable[128];
@@ -289,14 +295,16 @@ static void add_transport(list_t *list, const mni_place_t *place, const mni_fold
         add_mca(list, "btl_vader_single_copy_mechanism", "none");
 }
 
-/* mpirun reads some options even behind the program's name, and splits its line at ":" wherever it stands. */
+/* mpirun reads some options even behind the program's name, and splits its line at ":" wherever
+ * it stands. */
 static bool is_read_by_mpirun(const char *argument)
 {
     const char *name = argument + strspn(argument, "-");
 
     if (strcmp(argument, ":") == 0)
         return true;
-    return argument[0] == '-' && (strstr(name, "mca") || strcmp(name, "am") == 0 || strcmp(name, "tune") == 0);
+    return argument[0] == '-' &&
+           (strstr(name, "mca") || strcmp(name, "am") == 0 || strcmp(name, "tune") == 0);
 }
 
 static void append_quoted(FILE *text, const char *word)
@@ -310,7 +318,8 @@ static void append_quoted(FILE *text, const char *word)
     fputc('\'', text);
 }
 
-/* Arguments that mpirun would take for its own travel within one that a shell takes apart and execs. */
+/* Arguments that mpirun would take for its own travel within one that a shell takes apart and
+ * execs. */
 static void add_program(list_t *list, char **program)
 {
     char *line = NULL;
@@ -342,7 +351,8 @@ static void add_program(list_t *list, char **program)
     free(line);
 }
 
-char **mni_launch_arguments(const mni_run_options_t *options, const mni_place_t *place, const mni_folders_t *folders)
+char **mni_launch_arguments(const mni_run_options_t *options, const mni_place_t *place,
+                            const mni_folders_t *folders)
 {
     list_t list = {.count = 0};
     char ranks[32];

@@ -19,7 +19,8 @@ static const mni_option_t options[] = {
 const mni_usage_t mni_command_usage = {
     .verb = "",
     .synopsis = "[--help] [--version] VERB [ARGUMENTS]",
-    .text = "A batch runtime for HPC on Open MPI: jobs, functions and services of a C program, run in parallel.",
+    .text =
+        "A batch runtime for HPC on Open MPI: jobs, functions and services of a C program, run in parallel.",
     .options = options,
     .examples = "  multinode run ./program            start a program\n"
                 "  multinode help run                 learn what `run` can do\n",
@@ -52,7 +53,8 @@ static int unknown_verb(const char *name)
     if (near)
         return mni_usage_error("", "there is no verb \"%s\"; did you mean \"%s\"?", name, near);
     if (strchr(name, '/'))
-        return mni_usage_error("", "there is no verb \"%s\"; to start a program: multinode run %s", name, name);
+        return mni_usage_error("", "there is no verb \"%s\"; to start a program: multinode run %s",
+                               name, name);
     return mni_usage_error("", "there is no verb \"%s\"", name);
 }
 

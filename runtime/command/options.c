@@ -50,7 +50,8 @@ int mni_usage_error(const char *verb, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    fprintf(stderr, "multinode%s%s: %s\nTry 'multinode help%s%s'.\n", space, verb, text, space, verb);
+    fprintf(stderr, "multinode%s%s: %s\nTry 'multinode help%s%s'.\n", space, verb, text, space,
+            verb);
     return MNI_EXIT_USAGE;
 }
 
@@ -70,7 +71,8 @@ static size_t edit_distance(const char *from, const char *to)
                 best = last[j] + 1;
             if (row[j - 1] + 1 < best)
                 best = row[j - 1] + 1;
-            if (i > 1 && j > 1 && from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1] && before[j - 2] + 1 < best)
+            if (i > 1 && j > 1 && from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1] &&
+                before[j - 2] + 1 < best)
                 best = before[j - 2] + 1;
             row[j] = best;
         }
@@ -92,7 +94,8 @@ const char *mni_nearest(const char *word, const char *const *candidates)
     for (; *candidates; candidates++) {
         if (strlen(*candidates) > LONGEST_WORD)
             continue;
-        /* A word of which half would have to change is no slip of the finger; a beginning is meant. */
+        /* A word of which half would have to change is no slip of the finger; a beginning is
+         * meant. */
         size_t distance = edit_distance(word, *candidates);
         if (length >= 2 && strncmp(word, *candidates, length) == 0)
             distance = 1;
@@ -110,13 +113,15 @@ static int unknown_option(const mni_parser_t *parser, const char *name, size_t l
     char word[LONGEST_WORD + 1];
     size_t count = 0;
 
-    for (const mni_option_t *option = parser->usage->options; option->name && count < MOST_OPTIONS; option++)
+    for (const mni_option_t *option = parser->usage->options; option->name && count < MOST_OPTIONS;
+         option++)
         names[count++] = option->name;
     names[count] = NULL;
     snprintf(word, sizeof word, "%.*s", (int)(length < LONGEST_WORD ? length : LONGEST_WORD), name);
     const char *near = mni_nearest(word, names);
     if (near)
-        mni_usage_error(parser->usage->verb, "there is no option --%s; did you mean --%s?", word, near);
+        mni_usage_error(parser->usage->verb, "there is no option --%s; did you mean --%s?", word,
+                        near);
     else
         mni_usage_error(parser->usage->verb, "there is no option --%s", word);
     return MNI_PARSER_ERROR;
@@ -129,8 +134,8 @@ static int read_long(mni_parser_t *parser, const char *name)
     const char *value = name[length] == '=' ? name + length + 1 : NULL;
     int index = 0;
 
-    while (options[index].name &&
-           (strlen(options[index].name) != length || strncmp(options[index].name, name, length) != 0))
+    while (options[index].name && (strlen(options[index].name) != length ||
+                                   strncmp(options[index].name, name, length) != 0))
         index++;
     if (!options[index].name)
         return unknown_option(parser, name, length);
@@ -179,7 +184,8 @@ static int read_short(mni_parser_t *parser, const char *group)
     } else if (parser->at < parser->argc) {
         parser->value = parser->argv[parser->at++];
     } else {
-        mni_usage_error(parser->usage->verb, "-%c needs a value: -%c %s", letter, letter, options[index].argument);
+        mni_usage_error(parser->usage->verb, "-%c needs a value: -%c %s", letter, letter,
+                        options[index].argument);
         return MNI_PARSER_ERROR;
     }
     return index;

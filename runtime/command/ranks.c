@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Which rank of mpirun's is not there. With recovery mpirun lets the others wait for ever in MPI_Init for a rank that
- * ended before it took part; the command looks for that until the runtime has begun.
+ * Which rank of mpirun's is not there. With recovery mpirun lets the others wait for ever in
+ * MPI_Init for a rank that ended before it took part; the command looks for that until the
+ * runtime has begun.
  */
 #include "command/run.h"
 
@@ -11,7 +12,8 @@
 
 #define MOST_RANKS_COUNTED 4096
 
-/* A rank's number from its environment; -1 if it has none (mpirun has forked it, but not yet executed). */
+/* A rank's number from its environment; -1 if it has none (mpirun has forked it, but not yet
+ * executed). */
 static long rank_of(pid_t pid)
 {
     static const char variable[] = "OMPI_COMM_WORLD_RANK=";

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * multinode run: options, settings for the ranks, and the checks that can be made before anything is started.
+ * multinode run: options, settings for the ranks, and the checks that can be made before
+ * anything is started.
  */
 #include "command/command.h"
 #include "command/run.h"
@@ -36,16 +37,21 @@ static const mni_option_t options[] = {
     [OPTION_RANKS] = {"ranks", 'n', "RANKS",
                       "MPI ranks: rank 0 schedules, the others work; 1 does both.\n"
                       "Default: 3 (2 on a single core), or nodes + 1 on several nodes."},
-    [OPTION_STORE] = {"store", 's', "FILE.h5", "Write the results to this HDF5 file. Default: MULTINODE_STORE."},
+    [OPTION_STORE] = {"store", 's', "FILE.h5",
+                      "Write the results to this HDF5 file. Default: MULTINODE_STORE."},
     [OPTION_CPUS] = {"cpus", 0, "N", "Cores that a node offers to tasks. Default: all it may use."},
     [OPTION_MEMORY] = {"memory", 0, "SIZE",
                        "Memory that a node offers to tasks, such as 4GiB, 512MB or\n"
                        "a number of bytes. Default: all it may use."},
-    [OPTION_GRACE] = {"grace", 0, "SECONDS", "Time that jobs have to stop after Ctrl-C. Default: 30."},
-    [OPTION_HOST] = {"host", 0, "LIST", "Hosts to run on, as for mpirun; the first one is this host."},
+    [OPTION_GRACE] = {"grace", 0, "SECONDS",
+                      "Time that jobs have to stop after Ctrl-C. Default: 30."},
+    [OPTION_HOST] = {"host", 0, "LIST",
+                     "Hosts to run on, as for mpirun; the first one is this host."},
     [OPTION_HOSTFILE] = {"hostfile", 0, "FILE", "The same from a file, as for mpirun."},
-    [OPTION_QUIET] = {"quiet", 'q', NULL, "Do not tell when jobs are asked to stop; errors are still told."},
-    [OPTION_VERBOSE] = {"verbose", 'v', NULL, "Show the mpirun command and all that Open MPI says."},
+    [OPTION_QUIET] = {"quiet", 'q', NULL,
+                      "Do not tell when jobs are asked to stop; errors are still told."},
+    [OPTION_VERBOSE] = {"verbose", 'v', NULL,
+                        "Show the mpirun command and all that Open MPI says."},
     [OPTION_HELP] = {"help", 'h', NULL, "Print this help."},
     {NULL, 0, NULL, NULL},
 };
@@ -53,28 +59,30 @@ static const mni_option_t options[] = {
 const mni_usage_t mni_run_usage = {
     .verb = "run",
     .synopsis = "[OPTIONS] [--] PROGRAM [ARGUMENTS]",
-    .text = "Starts a program that was built with multinode (its main() calls mn_main()) on MPI ranks.\n"
-            "\n"
-            "Ctrl-C asks the jobs to stop and ends when they have; a second Ctrl-C ends at once. SIGTERM,\n"
-            "SIGHUP and SIGUSR1 do the same as the first, a further SIGTERM as the second. Either way\n"
-            "nothing is left running. Standard input goes to the driver (from a terminal: what is typed).\n"
-            "\n"
-            "Exit status: that of the program's driver; 1 if there was none, with a line that says why;\n"
-            "2 usage; 126 PROGRAM cannot be executed; 127 PROGRAM is not there; 128 + signal when it was\n"
-            "stopped by a signal before the driver could report a status.",
+    .text =
+        "Starts a program that was built with multinode (its main() calls mn_main()) on MPI ranks.\n"
+        "\n"
+        "Ctrl-C asks the jobs to stop and ends when they have; a second Ctrl-C ends at once. SIGTERM,\n"
+        "SIGHUP and SIGUSR1 do the same as the first, a further SIGTERM as the second. Either way\n"
+        "nothing is left running. Standard input goes to the driver (from a terminal: what is typed).\n"
+        "\n"
+        "Exit status: that of the program's driver; 1 if there was none, with a line that says why;\n"
+        "2 usage; 126 PROGRAM cannot be executed; 127 PROGRAM is not there; 128 + signal when it was\n"
+        "stopped by a signal before the driver could report a status.",
     .options = options,
-    .examples = "  multinode run ./program                     rank 0 and two workers on this host\n"
-                "  multinode run -n 1 ./program                all in one rank\n"
-                "  multinode run --store moves.h5 ./chess --moves 5\n"
-                "                                              results also in moves.h5; options behind the\n"
-                "                                              program are the program's\n"
-                "  multinode run --cpus 2 --memory 4GiB ./program\n"
-                "                                              leave the rest of the host alone\n"
-                "  sbatch -N 4 --wrap 'multinode run ./program'\n"
-                "                                              on the nodes of a Slurm allocation\n",
+    .examples =
+        "  multinode run ./program                     rank 0 and two workers on this host\n"
+        "  multinode run -n 1 ./program                all in one rank\n"
+        "  multinode run --store moves.h5 ./chess --moves 5\n"
+        "                                              results also in moves.h5; options behind the\n"
+        "                                              program are the program's\n"
+        "  multinode run --cpus 2 --memory 4GiB ./program\n"
+        "                                              leave the rest of the host alone\n"
+        "  sbatch -N 4 --wrap 'multinode run ./program'\n"
+        "                                              on the nodes of a Slurm allocation\n",
 };
 
-/* --- values ------------------------------------------------------------------------------------------------ */
+/* --- values ---------------------------------------------------- */
 
 static int read_count(const char *name, const char *text, long most, long *count)
 {
@@ -83,7 +91,8 @@ static int read_count(const char *name, const char *text, long most, long *count
     errno = 0;
     long value = strtol(text, &end, 10);
     if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || value < 1 || value > most)
-        return mni_usage_error("run", "%s is \"%s\": it must be a whole number from 1 to %ld", name, text, most);
+        return mni_usage_error("run", "%s is \"%s\": it must be a whole number from 1 to %ld", name,
+                               text, most);
     *count = value;
     return 0;
 }
@@ -95,7 +104,8 @@ static int read_seconds(const char *name, const char *text, double *seconds)
     errno = 0;
     double value = strtod(text, &end);
     if (end == text || *end != '\0' || errno != 0 || !(value >= 0 && value <= MOST_GRACE))
-        return mni_usage_error("run", "%s is \"%s\": it must be seconds, from 0 to %g", name, text, MOST_GRACE);
+        return mni_usage_error("run", "%s is \"%s\": it must be seconds, from 0 to %g", name, text,
+                               MOST_GRACE);
     *seconds = value;
     return 0;
 }
@@ -119,7 +129,8 @@ static int export_memory(const char *text)
     return export_text("MULTINODE_MEMORY", number);
 }
 
-/* The ranks may run in another folder: they get the whole path. The folder must be there, the file need not. */
+/* The ranks may run in another folder: they get the whole path. The folder must be there, the
+ * file need not. */
 static int export_store(const char *name, const char *text)
 {
     char path[PATH_MAX], folder[PATH_MAX];
@@ -138,13 +149,14 @@ static int export_store(const char *name, const char *text)
     snprintf(folder, sizeof folder, "%s", path);
     *(strrchr(folder, '/') + 1) = '\0';
     if (stat(folder, &status) != 0)
-        return mni_usage_error("run", "%s: the folder %s of \"%s\": %s", name, folder, text, strerror(errno));
+        return mni_usage_error("run", "%s: the folder %s of \"%s\": %s", name, folder, text,
+                               strerror(errno));
     if (stat(path, &status) == 0 && S_ISDIR(status.st_mode))
         return mni_usage_error("run", "%s: \"%s\" is a folder, not a file", name, text);
     return export_text("MULTINODE_STORE", path);
 }
 
-/* --- options ----------------------------------------------------------------------------------------------- */
+/* --- options ---------------------------------------------------- */
 
 static int read_option(int option, const char *value, mni_run_options_t *run)
 {
@@ -195,9 +207,10 @@ static int read_environment(mni_run_options_t *run)
     return rc;
 }
 
-/* --- the program ------------------------------------------------------------------------------------------- */
+/* --- the program ---------------------------------------------------- */
 
-/* 0 if a path can be executed, else 126 or 127 with a line about it. `name` is what the user wrote. */
+/* 0 if a path can be executed, else 126 or 127 with a line about it. `name` is what the user
+ * wrote. */
 static int check_path(const char *path, const char *name)
 {
     struct stat status;
@@ -228,9 +241,11 @@ static bool is_in_path(const char *name)
     char path[PATH_MAX];
     struct stat status;
 
-    for (; folders; folders = folders[strcspn(folders, ":")] ? folders + strcspn(folders, ":") + 1 : NULL) {
+    for (; folders;
+         folders = folders[strcspn(folders, ":")] ? folders + strcspn(folders, ":") + 1 : NULL) {
         int length = (int)strcspn(folders, ":");
-        if (snprintf(path, sizeof path, "%.*s/%s", length, length ? folders : ".", name) >= (int)sizeof path)
+        if (snprintf(path, sizeof path, "%.*s/%s", length, length ? folders : ".", name) >=
+            (int)sizeof path)
             continue;
         if (stat(path, &status) == 0 && S_ISREG(status.st_mode) && access(path, X_OK) == 0)
             return true;
@@ -243,20 +258,21 @@ static int check_program(const char *name)
     if (name[0] == '\0')
         return mni_usage_error("run", "the name of PROGRAM is empty");
     if (name[0] == '-')
-        return mni_usage_error("run", "PROGRAM \"%s\" would be taken for an option by mpirun; write ./%s", name,
-                               name);
+        return mni_usage_error(
+            "run", "PROGRAM \"%s\" would be taken for an option by mpirun; write ./%s", name, name);
     if (strchr(name, '/'))
         return check_path(name, name);
     if (is_in_path(name))
         return 0;
     if (access(name, F_OK) == 0)
-        mni_say("cannot run %s: it is not in PATH; for the one in this folder write ./%s", name, name);
+        mni_say("cannot run %s: it is not in PATH; for the one in this folder write ./%s", name,
+                name);
     else
         mni_say("cannot run %s: there is no such program in PATH", name);
     return MNI_EXIT_NOT_FOUND;
 }
 
-/* --- the run ----------------------------------------------------------------------------------------------- */
+/* --- the run ---------------------------------------------------- */
 
 static int start(mni_run_options_t *run)
 {
@@ -265,8 +281,9 @@ static int start(mni_run_options_t *run)
     if (mni_launch_place(run, &place) < 0)
         return mni_usage_error("run", "%s", mn_error_message());
     if (run->ranks == 0 && (run->ranks = mni_launch_default_ranks(&place)) == 0)
-        return mni_usage_error("run", "the number of nodes of this %s allocation is not known: say -n RANKS",
-                               place.source);
+        return mni_usage_error(
+            "run", "the number of nodes of this %s allocation is not known: say -n RANKS",
+            place.source);
     return mni_supervise(run, &place);
 }
 

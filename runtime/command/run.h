@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * multinode run, inside: what was asked for (run.c), the command line of mpirun that it becomes (launch.c), the guard
+ * multinode run, inside: what was asked for (run.c), the command line of mpirun that it becomes
+ * (launch.c), its beginning (begin.c), the guard
  * process that owns mpirun (guard.c) and the loop that watches over it all (supervise.c).
  *
  *     multinode run          reads signals and the terminal, speaks with rank 0 over the control line
@@ -36,11 +37,12 @@ typedef struct mni_place {
 
 /* launch.c */
 
-/* Finds out from the options and the batch system's environment where the ranks will be. 0, or MN_E_INVALID when a
- * host file cannot be read or the first host is not this one. */
+/* Finds out from the options and the batch system's environment where the ranks will be. 0, or
+ * MN_E_INVALID when a host file cannot be read or the first host is not this one. */
 int mni_launch_place(const mni_run_options_t *options, mni_place_t *place);
 
-/* Ranks when -n is not given: rank 0 and a worker per node, two on a lone node with two cores or more. */
+/* Ranks when -n is not given: rank 0 and a worker per node, two on a lone node with two cores or
+ * more. */
 long mni_launch_default_ranks(const mni_place_t *place);
 
 /* The private folders of a run; "" where there is none. */
@@ -49,8 +51,8 @@ typedef struct mni_folders {
     char shared[PATH_MAX];  /* in memory: segments of the ranks on one node */
 } mni_folders_t;
 
-/* Makes mpirun's arguments, to be freed with mni_launch_destroy(). `diagnostics`: number of the descriptor for the
- * messages of Open MPI's own. NULL and MN_E_NO_MEMORY's sentence on failure. */
+/* Makes mpirun's arguments, to be freed with mni_launch_destroy(). `diagnostics`: number of the
+ * descriptor for the messages of Open MPI's own. NULL and MN_E_NO_MEMORY's sentence on failure. */
 char **mni_launch_arguments(const mni_run_options_t *options, const mni_place_t *place,
                             const mni_folders_t *folders);
 void mni_launch_destroy(char **arguments);
@@ -83,18 +85,20 @@ typedef struct mni_guard_plan {
     sigset_t signals; /* mask that mpirun begins with */
 } mni_guard_plan_t;
 
-/* Forks the guard, which starts mpirun. Its pid; `channel` receives the command's end of the line to it (when the
- * guard has done its work and gone, that ends). MN_E_SYSTEM. Call before there is any thread. */
+/* Forks the guard, which starts mpirun. Its pid; `channel` receives the command's end of the
+ * line to it (when the guard has done its work and gone, that ends). MN_E_SYSTEM. Call before
+ * there is any thread. */
 pid_t mni_guard_start(const mni_guard_plan_t *plan, int *channel);
 
-/* Kills and collects all children of this process, which must be a subreaper, and theirs, until none is left or
- * `seconds` are over. True when none is left. */
+/* Kills and collects all children of this process, which must be a subreaper, and theirs, until
+ * none is left or `seconds` are over. True when none is left. */
 bool mni_guard_sweep(double seconds);
 
 /* Children of a process, at most `room`; how many there are. */
 size_t mni_guard_children(pid_t parent, pid_t *children, size_t room);
 
-/* ranks.c: the lowest rank that is no child of mpirun on this node; -1 if all are, or it cannot be told now. */
+/* ranks.c: the lowest rank that is no child of mpirun on this node; -1 if all are, or it cannot
+ * be told now. */
 long mni_guard_missing_rank(pid_t mpirun, long ranks);
 
 /* Removes the folders with what is in them. */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * The command while a program runs: one loop over the user's signals, the control line to rank 0, the guard, what Open
- * MPI has to say, and a terminal's input. It ends when the guard has, and then nothing of the run is left.
+ * The command while a program runs: one loop over the user's signals, the control line to rank
+ * 0, the guard, what Open MPI has to say, and a terminal's input. It ends when the guard has,
+ * and then nothing of the run is left.
  *
- * Escalation, each step after the one before has had its time: drain (a signal), stop (a second one, or the grace is
- * over), terminate mpirun (the guard then kills).
+ * Escalation, each step after the one before has had its time: drain (a signal), stop (a second
+ * one, or the grace is over), terminate mpirun (the guard then kills).
  */
 #include "command/command.h"
 #include "command/supervise.h"
@@ -37,7 +38,7 @@
 /* One that is missing so often in a row has ended. */
 #define COUNT_STRIKES 4
 
-/* --- escalation -------------------------------------------------------------------------------------------- */
+/* --- escalation ---------------------------------------------------- */
 
 static void plan_step(mni_run_t *run, mni_step_t step, double seconds)
 {
@@ -74,7 +75,8 @@ static void drain(mni_run_t *run)
     }
     plan_step(run, STEP_STOP, run->options->grace + DRAIN_MARGIN);
     if (!run->options->quiet)
-        mni_say("stopping: jobs are asked to stop within %g s, Ctrl-C again to stop now", run->options->grace);
+        mni_say("stopping: jobs are asked to stop within %g s, Ctrl-C again to stop now",
+                run->options->grace);
 }
 
 static void take_step(mni_run_t *run)
@@ -119,7 +121,7 @@ static void on_signal(mni_run_t *run, int signal)
     }
 }
 
-/* --- what is heard ----------------------------------------------------------------------------------------- */
+/* --- what is heard ---------------------------------------------------- */
 
 static void hear_signals(mni_run_t *run)
 {
@@ -133,7 +135,8 @@ static void hear_signals(mni_run_t *run)
     }
 }
 
-/* The first to connect is rank 0; nobody else can, so that a program within the program does not. */
+/* The first to connect is rank 0; nobody else can, so that a program within the program does
+ * not. */
 static void accept_line(mni_run_t *run)
 {
     run->line = accept4(run->listener, NULL, NULL, SOCK_CLOEXEC);
@@ -194,7 +197,8 @@ static void hear_guard(mni_run_t *run)
     }
 }
 
-/* Messages of Open MPI's own are kept for the case that nothing starts, and shown at once when the user wants. */
+/* Messages of Open MPI's own are kept for the case that nothing starts, and shown at once when
+ * the user wants. */
 static void hear_diagnostics(mni_run_t *run)
 {
     char text[2048];
@@ -209,16 +213,18 @@ static void hear_diagnostics(mni_run_t *run)
     }
     if (run->options->verbose && write(STDERR_FILENO, text, (size_t)size) < 0)
         return;
-    size_t room = sizeof run->kept - run->kept_size, taken = (size_t)size < room ? (size_t)size : room;
+    size_t room = sizeof run->kept - run->kept_size,
+           taken = (size_t)size < room ? (size_t)size : room;
     memcpy(run->kept + run->kept_size, text, taken);
     run->kept_size += taken;
 }
 
-/* --- ranks that never arrive ------------------------------------------------------------------------------- */
+/* --- ranks that never arrive ---------------------------------------------------- */
 
 static bool is_counting(const mni_run_t *run)
 {
-    return !run->hello && !run->ended && run->mpirun > 0 && run->place->one_node && run->missing < 0;
+    return !run->hello && !run->ended && run->mpirun > 0 && run->place->one_node &&
+           run->missing < 0;
 }
 
 static void count_ranks(mni_run_t *run)
@@ -233,11 +239,12 @@ static void count_ranks(mni_run_t *run)
     terminate(run);
 }
 
-/* --- the loop ---------------------------------------------------------------------------------------------- */
+/* --- the loop ---------------------------------------------------- */
 
 static int poll_timeout(const mni_run_t *run)
 {
-    uint64_t next = run->step == STEP_NONE ? MNI_NEVER : run->deadline, now = mni_clock_now(), pause;
+    uint64_t next = run->step == STEP_NONE ? MNI_NEVER : run->deadline, now = mni_clock_now(),
+             pause;
 
     if (is_counting(run) && run->next_count < next)
         next = run->next_count;
@@ -251,9 +258,13 @@ static void loop(mni_run_t *run)
 {
     while (run->channel >= 0 && !run->gave_up) {
         struct pollfd ready[] = {
-            {.fd = run->signals, .events = POLLIN},     {.fd = run->listener, .events = POLLIN},
-            {.fd = run->line, .events = POLLIN},        {.fd = run->channel, .events = POLLIN},
-            {.fd = run->diagnostics, .events = POLLIN}, {.fd = -1}, {.fd = -1},
+            {.fd = run->signals, .events = POLLIN},
+            {.fd = run->listener, .events = POLLIN},
+            {.fd = run->line, .events = POLLIN},
+            {.fd = run->channel, .events = POLLIN},
+            {.fd = run->diagnostics, .events = POLLIN},
+            {.fd = -1},
+            {.fd = -1},
         };
         if (mni_terminal_is_waiting(&run->terminal))
             mni_terminal_look(&run->terminal);
@@ -303,7 +314,7 @@ static void hear_the_rest(mni_run_t *run)
     }
 }
 
-/* --- the end ----------------------------------------------------------------------------------------------- */
+/* --- the end ---------------------------------------------------- */
 
 static void say_kept(const mni_run_t *run)
 {
@@ -332,12 +343,14 @@ static int explain(const mni_run_t *run)
         return MNI_EXIT_FAILED;
     }
     if (run->missing >= 0) {
-        mni_say("rank %ld of %s ended before the runtime began, and the others could not go on; what it said is above",
-                run->missing, program);
+        mni_say(
+            "rank %ld of %s ended before the runtime began, and the others could not go on; what it said is above",
+            run->missing, program);
         return MNI_EXIT_FAILED;
     }
     if (run->signal) {
-        mni_say("%s was stopped (%s) before it could report an exit status", program, strsignal(run->signal));
+        mni_say("%s was stopped (%s) before it could report an exit status", program,
+                strsignal(run->signal));
         return 128 + run->signal;
     }
     if (!run->ended) {
@@ -345,16 +358,18 @@ static int explain(const mni_run_t *run)
         return MNI_EXIT_FAILED;
     }
     if (WIFSIGNALED(status)) {
-        mni_say("mpirun was killed by signal %d (%s) before %s could report an exit status", WTERMSIG(status),
-                strsignal(WTERMSIG(status)), program);
+        mni_say("mpirun was killed by signal %d (%s) before %s could report an exit status",
+                WTERMSIG(status), strsignal(WTERMSIG(status)), program);
     } else if (run->hello) {
         mni_say("rank 0 of %s ended without a report: it was killed or crashed", program);
     } else if (WEXITSTATUS(status) != 0) {
         say_kept(run);
-        mni_say("mpirun ended with status %d before %s began; what it said is above", WEXITSTATUS(status), program);
+        mni_say("mpirun ended with status %d before %s began; what it said is above",
+                WEXITSTATUS(status), program);
     } else {
-        mni_say("%s ended before its runtime began: unless the reason is above, its main() does not call mn_main()",
-                program);
+        mni_say(
+            "%s ended before its runtime began: unless the reason is above, its main() does not call mn_main()",
+            program);
     }
     return MNI_EXIT_FAILED;
 }
@@ -375,7 +390,8 @@ static void collect(mni_run_t *run)
     /* mpirun got SIGTERM when the guard went, and ends its ranks within a second. */
     uint64_t deadline = mni_clock_after(mni_clock_now(), LOST_PATIENCE);
     pid_t ended;
-    while (mni_clock_now() < deadline && ((ended = waitpid(-1, &status, WNOHANG)) >= 0 || errno != ECHILD))
+    while (mni_clock_now() < deadline &&
+           ((ended = waitpid(-1, &status, WNOHANG)) >= 0 || errno != ECHILD))
         if (ended == 0)
             poll(NULL, 0, 20);
     mni_guard_sweep(GUARD_PATIENCE);
@@ -383,8 +399,15 @@ static void collect(mni_run_t *run)
 
 int mni_supervise(const mni_run_options_t *options, const mni_place_t *place)
 {
-    mni_run_t run = {.options = options, .place = place, .listener = -1, .line = -1, .signals = -1, .channel = -1,
-                 .diagnostics = -1, .exit_status = -1, .missing = -1};
+    mni_run_t run = {.options = options,
+                     .place = place,
+                     .listener = -1,
+                     .line = -1,
+                     .signals = -1,
+                     .channel = -1,
+                     .diagnostics = -1,
+                     .exit_status = -1,
+                     .missing = -1};
     int status = MNI_EXIT_FAILED;
 
     if (mni_run_begin(&run) < 0) {

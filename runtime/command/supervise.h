@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A run as the command sees it: shared by what begins it (begin.c) and what watches over it (supervise.c).
+ * A run as the command sees it: shared by what begins it (begin.c) and what watches over it
+ * (supervise.c).
  */
 #ifndef MNI_COMMAND_SUPERVISE_H
 #define MNI_COMMAND_SUPERVISE_H
@@ -22,11 +23,11 @@ typedef struct mni_run {
     pid_t guard, mpirun;
     mni_terminal_t terminal;
     bool hello, ended, gave_up;
-    int exit_status;    /* -1: not reported */
-    int mpirun_status;  /* wait status */
-    int start_error;    /* errno of a failed exec */
-    int signal;         /* the first that asked to end; 0: none */
-    long missing;       /* the rank that was found missing, -1: none */
+    int exit_status;   /* -1: not reported */
+    int mpirun_status; /* wait status */
+    int start_error;   /* errno of a failed exec */
+    int signal;        /* the first that asked to end; 0: none */
+    long missing;      /* the rank that was found missing, -1: none */
     unsigned strikes;
     uint64_t next_count;
     mni_step_t step; /* what comes at the deadline */
@@ -35,8 +36,8 @@ typedef struct mni_run {
     size_t kept_size;
 } mni_run_t;
 
-/* Opens all that the loop listens to and starts the guard with mpirun. On failure the caller still removes what is
- * named in `run`. */
+/* Opens all that the loop listens to and starts the guard with mpirun. On failure the caller
+ * still removes what is named in `run`. */
 int mni_run_begin(mni_run_t *run);
 
 #endif

@@ -36,7 +36,8 @@ void mni_terminal_poll(mni_terminal_t *terminal, struct pollfd ready[2])
 {
     bool full = terminal->from < terminal->to, open = terminal->pipe >= 0;
 
-    ready[0] = (struct pollfd){.fd = open && !full && terminal->foreground ? STDIN_FILENO : -1, .events = POLLIN};
+    ready[0] = (struct pollfd){.fd = open && !full && terminal->foreground ? STDIN_FILENO : -1,
+                               .events = POLLIN};
     /* Without text only the other end's close is of interest, which poll() tells unasked. */
     ready[1] = (struct pollfd){.fd = terminal->pipe, .events = full ? POLLOUT : 0};
 }
@@ -50,7 +51,8 @@ static void close_pipe(mni_terminal_t *terminal)
 
 static void hand_on(mni_terminal_t *terminal)
 {
-    ssize_t written = write(terminal->pipe, terminal->text + terminal->from, terminal->to - terminal->from);
+    ssize_t written =
+        write(terminal->pipe, terminal->text + terminal->from, terminal->to - terminal->from);
 
     if (written > 0)
         terminal->from += (size_t)written;

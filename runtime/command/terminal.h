@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * A terminal as the program's standard input. mpirun runs in a session of its own and may not read the terminal, so the
- * command reads it and hands on what is typed through a pipe. Anything else (a file, a pipe) mpirun reads itself.
+ * A terminal as the program's standard input. mpirun runs in a session of its own and may not
+ * read the terminal, so the command reads it and hands on what is typed through a pipe. Anything
+ * else (a file, a pipe) mpirun reads itself.
  */
 #ifndef MNI_COMMAND_TERMINAL_H
 #define MNI_COMMAND_TERMINAL_H
@@ -11,17 +12,19 @@
 #include <stddef.h>
 
 typedef struct mni_terminal {
-    bool reading;     /* standard input is a terminal and has not ended */
-    bool foreground;  /* it is ours to read now: a background process that reads is stopped */
-    int pipe;         /* to mpirun; -1: closed */
-    size_t from, to;  /* what of the text is still to be handed on */
+    bool reading;    /* standard input is a terminal and has not ended */
+    bool foreground; /* it is ours to read now: a background process that reads is stopped */
+    int pipe;        /* to mpirun; -1: closed */
+    size_t from, to; /* what of the text is still to be handed on */
     char text[4096];
 } mni_terminal_t;
 
-/* `input` receives the descriptor that mpirun is to have as standard input, -1: the command's own. 0 or MN_E_SYSTEM. */
+/* `input` receives the descriptor that mpirun is to have as standard input, -1: the command's
+ * own. 0 or MN_E_SYSTEM. */
 int mni_terminal_open(mni_terminal_t *terminal, int *input);
 
-/* How often to look whether a background process has become the foreground one; shells need not tell it. */
+/* How often to look whether a background process has become the foreground one; shells need not
+ * tell it. */
 #define MNI_TERMINAL_PAUSE_MS 300
 
 /* Looks again whether the terminal is ours: when waiting for it, or after SIGCONT. */

@@ -11,7 +11,8 @@
 enum { OPTION_JSON, OPTION_HELP };
 
 static const mni_option_t options[] = {
-    [OPTION_JSON] = {"json", 0, NULL, "Print one JSON object: {\"name\":\"multinode\",\"version\":\"...\"}."},
+    [OPTION_JSON] = {"json", 0, NULL,
+                     "Print one JSON object: {\"name\":\"multinode\",\"version\":\"...\"}."},
     [OPTION_HELP] = {"help", 'h', NULL, "Print this help."},
     {NULL, 0, NULL, NULL},
 };
@@ -39,7 +40,8 @@ int mni_command_version(int argc, char **argv)
     if (option == MNI_PARSER_ERROR)
         return MNI_EXIT_USAGE;
     if (parser.at < argc)
-        return mni_usage_error("version", "\"%s\" is too much: no arguments are taken", argv[parser.at]);
+        return mni_usage_error("version", "\"%s\" is too much: no arguments are taken",
+                               argv[parser.at]);
     /* A version has nothing that JSON would have to escape. */
     printf(json ? "{\"name\":\"multinode\",\"version\":\"%s\"}\n" : "multinode %s\n", mn_version());
     if (fflush(stdout) != 0) {

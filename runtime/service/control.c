@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The control line: a sequenced-packet Unix socket, so that a message is whole or not there. Used by the command
- * (listen, from its only thread) and by rank 0 (connect; one thread sends, another may receive).
+ * The control line: a sequenced-packet Unix socket, so that a message is whole or not there.
+ * Used by the command (listen, from its only thread) and by rank 0 (connect; one thread sends,
+ * another may receive).
  */
 #include "service/control.h"
 #include "util/error.h"
@@ -19,7 +20,8 @@
 #define SOCKET_NAME "/control"
 #define FOLDER_NAME "/multinode-XXXXXX"
 
-_Static_assert(sizeof((struct sockaddr_un){0}.sun_path) == PATH_ROOM, "a path that fits fits the address");
+_Static_assert(sizeof((struct sockaddr_un){0}.sun_path) == PATH_ROOM,
+               "a path that fits fits the address");
 
 /* Fills in the address of a path that fits. */
 static int make_address(const char *path, struct sockaddr_un *address)
@@ -38,7 +40,8 @@ static int make_address(const char *path, struct sockaddr_un *address)
 /* Makes the folder in `base`; false if that cannot be. */
 static bool make_folder(const char *base, char path[PATH_ROOM])
 {
-    if (!base || base[0] != '/' || strlen(base) + sizeof FOLDER_NAME + sizeof SOCKET_NAME > PATH_ROOM)
+    if (!base || base[0] != '/' ||
+        strlen(base) + sizeof FOLDER_NAME + sizeof SOCKET_NAME > PATH_ROOM)
         return false;
     snprintf(path, PATH_ROOM, "%s" FOLDER_NAME, base);
     return mkdtemp(path) != NULL;
@@ -118,7 +121,8 @@ int mni_control_send(int socket, mni_control_kind_t kind, int32_t value)
     do
         sent = send(socket, &message, sizeof message, MSG_NOSIGNAL);
     while (sent < 0 && errno == EINTR);
-    return sent == (ssize_t)sizeof message ? 0 : mni_error_errno("cannot send over the control line");
+    return sent == (ssize_t)sizeof message ? 0
+                                           : mni_error_errno("cannot send over the control line");
 }
 
 int mni_control_receive(int socket, mni_control_message_t *message)
@@ -134,10 +138,12 @@ int mni_control_receive(int socket, mni_control_message_t *message)
     if (size < 0)
         return mni_error_errno("cannot receive from the control line");
     if (size != (ssize_t)sizeof received)
-        return mni_error(MN_E_PROTOCOL, "a message of %zd bytes on the control line: %zu are expected", size,
+        return mni_error(MN_E_PROTOCOL,
+                         "a message of %zd bytes on the control line: %zu are expected", size,
                          sizeof received);
     if (received.kind < MNI_CONTROL_HELLO || received.kind > MNI_CONTROL_EXIT)
-        return mni_error(MN_E_PROTOCOL, "a message of unknown kind %u on the control line", received.kind);
+        return mni_error(MN_E_PROTOCOL, "a message of unknown kind %u on the control line",
+                         received.kind);
     *message = received;
     return 1;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * The line between `multinode run` and rank 0 of what it started: a Unix socket in a private folder, named to
- * rank 0 by the environment variable MULTINODE_CONTROL. The command asks for a drain or a stop over it, rank 0
- * tells the driver's exit status; when one side goes away the other sees the end of the stream.
+ * The line between `multinode run` and rank 0 of what it started: a Unix socket in a private
+ * folder, named to rank 0 by the environment variable MULTINODE_CONTROL. The command asks for a
+ * drain or a stop over it, rank 0 tells the driver's exit status; when one side goes away the
+ * other sees the end of the stream.
  */
 #ifndef MNI_SERVICE_CONTROL_H
 #define MNI_SERVICE_CONTROL_H
@@ -23,8 +24,9 @@ typedef struct mni_control_message {
     int32_t value;
 } mni_control_message_t;
 
-/* Command: makes a private folder (0700) and a listening socket in it. `path` has room for 108 bytes. Returns the
- * descriptor (close-on-exec) or MN_E_SYSTEM. mni_control_unlisten() closes it and removes socket and folder. */
+/* Command: makes a private folder (0700) and a listening socket in it. `path` has room for 108
+ * bytes. Returns the descriptor (close-on-exec) or MN_E_SYSTEM. mni_control_unlisten() closes it
+ * and removes socket and folder. */
 int mni_control_listen(char path[108]);
 void mni_control_unlisten(int listener, const char *path);
 
@@ -34,7 +36,8 @@ int mni_control_connect(const char *path);
 /* Sends one message; 0 or MN_E_SYSTEM. Never raises SIGPIPE. */
 int mni_control_send(int socket, mni_control_kind_t kind, int32_t value);
 
-/* Receives one message, blocking. 1: a message; 0: the other side has gone; MN_E_SYSTEM, MN_E_PROTOCOL. */
+/* Receives one message, blocking. 1: a message; 0: the other side has gone; MN_E_SYSTEM,
+ * MN_E_PROTOCOL. */
 int mni_control_receive(int socket, mni_control_message_t *message);
 
 #endif

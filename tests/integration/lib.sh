@@ -98,13 +98,7 @@ await()
 # marked MARK: pids of processes with MULTINODE_TEST_MARK=MARK in their environment, the current shell's not.
 marked()
 {
-    local file
-    for file in /proc/[0-9]*/environ; do
-        if { tr '\0' '\n' <"$file" | grep -qx "MULTINODE_TEST_MARK=$1"; } 2>/dev/null; then
-            file=${file#/proc/}
-            echo "${file%/environ}"
-        fi
-    done
+    grep -lzx -- "MULTINODE_TEST_MARK=$1" /proc/[0-9]*/environ 2>/dev/null | sed 's,/proc/,,; s,/environ,,'
 }
 
 # none_marked MARK: whether all are gone (zombies have no environment).

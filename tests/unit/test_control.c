@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The control line between `multinode run` and rank 0: what is sent arrives whole, ends are seen, and nothing is left.
+ * The control line between `multinode run` and rank 0: what is sent arrives whole, ends are
+ * seen, and nothing is left.
  */
 #include "service/control.h"
 #include "util/error.h"
@@ -160,7 +161,8 @@ static void test_bad_paths(void **state)
     assert_int_equal(mni_control_connect(NULL), MN_E_INVALID);
 }
 
-/* A folder that is not there, one too long for a socket's address, and no absolute one: /tmp is taken instead. */
+/* A folder that is not there, one too long for a socket's address, and no absolute one: /tmp is
+ * taken instead. */
 static void test_unusable_tmpdir(void **state)
 {
     static const char *const folders[] = {"/nonexistent", "relative", NULL};
@@ -188,10 +190,13 @@ static void test_unusable_tmpdir(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_messages_arrive_in_order_and_whole, line_make, line_end),
-        cmocka_unit_test_setup_teardown(test_last_message_is_read_after_the_end, line_make, line_end),
+        cmocka_unit_test_setup_teardown(test_messages_arrive_in_order_and_whole, line_make,
+                                        line_end),
+        cmocka_unit_test_setup_teardown(test_last_message_is_read_after_the_end, line_make,
+                                        line_end),
         cmocka_unit_test_setup_teardown(test_foreign_messages_are_refused, line_make, line_end),
-        cmocka_unit_test_setup_teardown(test_descriptors_close_on_exec_and_the_folder_is_private, line_make, line_end),
+        cmocka_unit_test_setup_teardown(test_descriptors_close_on_exec_and_the_folder_is_private,
+                                        line_make, line_end),
         cmocka_unit_test(test_nothing_is_left),
         cmocka_unit_test(test_bad_paths),
         cmocka_unit_test(test_unusable_tmpdir),
