@@ -11,7 +11,8 @@
 
 extern char **environ;
 
-static const char *const removed_prefixes[] = {"OMPI_", "PMIX_", "PRTE_", "PMI_", "SLURM_"};
+/* MULTINODE_CONTROL is rank 0's line to the command: a nested program must not take itself for that rank. */
+static const char *const removed_prefixes[] = {"OMPI_", "PMIX_", "PRTE_", "PMI_", "SLURM_", "MULTINODE_CONTROL"};
 
 /* Not about the job around: the permission of whoever runs as root in a container, which a nested mpirun needs. */
 static const char *const left_alone[] = {"OMPI_ALLOW_RUN_AS_ROOT=", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="};
