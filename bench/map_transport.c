@@ -63,9 +63,10 @@ static void send_block(int worker, int *next, int block, MPI_Request *request, u
 {
     header_t header = {*next, ITEMS - *next < block ? ITEMS - *next : block};
     memcpy(buffer, &header, sizeof header);
-    memcpy(buffer + sizeof header, arguments + (size_t)header.first * ARGUMENT, (size_t)header.count * ARGUMENT);
-    MPI_Isend(buffer, (int)(sizeof header + (size_t)header.count * ARGUMENT), MPI_BYTE, worker, TAG_WORK,
-              MPI_COMM_WORLD, request);
+    memcpy(buffer + sizeof header, arguments + (size_t)header.first * ARGUMENT,
+           (size_t)header.count * ARGUMENT);
+    MPI_Isend(buffer, (int)(sizeof header + (size_t)header.count * ARGUMENT), MPI_BYTE, worker,
+              TAG_WORK, MPI_COMM_WORLD, request);
     *next += header.count;
 }
 
@@ -86,14 +87,15 @@ static void point_caller(int block)
     while (done < ITEMS) {
         MPI_Status status;
         header_t header;
-        MPI_Recv(in, (int)(sizeof header + (size_t)block * sizeof(uint64_t)), MPI_BYTE, MPI_ANY_SOURCE, TAG_DONE,
-                 MPI_COMM_WORLD, &status);
+        MPI_Recv(in, (int)(sizeof header + (size_t)block * sizeof(uint64_t)), MPI_BYTE,
+                 MPI_ANY_SOURCE, TAG_DONE, MPI_COMM_WORLD, &status);
         memcpy(&header, in, sizeof header);
         memcpy(results + header.first, in + sizeof header, (size_t)header.count * sizeof(uint64_t));
         done += header.count;
         MPI_Wait(&sends[status.MPI_SOURCE], MPI_STATUS_IGNORE);
         if (next < ITEMS)
-            send_block(status.MPI_SOURCE, &next, block, &sends[status.MPI_SOURCE], buffers[status.MPI_SOURCE]);
+            send_block(status.MPI_SOURCE, &next, block, &sends[status.MPI_SOURCE],
+                       buffers[status.MPI_SOURCE]);
     }
     for (int worker = 1; worker < size; worker++) {
         header_t end = {0, 0};
@@ -112,15 +114,16 @@ static void point_worker(int block)
     uint8_t *out = malloc(sizeof(header_t) + (size_t)block * sizeof(uint64_t));
     for (;;) {
         header_t header;
-        MPI_Recv(in, (int)(sizeof header + (size_t)block * ARGUMENT), MPI_BYTE, 0, TAG_WORK, MPI_COMM_WORLD,
-                 MPI_STATUS_IGNORE);
+        MPI_Recv(in, (int)(sizeof header + (size_t)block * ARGUMENT), MPI_BYTE, 0, TAG_WORK,
+                 MPI_COMM_WORLD, MPI_STATUS_IGNORE);
         memcpy(&header, in, sizeof header);
         if (header.count == 0)
             break;
         memcpy(out, &header, sizeof header);
-        compute(in + sizeof header, header.first, header.count, (uint64_t *)(void *)(out + sizeof header));
-        MPI_Send(out, (int)(sizeof header + (size_t)header.count * sizeof(uint64_t)), MPI_BYTE, 0, TAG_DONE,
-                 MPI_COMM_WORLD);
+        compute(in + sizeof header, header.first, header.count,
+                (uint64_t *)(void *)(out + sizeof header));
+        MPI_Send(out, (int)(sizeof header + (size_t)header.count * sizeof(uint64_t)), MPI_BYTE, 0,
+                 TAG_DONE, MPI_COMM_WORLD);
     }
     free(in);
     free(out);
@@ -149,17 +152,18 @@ static void round_begin(round_t *round, int first, int block)
         round->out_offsets[i] = count ? from * (int)sizeof(uint64_t) : 0;
     }
     round->mine = round->counts[rank] / ARGUMENT;
-    MPI_Iscatterv(arguments, round->counts, round->offsets, MPI_BYTE, round->in, round->counts[rank], MPI_BYTE, 0,
-                  MPI_COMM_WORLD, &round->request);
+    MPI_Iscatterv(arguments, round->counts, round->offsets, MPI_BYTE, round->in,
+                  round->counts[rank], MPI_BYTE, 0, MPI_COMM_WORLD, &round->request);
 }
 
 static void round_gather(round_t *round)
 {
     MPI_Wait(&round->request, MPI_STATUS_IGNORE);
     if (rank != 0)
-        compute(round->in, round->first + (rank - 1) * (round->counts[1] / ARGUMENT), round->mine, round->out);
-    MPI_Igatherv(round->out, round->out_counts[rank], MPI_BYTE, results, round->out_counts, round->out_offsets,
-                 MPI_BYTE, 0, MPI_COMM_WORLD, &round->request);
+        compute(round->in, round->first + (rank - 1) * (round->counts[1] / ARGUMENT), round->mine,
+                round->out);
+    MPI_Igatherv(round->out, round->out_counts[rank], MPI_BYTE, results, round->out_counts,
+                 round->out_offsets, MPI_BYTE, 0, MPI_COMM_WORLD, &round->request);
 }
 
 static void collective(int block)
@@ -231,8 +235,8 @@ static void measure(const char *way, int block)
     }
     qsort(rates, RUNS, sizeof rates[0], compare);
     if (rank == 0)
-        printf("%-7s %-14s %8d %8.2f  (%.2f to %.2f)\n", uneven ? "uneven" : "even", way, block, rates[RUNS / 2],
-               rates[0], rates[RUNS - 1]);
+        printf("%-7s %-14s %8d %8.2f  (%.2f to %.2f)\n", uneven ? "uneven" : "even", way, block,
+               rates[RUNS / 2], rates[0], rates[RUNS - 1]);
 }
 
 int main(int argc, char **argv)
@@ -246,7 +250,8 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < (size_t)ITEMS * ARGUMENT; i++)
         arguments[i] = (uint8_t)(i * 2654435761u >> 13);
     if (rank == 0)
-        printf("%-7s %-14s %8s %8s  Mitems/s, median of %d (range)\n", "load", "way", "block", "rate", RUNS);
+        printf("%-7s %-14s %8s %8s  Mitems/s, median of %d (range)\n", "load", "way", "block",
+               "rate", RUNS);
     for (uneven = 0; uneven < 2; uneven++)
         for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++) {
             measure("point-to-point", blocks[i]);

@@ -42,17 +42,19 @@ static int check_open(const mn_open_options_t *options, mni_rank_options_t *rank
 {
     int rc;
     if (!spawner)
-        return mni_error(MN_E_NO_RUNTIME, "mn_open() needs mn_prepare() to have been called before MPI_Init()");
+        return mni_error(MN_E_NO_RUNTIME,
+                         "mn_open() needs mn_prepare() to have been called before MPI_Init()");
     if (opened)
-        return mni_error(MN_E_WRONG_KIND, "a runtime is open already: close it with mn_close() first");
+        return mni_error(MN_E_WRONG_KIND,
+                         "a runtime is open already: close it with mn_close() first");
     if ((rc = mni_settings_read(rank)) < 0)
         return rc;
     rank->embedded = true;
     if (!options)
         return 0;
     if (options->cpus > MNI_MAX_CORES)
-        return mni_error(MN_E_INVALID, "mn_open_options_t.cpus is %u: at most %d are possible", options->cpus,
-                         MNI_MAX_CORES);
+        return mni_error(MN_E_INVALID, "mn_open_options_t.cpus is %u: at most %d are possible",
+                         options->cpus, MNI_MAX_CORES);
     rank->store = options->store;
     if (options->cpus)
         rank->cpus = options->cpus;

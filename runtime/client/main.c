@@ -65,7 +65,8 @@ static int read_number(const char *variable, double most, double *number)
     errno = 0;
     double value = strtod(text, &end);
     if (errno != 0 || *end != '\0' || !(value >= 0 && value <= most))
-        return mni_error(MN_E_INVALID, "%s is \"%s\": it must be a number from 0 to %g", variable, text, most);
+        return mni_error(MN_E_INVALID, "%s is \"%s\": it must be a number from 0 to %g", variable,
+                         text, most);
     *number = value;
     return 0;
 }
@@ -150,7 +151,8 @@ static void line_close(line_t *line, int status)
 
 static void complain(int code)
 {
-    fprintf(stderr, "multinode: %s\n", mn_error_message()[0] ? mn_error_message() : mn_strerror(code));
+    fprintf(stderr, "multinode: %s\n",
+            mn_error_message()[0] ? mn_error_message() : mn_strerror(code));
     fflush(stderr);
 }
 
@@ -214,12 +216,14 @@ int mn_main(int argc, char **argv, mn_driver_t *driver)
     int rc;
 
     if (!driver)
-        rc = mni_error(MN_E_INVALID, "mn_main() needs a driver: the function that runs your client code");
+        rc = mni_error(MN_E_INVALID,
+                       "mn_main() needs a driver: the function that runs your client code");
     else if (called)
         rc = mni_error(MN_E_WRONG_KIND, "mn_main() can be called only once");
     else if (mni_comm_initialized())
-        rc = mni_error(MN_E_WRONG_KIND, "mn_main() must be called before MPI_Init(); a program that has its own "
-                                        "MPI uses mn_prepare() and mn_open() of multinode_mpi.h");
+        rc = mni_error(MN_E_WRONG_KIND,
+                       "mn_main() must be called before MPI_Init(); a program that has its own "
+                       "MPI uses mn_prepare() and mn_open() of multinode_mpi.h");
     else if ((rc = mni_declarations_freeze()) == 0)
         rc = mni_settings_read(&options);
     if (rc < 0) {

@@ -173,7 +173,8 @@ int mni_comm_send(mni_comm_t *comm, uint32_t rank, mni_writer_t *frame)
         DL_APPEND(comm->own, send);
         return 0;
     }
-    rc = MPI_Isend(send->data, (int)send->size, MPI_BYTE, (int)rank, TAG_FRAME, comm->comm, &send->request);
+    rc = MPI_Isend(send->data, (int)send->size, MPI_BYTE, (int)rank, TAG_FRAME, comm->comm,
+                   &send->request);
     if (rc != MPI_SUCCESS) {
         transfer_free(send);
         return mpi_error(rc, "MPI_Isend");
@@ -187,8 +188,7 @@ int mni_comm_send(mni_comm_t *comm, uint32_t rank, mni_writer_t *frame)
 static int progress_sends(mni_comm_t *comm)
 {
     transfer_t *send, *next;
-    DL_FOREACH_SAFE(comm->sends, send, next)
-    {
+    DL_FOREACH_SAFE (comm->sends, send, next) {
         int complete = 0;
         int rc = MPI_Test(&send->request, &complete, MPI_STATUS_IGNORE);
         if (rc != MPI_SUCCESS)
@@ -237,8 +237,7 @@ static int begin_receive(mni_comm_t *comm)
 static int take_receive(mni_comm_t *comm, transfer_t **taken)
 {
     transfer_t *receive, *older;
-    DL_FOREACH(comm->receives, receive)
-    {
+    DL_FOREACH (comm->receives, receive) {
         int complete = receive->complete;
         if (!complete) {
             int rc = MPI_Test(&receive->request, &complete, MPI_STATUS_IGNORE);
@@ -248,7 +247,8 @@ static int take_receive(mni_comm_t *comm, transfer_t **taken)
         }
         if (!complete)
             continue;
-        for (older = comm->receives; older != receive && older->rank != receive->rank; older = older->next)
+        for (older = comm->receives; older != receive && older->rank != receive->rank;
+             older = older->next)
             ;
         if (older != receive)
             continue;
@@ -300,12 +300,12 @@ void mni_comm_lost(mni_comm_t *comm, uint32_t rank)
     comm->any_lost = true;
     comm->bells[rank] = NULL;
     /* Open MPI may still write to or read from these buffers: they are set aside for good. */
-    DL_FOREACH_SAFE(comm->sends, transfer, next)
-    if (transfer->rank == rank)
-        DL_DELETE(comm->sends, transfer);
-    DL_FOREACH_SAFE(comm->receives, transfer, next)
-    if (transfer->rank == rank)
-        DL_DELETE(comm->receives, transfer);
+    DL_FOREACH_SAFE (comm->sends, transfer, next)
+        if (transfer->rank == rank)
+            DL_DELETE(comm->sends, transfer);
+    DL_FOREACH_SAFE (comm->receives, transfer, next)
+        if (transfer->rank == rank)
+            DL_DELETE(comm->receives, transfer);
 }
 
 bool mni_comm_is_lost(const mni_comm_t *comm, uint32_t rank)
@@ -320,17 +320,15 @@ void mni_comm_close(mni_comm_t *comm)
         return;
     bool initialized_here = comm->initialized_here, any_lost = comm->any_lost;
     transfer_free(comm->handed_out);
-    DL_FOREACH_SAFE(comm->own, transfer, next)
-    transfer_free(transfer);
+    DL_FOREACH_SAFE (comm->own, transfer, next)
+        transfer_free(transfer);
     if (!any_lost) {
         /* What is still under way goes to or comes from ranks that are alive. */
-        DL_FOREACH_SAFE(comm->sends, transfer, next)
-        {
+        DL_FOREACH_SAFE (comm->sends, transfer, next) {
             MPI_Wait(&transfer->request, MPI_STATUS_IGNORE);
             transfer_free(transfer);
         }
-        DL_FOREACH_SAFE(comm->receives, transfer, next)
-        {
+        DL_FOREACH_SAFE (comm->receives, transfer, next) {
             MPI_Wait(&transfer->request, MPI_STATUS_IGNORE);
             transfer_free(transfer);
         }

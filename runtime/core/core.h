@@ -25,10 +25,11 @@ typedef struct mni_core_place {
 
 /* What a node offers. */
 typedef struct mni_node_offer {
-    const char *host;              /* copied */
-    uint32_t cores;                /* at most MNI_MAX_CORES */
-    const mni_core_place_t *place; /* one per core, in hwloc's logical order; copied; NULL: all in one */
-    uint64_t memory;               /* bytes */
+    const char *host; /* copied */
+    uint32_t cores;   /* at most MNI_MAX_CORES */
+    const mni_core_place_t
+        *place;      /* one per core, in hwloc's logical order; copied; NULL: all in one */
+    uint64_t memory; /* bytes */
 } mni_node_offer_t;
 
 #define MNI_MAX_CORES 1024
@@ -40,14 +41,16 @@ typedef struct mni_cpus {
 
 /* What one task needs, and the limits that apply to it. All fields are resolved: no "default" values here. */
 typedef struct mni_need {
-    uint32_t millicores;      /* 1 to 999: a share of one core; else whole cores times 1000; 0: none at all */
+    uint32_t
+        millicores; /* 1 to 999: a share of one core; else whole cores times 1000; 0: none at all */
     uint64_t memory;          /* bytes, 0: none asked */
     uint32_t max_concurrency; /* UINT32_MAX: no limit; counted per declaration */
     uint32_t max_retries;
     uint32_t max_lost;
     int32_t priority;
-    double timeout;           /* seconds per attempt, INFINITY: none (jobs only; items are timed by the worker) */
-    double grace;             /* seconds */
+    double
+        timeout; /* seconds per attempt, INFINITY: none (jobs only; items are timed by the worker) */
+    double grace; /* seconds */
 } mni_need_t;
 
 /* A job, as the upper layers see it. Read-only; lives until MNI_FORGET of it. */
@@ -56,42 +59,43 @@ typedef struct mni_job {
     uint32_t declaration;
     mn_status_t status;
     mn_reason_t reason;
-    char *error;            /* a sentence when FAILED, else NULL */
-    uint32_t attempts;      /* tasks begun */
-    uint32_t retries, lost; /* of those, again after an error; after a lost worker */
-    uint64_t task;          /* the task that runs it, 0 when none */
+    char *error;                  /* a sentence when FAILED, else NULL */
+    uint32_t attempts;            /* tasks begun */
+    uint32_t retries, lost;       /* of those, again after an error; after a lost worker */
+    uint64_t task;                /* the task that runs it, 0 when none */
     const char *lock, *tag, *key; /* NULL when none */
-    uint64_t parent;        /* the task that started it, 0: none */
+    uint64_t parent;              /* the task that started it, 0: none */
     bool cancel_with_parent;
     mni_need_t need;
-    void *user;             /* of the layer above: input, result, waiters; not touched by the core */
+    void *user; /* of the layer above: input, result, waiters; not touched by the core */
 } mni_job_t;
 
 /* Options of a start. */
 typedef struct mni_start {
-    mn_id_t id;             /* made by the caller */
+    mn_id_t id; /* made by the caller */
     uint32_t declaration;
     mni_need_t need;
     const char *lock, *tag, *key; /* copied; NULL when none */
-    uint64_t parent;        /* task that starts it; 0 from the driver or outside */
+    uint64_t parent;              /* task that starts it; 0 from the driver or outside */
     bool cancel_with_parent;
     void *user;
 } mni_start_t;
 
 /* How a task ended. */
 typedef struct mni_outcome {
-    mn_reason_t reason;   /* RETURNED, ERROR, EXITED, SIGNAL, OUT_OF_MEMORY, KILLED, ... as the worker saw it */
-    const char *error;    /* a sentence, NULL when RETURNED */
+    mn_reason_t
+        reason; /* RETURNED, ERROR, EXITED, SIGNAL, OUT_OF_MEMORY, KILLED, ... as the worker saw it */
+    const char *error; /* a sentence, NULL when RETURNED */
 } mni_outcome_t;
 
 typedef enum mni_action_kind {
-    MNI_RUN = 1,   /* begin the attempt `job->attempts` of `job` as `task` on `rank`, on `cpus` */
-    MNI_GRANT,     /* a slot `task` on `rank`, on `cpus`, for `demand` */
-    MNI_REFUSE,    /* `demand` can never proceed: `code` and `error`; the demand is gone */
-    MNI_STOP,      /* ask `task` on `rank` to stop, with `code`; the core counts the grace itself */
-    MNI_KILL,      /* kill the process tree of `task` on `rank`; mni_core_task_ended() must follow. `reason` */
-    MNI_CHANGED,   /* `job` has a new status (or a new reason): tell waiters, write to the store */
-    MNI_FORGET     /* `job` was removed: free job->user, answer who waits for the removal. The last that is
+    MNI_RUN = 1, /* begin the attempt `job->attempts` of `job` as `task` on `rank`, on `cpus` */
+    MNI_GRANT,   /* a slot `task` on `rank`, on `cpus`, for `demand` */
+    MNI_REFUSE,  /* `demand` can never proceed: `code` and `error`; the demand is gone */
+    MNI_STOP,    /* ask `task` on `rank` to stop, with `code`; the core counts the grace itself */
+    MNI_KILL, /* kill the process tree of `task` on `rank`; mni_core_task_ended() must follow. `reason` */
+    MNI_CHANGED, /* `job` has a new status (or a new reason): tell waiters, write to the store */
+    MNI_FORGET /* `job` was removed: free job->user, answer who waits for the removal. The last that is
                       seen of it: valid until the next call into the core */
 } mni_action_kind_t;
 
@@ -100,16 +104,17 @@ typedef struct mni_action {
     uint32_t rank;
     uint64_t task;
     uint64_t demand;
-    mni_job_t *job;         /* RUN, CHANGED, FORGET; STOP and KILL of a job's own task; else NULL */
-    mni_cpus_t cpus;        /* RUN, GRANT: the cores; for a share of a core, that core */
+    mni_job_t *job;  /* RUN, CHANGED, FORGET; STOP and KILL of a job's own task; else NULL */
+    mni_cpus_t cpus; /* RUN, GRANT: the cores; for a share of a core, that core */
     uint32_t node;
-    int code;               /* STOP: MN_E_CANCELLED or MN_E_INTERRUPTED; REFUSE: the error */
+    int code; /* STOP: MN_E_CANCELLED or MN_E_INTERRUPTED; REFUSE: the error */
     mn_reason_t reason;
-    const char *error;      /* REFUSE: valid until the next call into the core */
+    const char *error; /* REFUSE: valid until the next call into the core */
 } mni_action_t;
 
 int mni_core_create(mni_core_t **core);
-void mni_core_destroy(mni_core_t *core); /* frees all jobs; `user` is the caller's to free first (see each) */
+void mni_core_destroy(
+    mni_core_t *core); /* frees all jobs; `user` is the caller's to free first (see each) */
 
 /* Nodes and workers. A node needs at least one worker to be used; tasks of a node are spread over its workers,
  * the one with fewest running tasks first. */
@@ -142,15 +147,16 @@ int mni_core_possible(const mni_core_t *core, const char *name, const mni_need_t
  *   anything else                -> PENDING again while retries are left, else FAILED with reason and error
  * Its demands and slots are cancelled first: a job's status becomes terminal, and its lock free, only when
  * its own task and all slots below it have ended. */
-void mni_core_task_ended(mni_core_t *core, uint64_t now, uint64_t task, const mni_outcome_t *outcome);
+void mni_core_task_ended(mni_core_t *core, uint64_t now, uint64_t task,
+                         const mni_outcome_t *outcome);
 
 /* A caller's worker wants up to `want` (at least 1) slots for a function; `demand` is its own number, unique
  * among live demands. From then on the caller counts as waiting: its cores are lent, to its descendants first,
  * and each slot may use cores lent by its ancestors as well as free ones. Grants may come at any time until the
  * demand is closed. MN_E_IMPOSSIBLE as above; MN_E_NO_JOB if the caller is unknown; MN_E_CANCELLED or
  * MN_E_INTERRUPTED when it is asked to stop already. caller 0 is the driver: no cores to lend, no job. */
-int mni_core_demand(mni_core_t *core, uint64_t now, uint64_t demand, uint64_t caller, uint32_t declaration,
-                    const mni_need_t *need, uint32_t want);
+int mni_core_demand(mni_core_t *core, uint64_t now, uint64_t demand, uint64_t caller,
+                    uint32_t declaration, const mni_need_t *need, uint32_t want);
 
 /* Changes how many slots are wanted altogether; at or below those granted: no more come. */
 void mni_core_demand_want(mni_core_t *core, uint64_t now, uint64_t demand, uint32_t want);
@@ -227,13 +233,13 @@ static inline void mni_cpus_add(mni_cpus_t *cpus, uint32_t core)
 /* --- core/lifecycle.c: the one transition table ------------------------------------------------------ */
 
 /* What can happen to a job: X(NAME). */
-#define MNI_JOB_EVENTS(X)                                                                              \
-    X(BEGIN)      /* a task was given to it */                                                         \
-    X(RETURN)     /* its task ended well */                                                            \
-    X(FAIL)       /* its task failed and no attempt is left */                                         \
-    X(RETRY)      /* its task failed, was lost, interrupted or put back, and it runs again */          \
-    X(CANCEL)     /* someone cancelled it */                                                           \
-    X(STOPPED)    /* its task and all below it ended after a cancel */
+#define MNI_JOB_EVENTS(X)                                                                  \
+    X(BEGIN)   /* a task was given to it */                                                \
+    X(RETURN)  /* its task ended well */                                                   \
+    X(FAIL)    /* its task failed and no attempt is left */                                \
+    X(RETRY)   /* its task failed, was lost, interrupted or put back, and it runs again */ \
+    X(CANCEL)  /* someone cancelled it */                                                  \
+    X(STOPPED) /* its task and all below it ended after a cancel */
 
 typedef enum mni_job_event {
 #define MNI_JOB_EVENT_ENUM(name) MNI_JOB_##name,

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * The memory of a channel: memfd, mapping, arena. See channel.h for who may trust what; the frames are in ring.c.
- * Worker, executor and spawner; each object is used by one thread at a time.
+ * The memory of a channel: memfd, mapping, arena. See channel.h for who may trust what; the frames
+ * are in ring.c. Worker, executor and spawner; each object is used by one thread at a time.
  *
- * The memfd is sealed against a change of its size, so that no executor can take pages away from under its
- * worker by truncating it. Whoever owns a half of the arena (the executor the first, the worker the second) is the
- * one who reserves and releases there: each side remembers only what it did itself.
+ * The memfd is sealed against a change of its size, so that no executor can take pages away from
+ * under its worker by truncating it. Whoever owns a half of the arena (the executor the first, the
+ * worker the second) is the one who reserves and releases there: each side remembers only what it
+ * did itself.
  */
 #include "executor/channel_layout.h"
 
@@ -41,7 +42,8 @@ static void *map_shared(int memfd, size_t bytes)
     return at;
 }
 
-/* The largest arena that the address space and the limit on file sizes admit; the memfd gets its size. */
+/* The largest arena that the address space and the limit on file sizes admit; the memfd gets its
+ * size. */
 static int size_and_map(mni_channel_t *channel)
 {
     struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
@@ -61,7 +63,8 @@ static int size_and_map(mni_channel_t *channel)
         munmap(channel->base, bytes);
         channel->base = NULL;
     }
-    return mni_error(MN_E_NO_MEMORY, "no room to map the shared memory of an executor, not even %zu MiB",
+    return mni_error(MN_E_NO_MEMORY,
+                     "no room to map the shared memory of an executor, not even %zu MiB",
                      ARENA_SMALLEST >> 20);
 }
 
@@ -69,7 +72,8 @@ static int size_and_map(mni_channel_t *channel)
 static int set_up_side(mni_channel_t *channel, mni_doorbell_t *rank_bell)
 {
     mni_control_t *control = (mni_control_t *)channel->base;
-    uint8_t *from = channel->base + MNI_CHANNEL_RING_FROM, *to = channel->base + MNI_CHANNEL_RING_TO;
+    uint8_t *from = channel->base + MNI_CHANNEL_RING_FROM,
+            *to = channel->base + MNI_CHANNEL_RING_TO;
     size_t units = channel->arena_bytes / MNI_ARENA_UNIT;
 
     if (channel->worker) {
@@ -98,7 +102,8 @@ static int allocate_range(int memfd, size_t offset, size_t bytes)
             offset += step;
             bytes -= step;
         } else if (errno == ENOSPC || errno == ENOMEM || errno == EFBIG) {
-            return mni_error(MN_E_NO_MEMORY, "the node has no memory for %zu more bytes of shared memory", step);
+            return mni_error(MN_E_NO_MEMORY,
+                             "the node has no memory for %zu more bytes of shared memory", step);
         } else if (errno != EINTR) {
             return mni_error_errno("cannot allocate %zu bytes of shared memory", step);
         }
@@ -129,8 +134,8 @@ int mni_channel_create(mni_doorbell_t *bell, mni_channel_t **out)
     rc = size_and_map(channel);
     if (rc < 0)
         goto cleanup;
-    if (fcntl(channel->memfd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0
-        || fstat(channel->memfd, &status) < 0) {
+    if (fcntl(channel->memfd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0 ||
+        fstat(channel->memfd, &status) < 0) {
         rc = mni_error_errno("cannot seal shared memory");
         goto cleanup;
     }
@@ -160,8 +165,8 @@ int mni_channel_attach(int memfd, mni_doorbell_t *bell, mni_channel_t **out)
         rc = mni_error_errno("cannot look at the shared memory of a channel");
         goto cleanup;
     }
-    if (status.st_size < (off_t)(MNI_CHANNEL_ARENA + ARENA_SMALLEST)
-        || (uint64_t)status.st_size > MNI_CHANNEL_ARENA + ARENA_LARGEST) {
+    if (status.st_size < (off_t)(MNI_CHANNEL_ARENA + ARENA_SMALLEST) ||
+        (uint64_t)status.st_size > MNI_CHANNEL_ARENA + ARENA_LARGEST) {
         rc = mni_error(MN_E_INVALID, "descriptor %d is not the shared memory of a channel", memfd);
         goto cleanup;
     }
@@ -227,7 +232,8 @@ mni_control_t *mni_channel_control(const mni_channel_t *channel)
 
 mni_log_area_t *mni_channel_head_log(uint8_t *head, mn_stream_t stream)
 {
-    return (mni_log_area_t *)(head + MNI_CHANNEL_LOGS + (stream == MN_STDERR ? MNI_CHANNEL_LOG_BYTES : 0));
+    return (mni_log_area_t *)(head + MNI_CHANNEL_LOGS +
+                              (stream == MN_STDERR ? MNI_CHANNEL_LOG_BYTES : 0));
 }
 
 mni_log_area_t *mni_channel_log(const mni_channel_t *channel, mn_stream_t stream)
@@ -292,25 +298,27 @@ static void set_present(mni_channel_t *channel, size_t first, size_t end, bool p
     }
 }
 
-/* User code may have closed the descriptor, and its number may be another file by now, which must not be
- * written to. */
+/* User code may have closed the descriptor, and its number may be another file by now, which
+ * must not be written to. */
 static bool memfd_is_ours(const mni_channel_t *channel)
 {
     struct stat status;
-    return fstat(channel->memfd, &status) == 0 && status.st_dev == channel->device
-           && status.st_ino == channel->inode;
+    return fstat(channel->memfd, &status) == 0 && status.st_dev == channel->device &&
+           status.st_ino == channel->inode;
 }
 
 static int reserve_units(mni_channel_t *channel, size_t first, size_t end)
 {
-    size_t offset = MNI_CHANNEL_ARENA + first * MNI_ARENA_UNIT, bytes = (end - first) * MNI_ARENA_UNIT;
+    size_t offset = MNI_CHANNEL_ARENA + first * MNI_ARENA_UNIT,
+           bytes = (end - first) * MNI_ARENA_UNIT;
 
     if (!memfd_is_ours(channel))
         return mni_error(MN_E_SYSTEM, "the descriptor of the task's shared memory was closed");
     int rc = allocate_range(channel->memfd, offset, bytes);
     if (rc < 0)
         return rc;
-    /* A fault per page costs several times what mapping them together does. Older kernels refuse; then they fault. */
+    /* A fault per page costs several times what mapping them together does. Older kernels
+     * refuse; then they fault. */
     madvise(channel->base + offset, bytes, MADV_POPULATE_WRITE);
     set_present(channel, first, end, true);
     return 0;
@@ -319,7 +327,8 @@ static int reserve_units(mni_channel_t *channel, size_t first, size_t end)
 int mni_channel_reserve(mni_channel_t *channel, size_t offset, size_t size)
 {
     if (offset > channel->arena_bytes || size > channel->arena_bytes - offset)
-        return mni_error(MN_E_INVALID, "%zu bytes at %zu are outside of the shared memory of %zu bytes", size,
+        return mni_error(MN_E_INVALID,
+                         "%zu bytes at %zu are outside of the shared memory of %zu bytes", size,
                          offset, channel->arena_bytes);
     if (size == 0)
         return 0;
@@ -350,6 +359,7 @@ void mni_channel_release(mni_channel_t *channel, size_t offset, size_t size)
         return;
     set_present(channel, begin / MNI_ARENA_UNIT, (end - 1) / MNI_ARENA_UNIT + 1, false);
     while (fallocate(channel->memfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                     (off_t)(MNI_CHANNEL_ARENA + begin), (off_t)(end - begin)) < 0 && errno == EINTR)
+                     (off_t)(MNI_CHANNEL_ARENA + begin), (off_t)(end - begin)) < 0 &&
+           errno == EINTR)
         ;
 }

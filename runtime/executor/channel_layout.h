@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * What is behind a channel: where things lie in the memfd, and one side's private state. Internal to
- * channel.c, ring.c and the spawner.
+ * What is behind a channel: where things lie in the memfd, and one side's private state. Internal
+ * to channel.c, ring.c and the spawner.
  *
- * Positions of rings count bytes since the beginning and only grow; their difference is what is in the ring. Each
- * side keeps those it advances in its own memory and only publishes them, so that a damaged control page never
- * moves them.
+ * Positions of rings count bytes since the beginning and only grow; their difference is what is in
+ * the ring. Each side keeps those it advances in its own memory and only publishes them, so that a
+ * damaged control page never moves them.
  */
 #ifndef MNI_EXECUTOR_CHANNEL_LAYOUT_H
 #define MNI_EXECUTOR_CHANNEL_LAYOUT_H
@@ -34,17 +34,17 @@ _Static_assert((MNI_RING_BYTES & (MNI_RING_BYTES - 1)) == 0, "ring sizes are pow
 #define MNI_FRAME_MIN ((size_t)16)
 
 typedef struct mni_ring_out {
-    uint8_t *bytes;       /* the ring */
-    uint64_t *read;       /* the other side's word */
-    uint64_t *written;    /* ours, published */
-    uint64_t at;          /* ours, the truth */
+    uint8_t *bytes;    /* the ring */
+    uint64_t *read;    /* the other side's word */
+    uint64_t *written; /* ours, published */
+    uint64_t at;       /* ours, the truth */
 } mni_ring_out_t;
 
 typedef struct mni_ring_in {
     const uint8_t *bytes;
-    uint64_t *written;    /* the other side's word */
-    uint64_t *read;       /* ours, published */
-    uint64_t at;          /* ours, the truth */
+    uint64_t *written; /* the other side's word */
+    uint64_t *read;    /* ours, published */
+    uint64_t at;       /* ours, the truth */
 } mni_ring_in_t;
 
 /* Bytes in private memory: [begin, end) of `room`. */
@@ -54,30 +54,30 @@ typedef struct mni_ring_buffer {
 } mni_ring_buffer_t;
 
 struct mni_channel {
-    bool worker;              /* which side */
+    bool worker; /* which side */
     bool owns_memfd, owns_map;
-    bool damaged;             /* the other side's words or frames make no sense: nothing goes any more */
+    bool damaged; /* the other side's words or frames make no sense: nothing goes any more */
     int memfd;
-    dev_t device;             /* of the memfd, to know it again in a process whose code closes descriptors */
+    dev_t device; /* of the memfd, to know it again in a process whose code closes descriptors */
     ino_t inode;
-    uint8_t *base;            /* the mapping */
+    uint8_t *base; /* the mapping */
     size_t arena_bytes;
-    uint64_t *present;        /* a bit per MNI_ARENA_UNIT: pages are known to be there */
-    mni_doorbell_t *bell;     /* what this side sleeps on */
-    mni_doorbell_t *peer_bell;/* what this side rings */
-    uint32_t bell_seen;       /* rings that the last mni_channel_wait() returned for */
+    uint64_t *present;         /* a bit per MNI_ARENA_UNIT: pages are known to be there */
+    mni_doorbell_t *bell;      /* what this side sleeps on */
+    mni_doorbell_t *peer_bell; /* what this side rings */
+    uint32_t bell_seen;        /* rings that the last mni_channel_wait() returned for */
     bool may_spin;
     mni_ring_out_t out;
     mni_ring_in_t in;
-    mni_ring_buffer_t queue;  /* worker: posted, not in the ring yet */
-    mni_ring_buffer_t inbox;  /* taken from the ring, not returned yet */
-    size_t delivered;         /* size of the frame at the inbox's beginning that was returned last */
+    mni_ring_buffer_t queue; /* worker: posted, not in the ring yet */
+    mni_ring_buffer_t inbox; /* taken from the ring, not returned yet */
+    size_t delivered;        /* size of the frame at the inbox's beginning that was returned last */
     mni_channel_pump_t *pump;
     void *pump_argument;
 };
 
-/* For the spawner: maps only the part with the logs, not to be inherited by forked children. NULL on failure
- * (errno). */
+/* For the spawner: maps only the part with the logs, not to be inherited by forked children.
+ * NULL on failure (errno). */
 uint8_t *mni_channel_map_head(int memfd);
 void mni_channel_unmap_head(uint8_t *head);
 mni_log_area_t *mni_channel_head_log(uint8_t *head, mn_stream_t stream);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * From a fork of the spawner to user code: session, signals, descriptors, control group, channel. Runs in the new
- * child only, which has one thread.
+ * From a fork of the spawner to user code: session, signals, descriptors, control group, channel.
+ * Runs in the new child only, which has one thread.
  *
- * The end of a child is fflush() and _exit() with the value its main returned, not exit(): the functions that the
- * program registered with atexit() before mn_main() belong to the rank's process and would run once per executor.
- * User code that calls exit() itself gets what it asks for.
+ * The end of a child is fflush() and _exit() with the value its main returned, not exit(): the
+ * functions that the program registered with atexit() before mn_main() belong to the rank's process
+ * and would run once per executor. User code that calls exit() itself gets what it asks for.
  */
 #include "executor/process.h"
 #include "executor/process_private.h"
@@ -64,10 +64,12 @@ void mni_child_close_others(int first, const int *keep, int count)
     close_from_to(from, ~0U);
 }
 
-/* Gives the child 0, 1 and 2, and closes all but these, the memfd and the gate, which become 3 and 4. */
+/* Gives the child 0, 1 and 2, and closes all but these, the memfd and the gate, which become 3
+ * and 4. */
 static int arrange_descriptors(mni_child_t *child)
 {
-    int moved[5] = {child->standard[0], child->standard[1], child->standard[2], child->memfd, child->gate};
+    int moved[5] = {child->standard[0], child->standard[1], child->standard[2], child->memfd,
+                    child->gate};
 
     for (int i = 0; i < 5; i++) {
         if (moved[i] < 0) /* the rank was started without it */
@@ -100,7 +102,8 @@ static void raise_oom_score(void)
     int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
     if (fd < 0)
         return;
-    /* It may always be raised; where it is higher already the kernel's limit is the administrator's affair. */
+    /* It may always be raised; where it is higher already the kernel's limit is the
+     * administrator's affair. */
     if (write(fd, OOM_SCORE, strlen(OOM_SCORE)) < 0)
         errno = 0;
     close(fd);
@@ -113,8 +116,9 @@ static void become_executor(void)
     setsid();
     prctl(PR_SET_NAME, "mn-executor");
     raise_oom_score();
-    /* Lines of a task that crashes are in its log up to the last one. With a buffer of its own: the C library goes
-     * on to fill the one that the rank's process had used before, without looking for the ends of lines. */
+    /* Lines of a task that crashes are in its log up to the last one. With a buffer of its own:
+     * the C library goes on to fill the one that the rank's process had used before, without
+     * looking for the ends of lines. */
     setvbuf(stdout, line, _IOLBF, sizeof line);
     setvbuf(stderr, NULL, _IONBF, 0);
     mni_process_set_streams(1, 2);

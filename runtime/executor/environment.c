@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The environment of user code: without what belongs to the MPI job around it. Runs once, in the spawner.
+ * The environment of user code: without what belongs to the MPI job around it. Runs once, in the
+ * spawner.
  */
 #include "executor/process.h"
 
@@ -11,13 +12,18 @@
 
 extern char **environ;
 
-/* MULTINODE_CONTROL is rank 0's line to the command: a nested program must not take itself for that rank. */
-static const char *const removed_prefixes[] = {"OMPI_", "PMIX_", "PRTE_", "PMI_", "SLURM_", "MULTINODE_CONTROL"};
+/* MULTINODE_CONTROL is rank 0's line to the command: a nested program must not take itself for
+ * that rank. */
+static const char *const removed_prefixes[] = {"OMPI_", "PMIX_",  "PRTE_",
+                                               "PMI_",  "SLURM_", "MULTINODE_CONTROL"};
 
-/* Not about the job around: the permission of whoever runs as root in a container, which a nested mpirun needs. */
-static const char *const left_alone[] = {"OMPI_ALLOW_RUN_AS_ROOT=", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="};
+/* Not about the job around: the permission of whoever runs as root in a container, which a
+ * nested mpirun needs. */
+static const char *const left_alone[] = {"OMPI_ALLOW_RUN_AS_ROOT=",
+                                         "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="};
 
-/* A nested mpirun binds nothing: what it starts inherits the cores of the executor. Open MPI 4 and 5. */
+/* A nested mpirun binds nothing: what it starts inherits the cores of the executor. Open MPI 4
+ * and 5. */
 static const char *const nested[][2] = {
     {"OMPI_MCA_hwloc_base_binding_policy", "none"},
     {"PRTE_MCA_hwloc_default_binding_policy", "none"},
@@ -33,8 +39,9 @@ static bool begins_with_one_of(const char *text, const char *const *prefixes, si
 
 static bool is_removed(const char *variable)
 {
-    return begins_with_one_of(variable, removed_prefixes, sizeof removed_prefixes / sizeof removed_prefixes[0])
-           && !begins_with_one_of(variable, left_alone, sizeof left_alone / sizeof left_alone[0]);
+    return begins_with_one_of(variable, removed_prefixes,
+                              sizeof removed_prefixes / sizeof removed_prefixes[0]) &&
+           !begins_with_one_of(variable, left_alone, sizeof left_alone / sizeof left_alone[0]);
 }
 
 /* Takes entry `i` out, with or without a value (unsetenv() finds only those with one). */

@@ -2,8 +2,8 @@
  *
  * From the pipes of an executor to its log areas, see mni_log_area_t. Spawner only.
  *
- * The area is shared with user code: `total` may be anything at any time; the places computed from it are in
- * bounds whatever it is.
+ * The area is shared with user code: `total` may be anything at any time; the places computed from
+ * it are in bounds whatever it is.
  */
 #include "executor/spawner_private.h"
 
@@ -31,7 +31,8 @@ ssize_t mni_log_take(mni_log_area_t *log, int fd)
 {
     static char bytes[READ_PIECE];
 
-    /* Before the read, so that whoever sees the pipe empty sees this, until the bytes are stored. */
+    /* Before the read, so that whoever sees the pipe empty sees this, until the bytes are
+     * stored. */
     __atomic_store_n(&log->storing, 1, __ATOMIC_SEQ_CST);
     ssize_t got = read(fd, bytes, sizeof bytes);
     if (got > 0)

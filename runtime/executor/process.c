@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * What is put back between two tasks of one executor. Executors' main thread; one set of state per process.
+ * What is put back between two tasks of one executor. Executors' main thread; one set of state per
+ * process.
  *
- * Descriptors that a task opens and leaves open stay open, as its static variables do: closing them would let the
- * next file opened get the number that a static FILE still writes to. A process that has gathered many is not
- * used again.
+ * Descriptors that a task opens and leaves open stay open, as its static variables do: closing them
+ * would let the next file opened get the number that a static FILE still writes to. A process that
+ * has gathered many is not used again.
  */
 #include "executor/process.h"
 #include "executor/process_private.h"
@@ -27,9 +28,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LEAKED_MOST 128       /* descriptors that tasks may leave open before the process is given up */
-#define LEAKED_INTERVAL 16    /* restores between two looks at that */
-#define THREAD_TRIES 200      /* of 10 us: a thread that was joined is counted for a moment longer */
+#define LEAKED_MOST 128 /* descriptors that tasks may leave open before the process is given up */
+#define LEAKED_INTERVAL 16 /* restores between two looks at that */
+#define THREAD_TRIES 200   /* of 10 us: a thread that was joined is counted for a moment longer */
 #define DRAIN_LIMIT MNI_SECOND
 
 extern char **environ;
@@ -46,7 +47,8 @@ typedef struct identity {
     ino_t inode;
 } identity_t;
 
-/* What /proc/self/status says; signals as sets of bits. One read in place of a system call for each signal. */
+/* What /proc/self/status says; signals as sets of bits. One read in place of a system call for
+ * each signal. */
 typedef struct summary {
     unsigned long threads, umask;
     unsigned long long waiting, blocked, ignored, caught;
@@ -54,20 +56,20 @@ typedef struct summary {
 
 static struct {
     bool remembered;
-    int streams[2];           /* copies of the pipes to the spawner, -1: none */
-    int directory;            /* O_PATH of the working directory */
+    int streams[2]; /* copies of the pipes to the spawner, -1: none */
+    int directory;  /* O_PATH of the working directory */
     identity_t directory_identity;
-    int timers;               /* /proc/self/timers, -1: the kernel has none */
-    int status;               /* /proc/self/status */
+    int timers; /* /proc/self/timers, -1: the kernel has none */
+    int status; /* /proc/self/status */
     summary_t summary;
     sigset_t blocked;
     struct sigaction actions[NSIG];
     stack_t signal_stack;
-    char **environment;       /* private copies, NULL at the end */
+    char **environment; /* private copies, NULL at the end */
     char *locale;
     fenv_t floating;
     identity_t needed[NEEDED_COUNT];
-    int lowest_free;          /* the descriptor that open() would have given */
+    int lowest_free; /* the descriptor that open() would have given */
     unsigned restores;
 } kept = {.streams = {-1, -1}, .directory = -1, .timers = -1, .status = -1};
 
@@ -101,11 +103,12 @@ static bool read_summary(summary_t *summary)
     if (got <= 0)
         return false;
     text[got] = '\0';
-    if (!read_field(text, "\nThreads:", 10, &threads) || !read_field(text, "\nUmask:", 8, &mask)
-        || !read_field(text, "\nSigPnd:", 16, &waiting) || !read_field(text, "\nShdPnd:", 16, &shared)
-        || !read_field(text, "\nSigBlk:", 16, &summary->blocked)
-        || !read_field(text, "\nSigIgn:", 16, &summary->ignored)
-        || !read_field(text, "\nSigCgt:", 16, &summary->caught))
+    if (!read_field(text, "\nThreads:", 10, &threads) || !read_field(text, "\nUmask:", 8, &mask) ||
+        !read_field(text, "\nSigPnd:", 16, &waiting) ||
+        !read_field(text, "\nShdPnd:", 16, &shared) ||
+        !read_field(text, "\nSigBlk:", 16, &summary->blocked) ||
+        !read_field(text, "\nSigIgn:", 16, &summary->ignored) ||
+        !read_field(text, "\nSigCgt:", 16, &summary->caught))
         return false;
     summary->threads = threads;
     summary->umask = mask;
@@ -116,7 +119,8 @@ static bool read_summary(summary_t *summary)
 static identity_t identify(int fd)
 {
     struct stat status;
-    return fstat(fd, &status) < 0 ? (identity_t){false} : (identity_t){true, status.st_dev, status.st_ino};
+    return fstat(fd, &status) < 0 ? (identity_t){false}
+                                  : (identity_t){true, status.st_dev, status.st_ino};
 }
 
 static bool same_identity(identity_t a, identity_t b)
@@ -211,7 +215,8 @@ static void restore_signals(const summary_t *now)
 
     /* What a task blocked and left waiting must not hit the next one when it is unblocked. */
     if (now->waiting != 0)
-        while (sigpending(&waiting) == 0 && !sigisemptyset(&waiting) && sigtimedwait(&waiting, NULL, &none) > 0)
+        while (sigpending(&waiting) == 0 && !sigisemptyset(&waiting) &&
+               sigtimedwait(&waiting, NULL, &none) > 0)
             ;
     unsigned long long changed = now->caught | then->caught | (now->ignored ^ then->ignored);
     for (int number = 1; changed != 0 && number < NSIG; number++)
@@ -256,17 +261,19 @@ static bool restore_directory(void)
 {
     struct stat status;
 
-    if (stat(".", &status) == 0 && status.st_dev == kept.directory_identity.device
-        && status.st_ino == kept.directory_identity.inode)
+    if (stat(".", &status) == 0 && status.st_dev == kept.directory_identity.device &&
+        status.st_ino == kept.directory_identity.inode)
         return true;
-    return same_identity(identify(kept.directory), kept.directory_identity) && fchdir(kept.directory) == 0;
+    return same_identity(identify(kept.directory), kept.directory_identity) &&
+           fchdir(kept.directory) == 0;
 }
 
 static bool restore_locale(void)
 {
     if (uselocale((locale_t)0) != LC_GLOBAL_LOCALE)
         uselocale(LC_GLOBAL_LOCALE);
-    return strcmp(setlocale(LC_ALL, NULL), kept.locale) == 0 || setlocale(LC_ALL, kept.locale) != NULL;
+    return strcmp(setlocale(LC_ALL, NULL), kept.locale) == 0 ||
+           setlocale(LC_ALL, kept.locale) != NULL;
 }
 
 static bool descriptors_are_there(void)
@@ -325,8 +332,9 @@ int mni_process_restore(void)
     if (now.umask != kept.summary.umask)
         umask((mode_t)kept.summary.umask);
     fesetenv(&kept.floating);
-    bool all = descriptors_are_there() && restore_directory() && restore_environment() && restore_locale()
-               && timers_are_gone() && children_are_gone() && threads_are_gone(&now);
+    bool all = descriptors_are_there() && restore_directory() && restore_environment() &&
+               restore_locale() && timers_are_gone() && children_are_gone() &&
+               threads_are_gone(&now);
     return all ? 0 : 1;
 }
 

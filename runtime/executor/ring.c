@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * The two rings of a channel: streams of bytes with one writer and one reader each, and the frames in them.
- * A frame begins with its size as a little-endian uint32, which counts itself; nothing else of it is looked at.
+ * The two rings of a channel: streams of bytes with one writer and one reader each, and the frames
+ * in them. A frame begins with its size as a little-endian uint32, which counts itself; nothing
+ * else of it is looked at.
  *
- * Invariants: a side's own positions live in its private struct; of the shared words it reads only the other
- * side's, and checks them. Bytes are copied out of the ring before anything in them is believed.
+ * Invariants: a side's own positions live in its private struct; of the shared words it reads only
+ * the other side's, and checks them. Bytes are copied out of the ring before anything in them is
+ * believed.
  *
- * Who wakes whom: a writer rings after what it wrote; a reader rings when the ring was full before it read, since
- * only then the writer may sleep. The fence in publish_read() and the one in room_or_fence() make sure that the
- * reader sees a full ring or the writer sees the room.
+ * Who wakes whom: a writer rings after what it wrote; a reader rings when the ring was full before
+ * it read, since only then the writer may sleep. The fence in publish_read() and the one in
+ * room_or_fence() make sure that the reader sees a full ring or the writer sees the room.
  */
 #include "executor/channel_layout.h"
 
@@ -21,7 +23,7 @@
 #include <string.h>
 
 #define SPIN_NANOSECONDS UINT64_C(20000)
-#define SLEEP_LONGEST MNI_SECOND   /* a ring lost to a wild store costs no more than this */
+#define SLEEP_LONGEST MNI_SECOND /* a ring lost to a wild store costs no more than this */
 #define INBOX_ROOM ((size_t)32 * 1024)
 #define BUFFER_KEEP ((size_t)1 << 20) /* a larger buffer is given back when it is empty */
 
@@ -144,7 +146,8 @@ static void publish_read(mni_channel_t *channel, uint64_t before)
         mni_doorbell_ring(channel->peer_bell);
 }
 
-/* Moves what is in the ring to the inbox, as much as has room there. Returns how much, or MN_E_PROTOCOL. */
+/* Moves what is in the ring to the inbox, as much as has room there. Returns how much, or
+ * MN_E_PROTOCOL. */
 static int64_t ring_read(mni_channel_t *channel)
 {
     mni_ring_in_t *in = &channel->in;
@@ -173,7 +176,8 @@ static int check_frame(const void *frame, size_t size)
     if (size >= MNI_FRAME_MIN)
         memcpy(&said, frame, sizeof said);
     if (size < MNI_FRAME_MIN || size > MNI_FRAME_MAX || le32toh(said) != size)
-        return mni_error(MN_E_INTERNAL, "a frame of %zu bytes that says %u was to be sent", size, le32toh(said));
+        return mni_error(MN_E_INTERNAL, "a frame of %zu bytes that says %u was to be sent", size,
+                         le32toh(said));
     return 0;
 }
 
@@ -182,7 +186,8 @@ bool mni_channel_flush(mni_channel_t *channel)
     mni_ring_buffer_t *queue = &channel->queue;
     bool any = false;
 
-    /* Until the ring is full for certain: then, and only then, the executor rings when it has read. */
+    /* Until the ring is full for certain: then, and only then, the executor rings when it has
+     * read. */
     while (queue->begin < queue->end && !channel->damaged) {
         int64_t moved = ring_write(channel, queue->bytes + queue->begin, queue->end - queue->begin);
         if (moved < 0 || (moved == 0 && !room_after_fence(channel)))
@@ -277,7 +282,8 @@ int mni_channel_send(mni_channel_t *channel, const void *frame, size_t size)
 
 /* --- frames in ----------------------------------------------------------------------------------------- */
 
-/* Size of the frame at the beginning of the inbox, 0 if not enough of it is there, MN_E_PROTOCOL. */
+/* Size of the frame at the beginning of the inbox, 0 if not enough of it is there,
+ * MN_E_PROTOCOL. */
 static int64_t frame_size(mni_channel_t *channel)
 {
     const mni_ring_buffer_t *inbox = &channel->inbox;
@@ -326,8 +332,8 @@ static int take_frame(mni_channel_t *channel, const void **frame, size_t *size)
             buffer_when_empty(inbox);
         if (ring_waiting(channel) == 0)
             return 0;
-        /* The rest of this frame and what follows; but no more than has come already, so that a size that lies
-         * costs no memory. */
+        /* The rest of this frame and what follows; but no more than has come already, so that a
+         * size that lies costs no memory. */
         size_t more = whole > 0 ? (size_t)whole - have : INBOX_ROOM;
         if (more > have)
             more = have;
@@ -360,8 +366,8 @@ void mni_channel_set_pump(mni_channel_t *channel, mni_channel_pump_t *pump, void
     channel->pump_argument = argument;
 }
 
-/* Spinning is of use only while somebody else can run. Asked before a sleep, since the worker binds executors
- * anew as tasks come. */
+/* Spinning is of use only while somebody else can run. Asked before a sleep, since the worker
+ * binds executors anew as tasks come. */
 static bool may_spin_here(void)
 {
     cpu_set_t mask;
@@ -370,21 +376,22 @@ static bool may_spin_here(void)
 
 static bool something_came(const mni_channel_t *channel)
 {
-    return mni_doorbell_seen(channel->bell) != channel->bell_seen
-           || __atomic_load_n(channel->in.written, __ATOMIC_ACQUIRE) != channel->in.at;
+    return mni_doorbell_seen(channel->bell) != channel->bell_seen ||
+           __atomic_load_n(channel->in.written, __ATOMIC_ACQUIRE) != channel->in.at;
 }
 
 void mni_channel_wait(mni_channel_t *channel, uint64_t deadline)
 {
-    /* Compared with the rings that the last wait returned for, not with those at the time of this call: what was
-     * rung while the caller was looking around makes this call return at once. */
+    /* Compared with the rings that the last wait returned for, not with those at the time of
+     * this call: what was rung while the caller was looking around makes this call return at
+     * once. */
     if (!something_came(channel)) {
         if (channel->pump) {
             channel->pump(channel->pump_argument);
         } else {
             uint64_t now = mni_clock_now();
-            for (uint64_t end = now + SPIN_NANOSECONDS; channel->may_spin && now < end && now < deadline;
-                 now = mni_clock_now()) {
+            for (uint64_t end = now + SPIN_NANOSECONDS;
+                 channel->may_spin && now < end && now < deadline; now = mni_clock_now()) {
                 for (int i = 0; i < 16; i++)
                     relax();
                 if (something_came(channel))

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Finding processes in /proc: what is below a process, orphans that fell to the spawner, members of a session.
- * Spawner; its rank when the spawner is lost.
+ * Finding processes in /proc: what is below a process, orphans that fell to the spawner, members of
+ * a session. Spawner; its rank when the spawner is lost.
  *
- * A process found by a scan may be gone, and its number another's, when it is signalled. So it is opened as a
- * pidfd, looked at again (same start time), and signalled through that.
+ * A process found by a scan may be gone, and its number another's, when it is signalled. So it is
+ * opened as a pidfd, looked at again (same start time), and signalled through that.
  */
 #include "executor/tree.h"
 
@@ -55,11 +55,10 @@ static bool read_process(pid_t pid, process_t *process)
     if (read_file(path, text, sizeof text) <= 0)
         return false;
     const char *rest = strrchr(text, ')'); /* the name in parentheses may hold anything */
-    if (!rest
-        || sscanf(rest + 1,
-                  " %c %d %*d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-                  &process->state, &parent, &session, &start_time)
-               != 4)
+    if (!rest ||
+        sscanf(rest + 1,
+               " %c %d %*d %d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+               &process->state, &parent, &session, &start_time) != 4)
         return false;
     process->pid = pid;
     process->parent = parent;
@@ -84,8 +83,8 @@ static bool take_snapshot(snapshot_t *snapshot)
         return false;
     while ((entry = readdir(directory)) != NULL) {
         process_t process;
-        if (entry->d_name[0] < '1' || entry->d_name[0] > '9'
-            || !read_process((pid_t)strtol(entry->d_name, NULL, 10), &process))
+        if (entry->d_name[0] < '1' || entry->d_name[0] > '9' ||
+            !read_process((pid_t)strtol(entry->d_name, NULL, 10), &process))
             continue;
         if (snapshot->count == snapshot->room) {
             size_t room = snapshot->room ? snapshot->room * 2 : 256;
@@ -120,8 +119,8 @@ uint64_t mni_scan_start_time(pid_t pid)
 static bool same_process(const process_t *process)
 {
     process_t now;
-    return read_process(process->pid, &now) && now.start_time == process->start_time
-           && now.session == process->session;
+    return read_process(process->pid, &now) && now.start_time == process->start_time &&
+           now.session == process->session;
 }
 
 static int open_process(pid_t pid)
@@ -135,8 +134,8 @@ static int open_process(pid_t pid)
 #endif
 }
 
-/* To a process that was opened and then looked at. Before Linux 5.3 there is no way to open one; then looked at
- * just now is the best there is. */
+/* To a process that was opened and then looked at. Before Linux 5.3 there is no way to open one;
+ * then looked at just now is the best there is. */
 static void signal_opened(int fd, pid_t pid, int number)
 {
 #ifdef SYS_pidfd_send_signal
@@ -192,14 +191,16 @@ static int mark_below(snapshot_t *snapshot, pid_t root)
     int count = 0;
     bool more = true;
 
-    /* A zombie's children have gone to another parent already, so only what is alive is followed. */
+    /* A zombie's children have gone to another parent already, so only what is alive is
+     * followed. */
     while (more) {
         more = false;
         for (size_t i = 0; i < snapshot->count; i++) {
             process_t *process = &snapshot->processes[i];
             if (process->target || is_dead(process) || process->pid == root)
                 continue;
-            const process_t *parent = process->parent == root ? NULL : find_process(snapshot, process->parent);
+            const process_t *parent =
+                process->parent == root ? NULL : find_process(snapshot, process->parent);
             if (process->parent == root || (parent && parent->target)) {
                 process->target = true;
                 more = true;
@@ -215,7 +216,8 @@ void mni_scan_kill_below(pid_t root)
     snapshot_t snapshot = {0};
     int before = -1, count = 0;
 
-    kill(root, SIGSTOP); /* it must not fork while it is looked at; it is an unreaped child of ours */
+    kill(root,
+         SIGSTOP); /* it must not fork while it is looked at; it is an unreaped child of ours */
     for (int pass = 0; pass < PASSES && take_snapshot(&snapshot); pass++) {
         count = mark_below(&snapshot, root);
         if (count == 0)
@@ -248,15 +250,15 @@ static bool is_known(pid_t pid, const pid_t *known, size_t count)
 static int kill_orphan(pid_t pid, const pid_t *known, size_t count)
 {
     process_t process;
-    if (is_known(pid, known, count) || !read_process(pid, &process) || process.parent != getpid()
-        || is_dead(&process))
+    if (is_known(pid, known, count) || !read_process(pid, &process) || process.parent != getpid() ||
+        is_dead(&process))
         return 0;
     kill(pid, SIGKILL);
     return 1;
 }
 
-/* The kernel's list of our children, where it has one (CONFIG_PROC_CHILDREN). Only our own waits take something
- * away from it, so it is complete. -1: there is none. */
+/* The kernel's list of our children, where it has one (CONFIG_PROC_CHILDREN). Only our own waits
+ * take something away from it, so it is complete. -1: there is none. */
 static int orphans_by_list(const pid_t *known, size_t count)
 {
     char path[64];
@@ -297,8 +299,8 @@ int mni_scan_kill_session(pid_t leader, uint64_t start_time)
 
     if (!take_snapshot(&snapshot))
         return 0;
-    /* While a session has members its number is given to no process. So if a process has that number and is not
-     * the old leader, the session had ended, and this one is somebody else's. */
+    /* While a session has members its number is given to no process. So if a process has that
+     * number and is not the old leader, the session had ended, and this one is somebody else's. */
     const process_t *now = find_process(&snapshot, leader);
     if (!now || now->start_time == start_time)
         for (size_t i = 0; i < snapshot.count; i++) {

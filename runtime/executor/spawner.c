@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * The rank's side of the spawner: forks it, sends requests, takes events, and cleans up when it is lost. Main
- * thread of a rank. The other side is spawner_main.c.
+ * The rank's side of the spawner: forks it, sends requests, takes events, and cleans up when it is
+ * lost. Main thread of a rank. The other side is spawner_main.c.
  *
- * The spawner is lost when its end of the socket is closed, which only its end of life does. Its executors die with it
- * (PDEATHSIG); what they started is killed here: by control group, or, with the subreaper method, by the sessions
- * that executors led. In that last case what had left its session and its parent cannot be found.
+ * The spawner is lost when its end of the socket is closed, which only its end of life does. Its
+ * executors die with it (PDEATHSIG); what they started is killed here: by control group, or, with
+ * the subreaper method, by the sessions that executors led. In that last case what had left its
+ * session and its parent cannot be found.
  */
 #include "executor/spawner_private.h"
 
@@ -40,16 +41,16 @@ typedef enum state { RUNNING, LOST, REPORTED } state_t;
 
 struct mni_spawner {
     pid_t pid;
-    int socket;                    /* -1: closed */
+    int socket; /* -1: closed */
     state_t state;
-    bool reaped, ended_well;       /* it killed what it had started, then ended */
+    bool reaped, ended_well; /* it killed what it had started, then ended */
     mni_doorbell_t *bell;
     int bell_fd;
     mni_spawner_shared_t *shared;
     uint64_t events_read;
     uint64_t look_next, clean_end;
     mni_tree_t tree;
-    live_child_t *live;            /* as told by events */
+    live_child_t *live; /* as told by events */
     size_t live_count, live_room;
 };
 
@@ -57,15 +58,16 @@ struct mni_spawner {
 
 static void *map_page(int fd, size_t bytes)
 {
-    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | (fd < 0 ? MAP_ANONYMOUS : 0), fd, 0);
+    void *at =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | (fd < 0 ? MAP_ANONYMOUS : 0), fd, 0);
     return at == MAP_FAILED ? NULL : at;
 }
 
 static int make_bell(mni_spawner_t *spawner)
 {
     spawner->bell_fd = memfd_create("multinode-bell", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (spawner->bell_fd < 0 || ftruncate(spawner->bell_fd, (off_t)BELL_BYTES) < 0
-        || fcntl(spawner->bell_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+    if (spawner->bell_fd < 0 || ftruncate(spawner->bell_fd, (off_t)BELL_BYTES) < 0 ||
+        fcntl(spawner->bell_fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
         return mni_error_errno("cannot make shared memory for a doorbell");
     spawner->bell = map_page(spawner->bell_fd, BELL_BYTES);
     if (!spawner->bell)
@@ -87,11 +89,13 @@ int mni_spawner_map_doorbell(pid_t rank, int descriptor, mni_doorbell_t **bell)
     int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return mni_error_errno("cannot open the doorbell of process %d", (int)rank);
-    bool fits = fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size == (off_t)BELL_BYTES;
+    bool fits =
+        fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size == (off_t)BELL_BYTES;
     mni_doorbell_t *mapped = fits ? map_page(fd, BELL_BYTES) : NULL;
     close(fd);
     if (!mapped)
-        return mni_error(MN_E_SYSTEM, "descriptor %d of process %d is not a doorbell", descriptor, (int)rank);
+        return mni_error(MN_E_SYSTEM, "descriptor %d of process %d is not a doorbell", descriptor,
+                         (int)rank);
     *bell = mapped;
     return 0;
 }
@@ -135,7 +139,8 @@ static int fork_spawner(mni_spawner_t *spawner)
     }
     int saved = errno;
     if (spawner->pid > 0)
-        setpgid(spawner->pid, spawner->pid); /* both sides do it, so that it is done when either goes on */
+        setpgid(spawner->pid,
+                spawner->pid); /* both sides do it, so that it is done when either goes on */
     sigprocmask(SIG_SETMASK, &before, NULL);
     close(ends[1]);
     spawner->socket = ends[0];
@@ -232,7 +237,8 @@ int mni_spawner_spawn(mni_spawner_t *spawner, const mni_spawn_t *spawn)
     mni_spawner_request_t request;
 
     if (!spawn->main || spawn->memfd < 0)
-        return mni_error(MN_E_INVALID, "a process to be spawned needs something to run and a channel");
+        return mni_error(MN_E_INVALID,
+                         "a process to be spawned needs something to run and a channel");
     memset(&request, 0, sizeof request);
     request.order = MNI_ORDER_SPAWN;
     request.slot = spawn->slot;
@@ -275,7 +281,8 @@ static bool clean_up_pass(mni_spawner_t *spawner)
     if (spawner->tree.method != MNI_TREE_SUBREAPER) {
         if (!mni_tree_is_empty(spawner->tree.method, spawner->tree.path))
             mni_tree_kill(spawner->tree.method, spawner->tree.path);
-        return mni_tree_is_empty(spawner->tree.method, spawner->tree.path) && mni_tree_close(&spawner->tree);
+        return mni_tree_is_empty(spawner->tree.method, spawner->tree.path) &&
+               mni_tree_close(&spawner->tree);
     }
     for (size_t i = 0; !spawner->ended_well && i < spawner->live_count; i++)
         found += mni_scan_kill_session(spawner->live[i].pid, spawner->live[i].start_time);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * The spawner process: one thread, one loop over the socket from its rank, SIGCHLD and the pipes of its executors.
- * What a new child does to itself is in child.c, the other side in spawner.c.
+ * The spawner process: one thread, one loop over the socket from its rank, SIGCHLD and the pipes of
+ * its executors. What a new child does to itself is in child.c, the other side in spawner.c.
  *
- * The life of a child: forked -> it said that it is set up -> SPAWNED posted -> it runs -> reaped (or a kill is asked
- * for) -> its tree is killed, pass by pass, until nothing is left -> its pipes are read empty -> ENDED posted.
- * Nothing here blocks for longer than a pass over a tree takes.
+ * The life of a child: forked -> it said that it is set up -> SPAWNED posted -> it runs -> reaped
+ * (or a kill is asked for) -> its tree is killed, pass by pass, until nothing is left -> its pipes
+ * are read empty -> ENDED posted. Nothing here blocks for longer than a pass over a tree takes.
  */
 #include "executor/channel_layout.h"
 #include "executor/process.h"
@@ -27,8 +27,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define SET_UP_LIMIT 10000             /* ms that a new child may take before it is given up */
-#define END_LIMIT (30 * MNI_SECOND)    /* after the rank's end: what cannot be killed by then is left */
+#define SET_UP_LIMIT 10000 /* ms that a new child may take before it is given up */
+#define END_LIMIT \
+    (30 * MNI_SECOND) /* after the rank's end: what cannot be killed by then is left */
 
 typedef struct child {
     struct child *next;
@@ -37,9 +38,9 @@ typedef struct child {
     bool driver, reaped, killing;
     int status;
     struct rusage usage;
-    int pipes[2];                /* read ends of its output and error, -1: none or closed */
-    uint8_t *head;               /* its channel's first part, with the log areas */
-    struct group *group;         /* NULL: none */
+    int pipes[2];        /* read ends of its output and error, -1: none or closed */
+    uint8_t *head;       /* its channel's first part, with the log areas */
+    struct group *group; /* NULL: none */
 } child_t;
 
 /* Control groups are kept for the next executor. */
@@ -51,7 +52,7 @@ typedef struct group {
 typedef struct spawner {
     mni_spawner_setup_t setup;
     int epoll, signals;
-    int standard[3];             /* the rank's own, for the driver only */
+    int standard[3]; /* the rank's own, for the driver only */
     child_t *children;
     group_t *free_groups;
     unsigned group_count;
@@ -59,7 +60,7 @@ typedef struct spawner {
     size_t waiting_count, waiting_room;
     bool stopping;
     uint64_t stop_end;
-    int patience;                /* ms until the next pass over trees that are being killed */
+    int patience; /* ms until the next pass over trees that are being killed */
 } spawner_t;
 
 /* --- events -------------------------------------------------------------------------------------------- */
@@ -85,7 +86,8 @@ static void flush_waiting(spawner_t *spawner)
     while (done < spawner->waiting_count && put_record(spawner, &spawner->waiting[done]))
         done++;
     spawner->waiting_count -= done;
-    memmove(spawner->waiting, spawner->waiting + done, spawner->waiting_count * sizeof *spawner->waiting);
+    memmove(spawner->waiting, spawner->waiting + done,
+            spawner->waiting_count * sizeof *spawner->waiting);
 }
 
 static void post(spawner_t *spawner, const mni_spawn_event_t *event, uint64_t start_time)
@@ -132,8 +134,8 @@ static group_t *take_group(spawner_t *spawner)
     } else {
         group = calloc(1, sizeof *group);
     }
-    if (group && (mni_tree_group(&spawner->setup.tree, spawner->group_count++, group->path) < 0
-                  || group->path[0] == '\0')) {
+    if (group && (mni_tree_group(&spawner->setup.tree, spawner->group_count++, group->path) < 0 ||
+                  group->path[0] == '\0')) {
         free(group);
         group = NULL; /* this one is killed by scanning */
     }
@@ -169,7 +171,8 @@ static int make_pipes(spawner_t *spawner, child_t *child, int ends[2])
         ends[i] = both[1];
         fcntl(both[0], F_SETFL, O_NONBLOCK);
         /* The lowest bit of the address tells the stream. */
-        struct epoll_event watch = {.events = EPOLLIN, .data.u64 = (uint64_t)(uintptr_t)child | (uint64_t)i};
+        struct epoll_event watch = {.events = EPOLLIN,
+                                    .data.u64 = (uint64_t)(uintptr_t)child | (uint64_t)i};
         if (epoll_ctl(spawner->epoll, EPOLL_CTL_ADD, both[0], &watch) < 0)
             return errno;
     }
@@ -188,7 +191,8 @@ static int wait_for_set_up(int gate)
     return got == (ssize_t)sizeof error ? error : ECHILD;
 }
 
-static int fork_child(spawner_t *spawner, const mni_spawner_request_t *request, int memfd, child_t *child, int *gate)
+static int fork_child(spawner_t *spawner, const mni_spawner_request_t *request, int memfd,
+                      child_t *child, int *gate)
 {
     int ends[2] = {-1, -1}, gates[2] = {-1, -1}, rc = 0;
 
@@ -266,7 +270,8 @@ static void spawn(spawner_t *spawner, const mni_spawner_request_t *request, int 
         child->next = spawner->children;
         spawner->children = child;
         post(spawner, &event,
-             spawner->setup.tree.method == MNI_TREE_SUBREAPER ? mni_scan_start_time(child->pid) : 0);
+             spawner->setup.tree.method == MNI_TREE_SUBREAPER ? mni_scan_start_time(child->pid)
+                                                              : 0);
     } else {
         if (child)
             destroy_child(spawner, child);
@@ -302,7 +307,8 @@ static void reap(spawner_t *spawner)
             }
 }
 
-/* Whatever came to us is left over from an executor that died: while one lives it is the subreaper of its own. */
+/* Whatever came to us is left over from an executor that died: while one lives it is the
+ * subreaper of its own. */
 static int kill_orphans(spawner_t *spawner)
 {
     static pid_t known[4096];
@@ -393,7 +399,9 @@ static void take_request(spawner_t *spawner)
         char bytes[CMSG_SPACE(sizeof(int))];
     } control;
     struct iovec part = {&request, sizeof request};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes,
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control.bytes,
                              .msg_controllen = sizeof control.bytes};
     int memfd = -1;
 
@@ -456,7 +464,8 @@ static void loop(spawner_t *spawner)
 
 static void ignore_signals(spawner_t *spawner)
 {
-    static const int kept[] = {SIGKILL, SIGSTOP, SIGCHLD, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
+    static const int kept[] = {SIGKILL, SIGSTOP, SIGCHLD, SIGSEGV, SIGBUS,
+                               SIGFPE,  SIGILL,  SIGABRT, SIGTRAP, SIGSYS};
     struct sigaction ignore = {.sa_handler = SIG_IGN}, normal = {.sa_handler = SIG_DFL};
     sigset_t child;
 
@@ -505,7 +514,8 @@ _Noreturn void mni_spawner_main(const mni_spawner_setup_t *setup)
     madvise(spawner->setup.shared, sizeof *spawner->setup.shared, MADV_DONTFORK);
     spawner->setup.socket = fcntl(setup->socket, F_DUPFD_CLOEXEC, 3);
     put_streams_aside(spawner);
-    int keep[4] = {spawner->setup.socket, spawner->standard[0], spawner->standard[1], spawner->standard[2]};
+    int keep[4] = {spawner->setup.socket, spawner->standard[0], spawner->standard[1],
+                   spawner->standard[2]};
     mni_child_close_others(3, keep, 4);
     ignore_signals(spawner);
     mni_process_clean_environment();

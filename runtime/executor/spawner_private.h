@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the two sides of a spawner share: requests over a socket, events through a ring in shared memory; and the
- * parts of the spawner process. Internal to spawner.c, spawner_main.c, log.c and
+ * What the two sides of a spawner share: requests over a socket, events through a ring in shared
+ * memory; and the parts of the spawner process. Internal to spawner.c, spawner_main.c, log.c and
  * child.c.
  *
- * The ring of events is mapped by the rank and by the spawner, and kept out of forked children, so that user code
- * cannot forge an event. The rank's doorbell is in a page of its own that all of them have.
+ * The ring of events is mapped by the rank and by the spawner, and kept out of forked children, so
+ * that user code cannot forge an event. The rank's doorbell is in a page of its own that all of
+ * them have.
  */
 #ifndef MNI_EXECUTOR_SPAWNER_PRIVATE_H
 #define MNI_EXECUTOR_SPAWNER_PRIVATE_H
@@ -29,7 +30,8 @@ typedef struct mni_spawner_shared {
 
 typedef enum mni_spawner_order { MNI_ORDER_SPAWN = 1, MNI_ORDER_KILL } mni_spawner_order_t;
 
-/* One packet on the socket; a spawn has the memfd beside it. Both sides are the same program image. */
+/* One packet on the socket; a spawn has the memfd beside it. Both sides are the same program
+ * image. */
 typedef struct mni_spawner_request {
     uint32_t order;
     uint32_t slot;
@@ -40,17 +42,18 @@ typedef struct mni_spawner_request {
 /* What the spawner process starts with. */
 typedef struct mni_spawner_setup {
     int socket;
-    pid_t rank_group;             /* process group of the rank */
+    pid_t rank_group; /* process group of the rank */
     mni_doorbell_t *bell;
     mni_spawner_shared_t *shared;
     mni_tree_t tree;
 } mni_spawner_setup_t;
 
-/* The directory of its control groups, "" with the subreaper. Valid until it is stopped. For tests. */
+/* The directory of its control groups, "" with the subreaper. Valid until it is stopped. For
+ * tests. */
 const char *mni_spawner_directory(const mni_spawner_t *spawner);
 
-/* The spawner process: runs until the rank is gone and nothing is left. Called in the forked child with all
- * signals blocked. */
+/* The spawner process: runs until the rank is gone and nothing is left. Called in the forked
+ * child with all signals blocked. */
 _Noreturn void mni_spawner_main(const mni_spawner_setup_t *setup);
 
 /* What a new child needs to become an executor or the driver. Descriptors are the spawner's. */
@@ -58,10 +61,10 @@ typedef struct mni_child {
     bool driver;
     mni_child_main_t *main;
     int memfd;
-    int standard[3];              /* what becomes 0, 1 and 2 */
-    int gate;                     /* tells the spawner 0 or an errno; then waits for it to be closed */
+    int standard[3]; /* what becomes 0, 1 and 2 */
+    int gate;        /* tells the spawner 0 or an errno; then waits for it to be closed */
     pid_t spawner, rank_group;
-    const char *group;            /* control group to be in, "" for none */
+    const char *group; /* control group to be in, "" for none */
     mni_doorbell_t *bell;
 } mni_child_t;
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Groups of processes by cgroup: finding where ours may be made, making, killing and removing them. See tree.h.
+ * Groups of processes by cgroup: finding where ours may be made, making, killing and removing them.
+ * See tree.h.
  */
 #include "executor/tree.h"
 
@@ -19,8 +20,8 @@
 #include <unistd.h>
 
 #define PREFIX "multinode-"
-#define FREEZE_TRIES 50       /* of 100 us each: what a pass waits for a group to freeze */
-#define PROBE_TRIES 10000     /* of 1 ms each: for the process on which a method is tried */
+#define FREEZE_TRIES 50   /* of 100 us each: what a pass waits for a group to freeze */
+#define PROBE_TRIES 10000 /* of 1 ms each: for the process on which a method is tried */
 
 static const struct {
     mni_tree_method_t method;
@@ -97,8 +98,10 @@ static bool has_option(const char *options, const char *option)
     return false;
 }
 
-/* Mount point and root of the hierarchy, from /proc/self/mountinfo. Paths with escaped characters are passed over. */
-static bool find_mount(mni_tree_method_t method, char root[MNI_TREE_PATH], char point[MNI_TREE_PATH])
+/* Mount point and root of the hierarchy, from /proc/self/mountinfo. Paths with escaped
+ * characters are passed over. */
+static bool find_mount(mni_tree_method_t method, char root[MNI_TREE_PATH],
+                       char point[MNI_TREE_PATH])
 {
     char *line = NULL;
     size_t room = 0;
@@ -110,11 +113,13 @@ static bool find_mount(mni_tree_method_t method, char root[MNI_TREE_PATH], char 
     while (!found && getline(&line, &room, file) >= 0) {
         char type[32], options[512];
         const char *rest = strstr(line, " - ");
-        if (!rest || sscanf(line, "%*s %*s %*s %1023s %1023s", root, point) != 2
-            || sscanf(rest + 3, "%31s %*s %511s", type, options) != 2 || strchr(point, '\\') || strchr(root, '\\'))
+        if (!rest || sscanf(line, "%*s %*s %*s %1023s %1023s", root, point) != 2 ||
+            sscanf(rest + 3, "%31s %*s %511s", type, options) != 2 || strchr(point, '\\') ||
+            strchr(root, '\\'))
             continue;
-        found = method == MNI_TREE_CGROUP2 ? strcmp(type, "cgroup2") == 0
-                                           : strcmp(type, "cgroup") == 0 && has_option(options, "freezer");
+        found = method == MNI_TREE_CGROUP2
+                    ? strcmp(type, "cgroup2") == 0
+                    : strcmp(type, "cgroup") == 0 && has_option(options, "freezer");
     }
     free(line);
     fclose(file);
@@ -132,7 +137,8 @@ static bool find_own_group(mni_tree_method_t method, char group[MNI_TREE_PATH])
     if (!file)
         return false;
     while (!found && getline(&line, &room, file) >= 0) {
-        char *controllers = strchr(line, ':'), *path = controllers ? strchr(controllers + 1, ':') : NULL;
+        char *controllers = strchr(line, ':'),
+             *path = controllers ? strchr(controllers + 1, ':') : NULL;
         if (!path)
             continue;
         *path++ = '\0';
@@ -180,7 +186,8 @@ static void for_each_below(const char *path, void (*visit)(const char *below))
     if (!directory)
         return;
     while ((entry = readdir(directory)) != NULL)
-        if (entry->d_type == DT_DIR && entry->d_name[0] != '.' && join_path(below, path, entry->d_name))
+        if (entry->d_type == DT_DIR && entry->d_name[0] != '.' &&
+            join_path(below, path, entry->d_name))
             visit(below);
     closedir(directory);
 }
@@ -230,8 +237,9 @@ static void freezer_kill(const char *path)
         if (!frozen)
             usleep(100);
     }
-    /* Frozen, none of them can start another. Not frozen in time (a process hangs in the kernel, or the machine is
-     * very busy): some may, and the next pass finds them. A frozen process dies when it is thawed. */
+    /* Frozen, none of them can start another. Not frozen in time (a process hangs in the kernel,
+     * or the machine is very busy): some may, and the next pass finds them. A frozen process
+     * dies when it is thawed. */
     kill_listed(path);
     thaw(path);
 }
@@ -339,8 +347,9 @@ static void sweep(const char *directory)
     if (!listing)
         return;
     while ((entry = readdir(listing)) != NULL)
-        if (sscanf(entry->d_name, PREFIX "%d-%lu-", &pid, &space) == 2 && space == ours && pid > 0
-            && kill(pid, 0) < 0 && errno == ESRCH && join_path(path, directory, entry->d_name))
+        if (sscanf(entry->d_name, PREFIX "%d-%lu-", &pid, &space) == 2 && space == ours &&
+            pid > 0 && kill(pid, 0) < 0 && errno == ESRCH &&
+            join_path(path, directory, entry->d_name))
             remove_below(path);
     closedir(listing);
 }
@@ -363,7 +372,8 @@ static bool probe(const mni_tree_t *tree)
         _exit(1);
     }
     close(gate[1]);
-    bool works = pid > 0 && read(gate[0], &joined, 1) == 1 && joined && !mni_tree_is_empty(tree->method, group);
+    bool works = pid > 0 && read(gate[0], &joined, 1) == 1 && joined &&
+                 !mni_tree_is_empty(tree->method, group);
     close(gate[0]);
     if (pid > 0) {
         mni_tree_kill(tree->method, group);
@@ -418,8 +428,10 @@ int mni_tree_open(mni_tree_t *tree)
         if (try_method(tree, methods[i].method))
             return 0;
         if (!known)
-            return mni_error(MN_E_IMPOSSIBLE, "MULTINODE_KILL=%s: process trees cannot be killed by %s here", wanted,
+            return mni_error(MN_E_IMPOSSIBLE,
+                             "MULTINODE_KILL=%s: process trees cannot be killed by %s here", wanted,
                              methods[i].name);
     }
-    return mni_error(MN_E_INVALID, "MULTINODE_KILL=%.40s: it is cgroup2, freezer or subreaper", wanted);
+    return mni_error(MN_E_INVALID, "MULTINODE_KILL=%.40s: it is cgroup2, freezer or subreaper",
+                     wanted);
 }

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * Killing everything that a process started. Best first: a cgroup v2 with cgroup.kill, a cgroup v1 freezer, or a
- * walk over /proc below a subreaper. Used by the spawner, and by its rank when the spawner is lost.
+ * Killing everything that a process started. Best first: a cgroup v2 with cgroup.kill, a cgroup v1
+ * freezer, or a walk over /proc below a subreaper. Used by the spawner, and by its rank when the
+ * spawner is lost.
  *
- * Every spawner has one directory below its own cgroup, multinode-PID-NAMESPACE-RANDOM with the rank's pid and the
- * inode of its pid namespace, and in it one group per executor. Groups are used again for the next executor.
+ * Every spawner has one directory below its own cgroup, multinode-PID-NAMESPACE-RANDOM with the
+ * rank's pid and the inode of its pid namespace, and in it one group per executor. Groups are used
+ * again for the next executor.
  *
- * Kill functions make one pass and never wait for a process to die; callers repeat them until the matching
- * question says that nothing is left. A pid is signalled only when it is a child of the caller that was not reaped,
- * or through a pidfd after it was looked at again.
+ * Kill functions make one pass and never wait for a process to die; callers repeat them until the
+ * matching question says that nothing is left. A pid is signalled only when it is a child of the
+ * caller that was not reaped, or through a pidfd after it was looked at again.
  */
 #ifndef MNI_EXECUTOR_TREE_H
 #define MNI_EXECUTOR_TREE_H
@@ -33,9 +35,10 @@ typedef struct mni_tree {
 /* "cgroup v2", "cgroup v1 freezer", "subreaper". */
 const char *mni_tree_method_name(mni_tree_method_t method);
 
-/* Finds the best method that works here (tried on a real process), or the one that MULTINODE_KILL names: cgroup2,
- * freezer or subreaper. Makes the directory, removes empty ones left by processes that are gone. Forks for a moment.
- * MN_E_INVALID: the variable makes no sense; MN_E_IMPOSSIBLE: what it names does not work here. */
+/* Finds the best method that works here (tried on a real process), or the one that
+ * MULTINODE_KILL names: cgroup2, freezer or subreaper. Makes the directory, removes empty ones
+ * left by processes that are gone. Forks for a moment. MN_E_INVALID: the variable makes no
+ * sense; MN_E_IMPOSSIBLE: what it names does not work here. */
 int mni_tree_open(mni_tree_t *tree);
 /* Removes the directory and all groups in it that are empty. True when nothing of it is left. */
 bool mni_tree_close(mni_tree_t *tree);
@@ -56,8 +59,8 @@ int mni_scan_kill_orphans(const pid_t *known, size_t count);
 void mni_scan_kill_member(pid_t pid, const char *part);
 /* Clock ticks since boot at which a process started; 0: there is none. */
 uint64_t mni_scan_start_time(pid_t pid);
-/* Kills the members of the session that process `leader`, started at `start_time`, led. Returns how many there
- * were; 0 when none is left. */
+/* Kills the members of the session that process `leader`, started at `start_time`, led. Returns
+ * how many there were; 0 when none is left. */
 int mni_scan_kill_session(pid_t leader, uint64_t start_time);
 
 #endif

@@ -52,30 +52,30 @@ extern "C" {
  * @{ */
 
 /** Every error: X(NAME, positive number, text). MN_E_NAME is the negative number. */
-#define MN_ERRORS(X)                                                                                   \
-    X(INVALID, 1, "invalid argument")                                                                  \
-    X(NO_MEMORY, 2, "out of memory")                                                                   \
-    X(NO_RUNTIME, 3, "not inside a running multinode runtime")                                         \
-    X(NO_JOB, 4, "no such job")                                                                        \
-    X(UNDECLARED, 5, "nothing of that name is declared")                                               \
-    X(WRONG_KIND, 6, "declared, but as another kind")                                                  \
-    X(TOO_LARGE, 7, "larger than the limit")                                                           \
-    X(IMPOSSIBLE, 8, "no node can ever satisfy the request")                                           \
-    X(LOCK_IN_USE, 9, "the lock is in use")                                                            \
-    X(CANCELLED, 10, "cancelled")                                                                      \
-    X(INTERRUPTED, 11, "the runtime is stopping")                                                      \
-    X(TIMEOUT, 12, "timed out")                                                                        \
-    X(FAILED, 13, "failed")                                                                            \
-    X(CRASHED, 14, "the process that ran it ended")                                                    \
-    X(LOST, 15, "the worker that ran it was lost")                                                     \
-    X(DEADLOCK, 16, "can never proceed")                                                               \
-    X(NO_RESULT, 17, "nothing was yielded")                                                            \
-    X(END, 18, "no more items")                                                                        \
-    X(DUPLICATE, 19, "declared twice")                                                                 \
-    X(SYSTEM, 20, "a system call failed")                                                              \
-    X(MPI, 21, "an MPI call failed")                                                                   \
-    X(STORE, 22, "the store failed")                                                                   \
-    X(PROTOCOL, 23, "a malformed message")                                                             \
+#define MN_ERRORS(X)                                           \
+    X(INVALID, 1, "invalid argument")                          \
+    X(NO_MEMORY, 2, "out of memory")                           \
+    X(NO_RUNTIME, 3, "not inside a running multinode runtime") \
+    X(NO_JOB, 4, "no such job")                                \
+    X(UNDECLARED, 5, "nothing of that name is declared")       \
+    X(WRONG_KIND, 6, "declared, but as another kind")          \
+    X(TOO_LARGE, 7, "larger than the limit")                   \
+    X(IMPOSSIBLE, 8, "no node can ever satisfy the request")   \
+    X(LOCK_IN_USE, 9, "the lock is in use")                    \
+    X(CANCELLED, 10, "cancelled")                              \
+    X(INTERRUPTED, 11, "the runtime is stopping")              \
+    X(TIMEOUT, 12, "timed out")                                \
+    X(FAILED, 13, "failed")                                    \
+    X(CRASHED, 14, "the process that ran it ended")            \
+    X(LOST, 15, "the worker that ran it was lost")             \
+    X(DEADLOCK, 16, "can never proceed")                       \
+    X(NO_RESULT, 17, "nothing was yielded")                    \
+    X(END, 18, "no more items")                                \
+    X(DUPLICATE, 19, "declared twice")                         \
+    X(SYSTEM, 20, "a system call failed")                      \
+    X(MPI, 21, "an MPI call failed")                           \
+    X(STORE, 22, "the store failed")                           \
+    X(PROTOCOL, 23, "a malformed message")                     \
     X(INTERNAL, 24, "an internal error, please report it")
 
 /** The error codes, all negative. */
@@ -196,16 +196,16 @@ typedef enum mn_kind { MN_KIND_JOB = 1, MN_KIND_FUNCTION, MN_KIND_SERVICE } mn_k
 
 /** What a declaration asks for. A field left out (zero) has the default in brackets. */
 typedef struct mn_spec {
-    double cpu;               /**< cores: a whole number, or a fraction below 1 that shares a core [1] */
-    const char *memory;       /**< such as "4GiB", "512 MiB", "1.5GB" or a number of bytes [none asked] */
+    double cpu;         /**< cores: a whole number, or a fraction below 1 that shares a core [1] */
+    const char *memory; /**< such as "4GiB", "512 MiB", "1.5GB" or a number of bytes [none asked] */
     unsigned max_retries;     /**< further attempts after an error or crash [0] */
     double timeout;           /**< seconds per attempt, or per item of a function [none] */
     unsigned max_concurrency; /**< how many may run at the same time [no limit] */
     double grace;             /**< seconds to clean up after a cancel; MN_NO_GRACE for none [300] */
     int priority;             /**< larger goes first [0] */
-    int max_lost;             /**< further attempts after a lost worker or restart; MN_AT_MOST_ONCE [3] */
-    bool fresh;               /**< a new process for each task [reuse after a success] */
-    unsigned port;            /**< of a service: the port it listens on, 0 picks a free one */
+    int max_lost;  /**< further attempts after a lost worker or restart; MN_AT_MOST_ONCE [3] */
+    bool fresh;    /**< a new process for each task [reuse after a success] */
+    unsigned port; /**< of a service: the port it listens on, 0 picks a free one */
 } mn_spec_t;
 
 /** Adds a declaration; the macros below call it before main() begins. Programs that find their functions at
@@ -216,13 +216,13 @@ typedef struct mn_spec {
 MN_API int mn_declare(mn_kind_t kind, const char *name, mn_entry_t *entry, const mn_spec_t *spec);
 
 /** @cond internal */
-#define MN_DECLARE_(kind, linkage, function, ...)                                                      \
-    linkage int function(mn_task_t *, mn_value_t);                                                     \
-    __attribute__((constructor)) static void mn_declare_##function(void)                               \
-    {                                                                                                  \
-        static const mn_spec_t spec = {__VA_ARGS__};                                                   \
-        (void)mn_declare((kind), #function, function, &spec);                                          \
-    }                                                                                                  \
+#define MN_DECLARE_(kind, linkage, function, ...)                        \
+    linkage int function(mn_task_t *, mn_value_t);                       \
+    __attribute__((constructor)) static void mn_declare_##function(void) \
+    {                                                                    \
+        static const mn_spec_t spec = {__VA_ARGS__};                     \
+        (void)mn_declare((kind), #function, function, &spec);            \
+    }                                                                    \
     struct mn_declared_##function
 /** @endcond */
 
@@ -268,7 +268,7 @@ MN_API int mn_id_parse(const char *text, mn_id_t *id);
 MN_API bool mn_id_equal(mn_id_t a, mn_id_t b);
 
 /** Status of a job: X(NAME, number). */
-#define MN_STATUSES(X)                                                                                 \
+#define MN_STATUSES(X) \
     X(PENDING, 0) X(RUNNING, 1) X(SUCCEEDED, 2) X(FAILED, 3) X(CANCELLING, 4) X(CANCELLED, 5)
 
 /** Status of a job; SUCCEEDED, FAILED and CANCELLED are terminal. */
@@ -279,18 +279,18 @@ typedef enum mn_status {
 } mn_status_t;
 
 /** Why a job has its status: X(NAME, number, text). */
-#define MN_REASONS(X)                                                                                  \
-    X(NONE, 0, "none")                                                                                 \
-    X(RETURNED, 1, "returned")                                                                         \
-    X(ERROR, 2, "error")                                                                               \
-    X(EXITED, 3, "exited")                                                                             \
-    X(SIGNAL, 4, "signal")                                                                             \
-    X(OUT_OF_MEMORY, 5, "out-of-memory")                                                               \
-    X(TIMEOUT, 6, "timeout")                                                                           \
-    X(WORKER_LOST, 7, "worker-lost")                                                                   \
-    X(CANCELLED, 8, "cancelled")                                                                       \
-    X(KILLED, 9, "killed")                                                                             \
-    X(INTERRUPTED, 10, "interrupted")                                                                  \
+#define MN_REASONS(X)                    \
+    X(NONE, 0, "none")                   \
+    X(RETURNED, 1, "returned")           \
+    X(ERROR, 2, "error")                 \
+    X(EXITED, 3, "exited")               \
+    X(SIGNAL, 4, "signal")               \
+    X(OUT_OF_MEMORY, 5, "out-of-memory") \
+    X(TIMEOUT, 6, "timeout")             \
+    X(WORKER_LOST, 7, "worker-lost")     \
+    X(CANCELLED, 8, "cancelled")         \
+    X(KILLED, 9, "killed")               \
+    X(INTERRUPTED, 10, "interrupted")    \
     X(UNDECLARED, 11, "undeclared")
 
 /** Why a job has its status. */
@@ -309,16 +309,16 @@ MN_API bool mn_status_terminal(mn_status_t status);
 
 /** Options of mn_start(). Zero means: as declared. */
 typedef struct mn_start_options {
-    const char *lock;         /**< held until the job has ended and its processes are gone; NULL: none */
-    const char *tag;          /**< any text to find it by in mn_list(); NULL: none */
-    const char *key;          /**< the caller's own name for this piece of work: a second start with it gives
+    const char *lock; /**< held until the job has ended and its processes are gone; NULL: none */
+    const char *tag;  /**< any text to find it by in mn_list(); NULL: none */
+    const char *key; /**< the caller's own name for this piece of work: a second start with it gives
                                    the id of the first instead of running it again; NULL: none */
-    double cpu;               /**< as mn_spec_t::cpu */
-    const char *memory;       /**< as mn_spec_t::memory */
-    double timeout;           /**< as mn_spec_t::timeout */
-    double grace;             /**< as mn_spec_t::grace */
-    int priority;             /**< added to the declared priority */
-    bool cancel_with_parent;  /**< a cancel of the job that starts it reaches this one too */
+    double cpu;      /**< as mn_spec_t::cpu */
+    const char *memory;      /**< as mn_spec_t::memory */
+    double timeout;          /**< as mn_spec_t::timeout */
+    double grace;            /**< as mn_spec_t::grace */
+    int priority;            /**< added to the declared priority */
+    bool cancel_with_parent; /**< a cancel of the job that starts it reaches this one too */
 } mn_start_options_t;
 
 /** Starts a job.
@@ -329,30 +329,33 @@ typedef struct mn_start_options {
  * Asks the scheduler.
  * @return 0, MN_E_INVALID, MN_E_UNDECLARED, MN_E_WRONG_KIND, MN_E_TOO_LARGE, MN_E_IMPOSSIBLE (the message names
  * the largest node), MN_E_LOCK_IN_USE (the message names the holder's id), MN_E_INTERRUPTED, MN_E_NO_RUNTIME */
-MN_API int mn_start(mn_entry_t *job, mn_value_t input, const mn_start_options_t *options, mn_id_t *id);
+MN_API int mn_start(mn_entry_t *job, mn_value_t input, const mn_start_options_t *options,
+                    mn_id_t *id);
 
 /** As mn_start(), by the job's name. */
-MN_API int mn_start_named(const char *job, mn_value_t input, const mn_start_options_t *options, mn_id_t *id);
+MN_API int mn_start_named(const char *job, mn_value_t input, const mn_start_options_t *options,
+                          mn_id_t *id);
 
 /** What is known of a job. Made by mn_get() and its kin; read-only; freed with mn_info_destroy(), with all
  * that it points to. Strings that do not apply are NULL, times that have not come are 0. */
 typedef struct mn_info {
     mn_id_t id;
-    const char *job;       /**< name of the job function */
+    const char *job; /**< name of the job function */
     mn_status_t status;
     mn_reason_t reason;
-    const char *error;     /**< a sentence when FAILED, else NULL */
-    mn_value_t result;     /**< the value most recently yielded; empty if none was */
-    uint64_t yields;       /**< values yielded so far; 0: result is empty because nothing was yielded */
-    uint64_t version;      /**< grows with every change; see mn_watch() */
-    unsigned attempts;     /**< tasks begun */
-    double progress;       /**< 0 to 1 as last reported */
-    const char *message;   /**< as last reported with the progress */
+    const char *error; /**< a sentence when FAILED, else NULL */
+    mn_value_t result; /**< the value most recently yielded; empty if none was */
+    uint64_t yields;   /**< values yielded so far; 0: result is empty because nothing was yielded */
+    uint64_t version;  /**< grows with every change; see mn_watch() */
+    unsigned attempts; /**< tasks begun */
+    double progress;   /**< 0 to 1 as last reported */
+    const char *message;            /**< as last reported with the progress */
     double created, started, ended; /**< points in time; started is that of the last attempt */
     const char *lock, *tag, *key;
-    const char *host;      /**< where it runs or last ran */
-    int rank;              /**< the worker that runs or last ran it; -1 before */
-    const char *cpus;      /**< cores it was granted, as a list such as "0-3,8" (hwloc's logical numbers) */
+    const char *host; /**< where it runs or last ran */
+    int rank;         /**< the worker that runs or last ran it; -1 before */
+    const char
+        *cpus; /**< cores it was granted, as a list such as "0-3,8" (hwloc's logical numbers) */
 } mn_info_t;
 
 /** Reads a job's state. Asks the scheduler.
@@ -388,11 +391,11 @@ MN_API int mn_remove(mn_id_t id);
 
 /** Which jobs mn_list() gives. Zero means: all. */
 typedef struct mn_list_options {
-    const char *job;       /**< of this job function */
-    const char *lock;      /**< holding this lock, or having held it */
-    const char *tag;       /**< with this tag */
-    unsigned statuses;     /**< any of these: bits 1u << MN_RUNNING and so on */
-    const mn_id_t *after;  /**< the page begins behind this id, the last one of the page before */
+    const char *job;      /**< of this job function */
+    const char *lock;     /**< holding this lock, or having held it */
+    const char *tag;      /**< with this tag */
+    unsigned statuses;    /**< any of these: bits 1u << MN_RUNNING and so on */
+    const mn_id_t *after; /**< the page begins behind this id, the last one of the page before */
 } mn_list_options_t;
 
 /** Lists jobs, newest first.
@@ -473,7 +476,8 @@ MN_API const volatile int *mn_cancel_flag(const mn_task_t *task);
  * When the call returns the old callback is not running (unless it is the caller). Ends with the task.
  * The callback must not make calls that talk to the runtime.
  * @return 0, MN_E_INVALID, MN_E_SYSTEM (no thread could be made) */
-MN_API int mn_on_cancel(mn_task_t *task, void (*callback)(int code, void *argument), void *argument);
+MN_API int mn_on_cancel(mn_task_t *task, void (*callback)(int code, void *argument),
+                        void *argument);
 
 /** Sets the sentence that goes with an error, printf-like, and returns `code` (MN_E_FAILED if it is not
  * negative): return mn_fail(task, MN_E_FAILED, "no such file: %s", path); Cut at 1,023 bytes. */
@@ -501,17 +505,18 @@ MN_API unsigned mn_task_port(const mn_task_t *task);
 
 /** What became of one item. */
 typedef struct mn_item_error {
-    int code;             /**< 0, or the MN_E_* code */
-    mn_reason_t reason;   /**< error, signal, exited, timeout, ... */
-    char *message;        /**< a sentence, NULL when code is 0 */
+    int code;           /**< 0, or the MN_E_* code */
+    mn_reason_t reason; /**< error, signal, exited, timeout, ... */
+    char *message;      /**< a sentence, NULL when code is 0 */
 } mn_item_error_t;
 
 /** Options of the map calls. Zero means: none. */
 typedef struct mn_map_options {
-    mn_item_error_t *errors; /**< `count` entries: failures are reported here per item, and the map goes on;
+    mn_item_error_t
+        *errors;    /**< `count` entries: failures are reported here per item, and the map goes on;
                                   freed with mn_item_errors_destroy() */
-    size_t *failed;          /**< receives the index of the item that failed the map */
-    size_t max_block;        /**< most items that travel together [chosen as the map goes on] */
+    size_t *failed; /**< receives the index of the item that failed the map */
+    size_t max_block; /**< most items that travel together [chosen as the map goes on] */
 } mn_map_options_t;
 
 /** Calls one function and waits for its result.
@@ -528,20 +533,21 @@ MN_API int mn_call(mn_task_t *task, mn_entry_t *function, mn_value_t input, mn_v
  * @param results       count * result_size bytes, written as items end (all of them are valid on success)
  * @param options       NULL for none
  * Blocks. @return 0, or as mn_call() for the first item that fails; its index is in the message */
-MN_API int mn_map_fixed(mn_task_t *task, mn_entry_t *function, const void *arguments, size_t argument_size,
-                        size_t count, void *results, size_t result_size, const mn_map_options_t *options);
+MN_API int mn_map_fixed(mn_task_t *task, mn_entry_t *function, const void *arguments,
+                        size_t argument_size, size_t count, void *results, size_t result_size,
+                        const mn_map_options_t *options);
 
 /** mn_map_fixed() over two C arrays: mn_map(task, square, numbers, n, squares) */
-#define mn_map(task, function, arguments, count, results)                                              \
-    mn_map_fixed((task), (function), (arguments), sizeof *(arguments), (count), (results),             \
+#define mn_map(task, function, arguments, count, results)                                  \
+    mn_map_fixed((task), (function), (arguments), sizeof *(arguments), (count), (results), \
                  sizeof *(results), NULL)
 
 /** Maps a function over `count` values of any size.
  * @param results receives `count` values, each to be freed with mn_value_destroy() (empty where an item failed
  *                or yielded nothing); may be NULL
  * Blocks; otherwise as mn_map_fixed(). On failure without options->errors no result is left to free. */
-MN_API int mn_map_values(mn_task_t *task, mn_entry_t *function, const mn_value_t *arguments, size_t count,
-                         mn_value_t *results, const mn_map_options_t *options);
+MN_API int mn_map_values(mn_task_t *task, mn_entry_t *function, const mn_value_t *arguments,
+                         size_t count, mn_value_t *results, const mn_map_options_t *options);
 
 /** A map whose results are taken one by one. */
 typedef struct mn_map_stream mn_map_stream_t;
@@ -549,8 +555,8 @@ typedef struct mn_map_stream mn_map_stream_t;
 /** Begins a map whose results are taken one by one, in order, as they get ready.
  * @param arguments copied as needed; must stay valid until mn_map_close()
  * Ends with mn_map_close(), which the task must call. Does not wait for results. Errors as mn_call(). */
-MN_API int mn_map_open(mn_task_t *task, mn_entry_t *function, const mn_value_t *arguments, size_t count,
-                       const mn_map_options_t *options, mn_map_stream_t **stream);
+MN_API int mn_map_open(mn_task_t *task, mn_entry_t *function, const mn_value_t *arguments,
+                       size_t count, const mn_map_options_t *options, mn_map_stream_t **stream);
 
 /** Waits for the next result in argument order.
  * @param result receives a copy that mn_value_destroy() frees

@@ -33,9 +33,9 @@ typedef struct mn_runtime mn_runtime_t;
 
 /** Options of mn_open(); the same on every rank. Zero means: the default in brackets. */
 typedef struct mn_open_options {
-    const char *store;   /**< HDF5 file to which jobs and results are written at mn_close() [none] */
-    unsigned cpus;       /**< cores that each node offers at most [what the process may use] */
-    const char *memory;  /**< memory that each node offers at most [what the process may use] */
+    const char *store;  /**< HDF5 file to which jobs and results are written at mn_close() [none] */
+    unsigned cpus;      /**< cores that each node offers at most [what the process may use] */
+    const char *memory; /**< memory that each node offers at most [what the process may use] */
 } mn_open_options_t;
 
 /** Forks the process from which executors come. Once per process, before MPI_Init() and before threads.

@@ -9,7 +9,8 @@ static uint32_t threads_of(uint32_t millicores)
     return millicores >= 1000 ? millicores / 1000 : 1;
 }
 
-static mni_live_t *live_add(mni_scheduler_t *scheduler, uint64_t task, uint32_t rank, mn_id_t id, mni_data_t *data)
+static mni_live_t *live_add(mni_scheduler_t *scheduler, uint64_t task, uint32_t rank, mn_id_t id,
+                            mni_data_t *data)
 {
     mni_live_t *live = calloc(1, sizeof *live);
     if (!live)
@@ -22,7 +23,8 @@ static mni_live_t *live_add(mni_scheduler_t *scheduler, uint64_t task, uint32_t 
 /* A task that cannot be carried out ends at once. */
 static void task_impossible(mni_scheduler_t *scheduler, uint64_t now, uint64_t task)
 {
-    mni_outcome_t outcome = {.reason = MN_REASON_ERROR, .error = "rank 0 has no memory to begin it"};
+    mni_outcome_t outcome = {.reason = MN_REASON_ERROR,
+                             .error = "rank 0 has no memory to begin it"};
     mni_core_task_ended(scheduler->core, now, task, &outcome);
 }
 
@@ -42,7 +44,8 @@ static void act_run(mni_scheduler_t *scheduler, uint64_t now, const mni_action_t
                          .input = data->input,
                          .last = data->result};
 
-    if (!live_add(scheduler, action->task, action->rank, job->id, data) || !mni_data_attempt(data, job->attempts)) {
+    if (!live_add(scheduler, action->task, action->rank, job->id, data) ||
+        !mni_data_attempt(data, job->attempts)) {
         task_impossible(scheduler, now, action->task);
         return;
     }
@@ -134,7 +137,8 @@ bool mni_scheduler_act(mni_scheduler_t *scheduler, uint64_t now)
             act_changed(scheduler, action.job);
             break;
         case MNI_FORGET: {
-            mni_data_t *data = action.job->user; /* the job itself goes with the next call into the core */
+            mni_data_t *data =
+                action.job->user; /* the job itself goes with the next call into the core */
             mni_waiters_forget(scheduler, data);
             mni_data_destroy(data);
             break;

@@ -35,7 +35,8 @@ void mni_answer(mni_scheduler_t *scheduler, const mni_client_address_t *who, int
     mni_answer_send(scheduler, who);
 }
 
-void mni_answer_info(mni_scheduler_t *scheduler, const mni_client_address_t *who, const mni_data_t *data)
+void mni_answer_info(mni_scheduler_t *scheduler, const mni_client_address_t *who,
+                     const mni_data_t *data)
 {
     mn_info_t info = mni_data_info(data);
     mni_answer_begin(scheduler, who, 0);
@@ -54,8 +55,8 @@ static mni_job_t *job_of(mni_scheduler_t *scheduler, mn_id_t id)
     return job;
 }
 
-static int start_job(mni_scheduler_t *scheduler, uint64_t now, uint64_t caller, const mni_msg_start_t *request,
-                     mn_id_t *id)
+static int start_job(mni_scheduler_t *scheduler, uint64_t now, uint64_t caller,
+                     const mni_msg_start_t *request, mn_id_t *id)
 {
     mni_start_t start = {.lock = request->lock,
                          .tag = request->tag,
@@ -67,13 +68,14 @@ static int start_job(mni_scheduler_t *scheduler, uint64_t now, uint64_t caller, 
 
     if (index < 0)
         return index;
-    if ((rc = mni_label_check("lock", request->lock)) < 0 || (rc = mni_label_check("tag", request->tag)) < 0 ||
+    if ((rc = mni_label_check("lock", request->lock)) < 0 ||
+        (rc = mni_label_check("tag", request->tag)) < 0 ||
         (rc = mni_label_check("key", request->key)) < 0)
         return rc;
     start.declaration = (uint32_t)index;
     start.need = mni_declaration_get(start.declaration)->need;
-    rc = mni_need_override(request->job, &start.need, request->cpu, request->memory, request->timeout,
-                           request->grace, request->priority);
+    rc = mni_need_override(request->job, &start.need, request->cpu, request->memory,
+                           request->timeout, request->grace, request->priority);
     if (rc < 0)
         return rc;
     uuid_generate_random(start.id.bytes);
@@ -91,7 +93,8 @@ static int start_job(mni_scheduler_t *scheduler, uint64_t now, uint64_t caller, 
     return rc;
 }
 
-static int call_start(mni_scheduler_t *scheduler, const mni_client_address_t *who, mni_reader_t *reader)
+static int call_start(mni_scheduler_t *scheduler, const mni_client_address_t *who,
+                      mni_reader_t *reader)
 {
     mni_msg_start_t request = mni_get_start(reader);
     mn_id_t id = {{0}};
@@ -106,7 +109,8 @@ static int call_start(mni_scheduler_t *scheduler, const mni_client_address_t *wh
     return 0;
 }
 
-static int call_get(mni_scheduler_t *scheduler, const mni_client_address_t *who, mni_reader_t *reader)
+static int call_get(mni_scheduler_t *scheduler, const mni_client_address_t *who,
+                    mni_reader_t *reader)
 {
     mn_id_t id = mni_get_id(reader);
     int rc = mni_reader_end(reader);
@@ -120,7 +124,8 @@ static int call_get(mni_scheduler_t *scheduler, const mni_client_address_t *who,
     return 0;
 }
 
-static int call_wait(mni_scheduler_t *scheduler, const mni_client_address_t *who, mni_reader_t *reader)
+static int call_wait(mni_scheduler_t *scheduler, const mni_client_address_t *who,
+                     mni_reader_t *reader)
 {
     mn_id_t id = mni_get_id(reader);
     uint64_t seen = mni_get_u64(reader);
@@ -137,13 +142,15 @@ static int call_wait(mni_scheduler_t *scheduler, const mni_client_address_t *who
     if (mn_status_terminal(job->status) || data->version > seen)
         mni_answer_info(scheduler, who, data);
     else if (timeout == 0)
-        mni_answer(scheduler, who, mni_error(MN_E_TIMEOUT, "the job is still %s", mn_status_name(job->status)));
+        mni_answer(scheduler, who,
+                   mni_error(MN_E_TIMEOUT, "the job is still %s", mn_status_name(job->status)));
     else
         mni_waiter_add(scheduler, who, data, seen, timeout, false);
     return 0;
 }
 
-static int call_cancel(mni_scheduler_t *scheduler, const mni_client_address_t *who, mni_reader_t *reader)
+static int call_cancel(mni_scheduler_t *scheduler, const mni_client_address_t *who,
+                       mni_reader_t *reader)
 {
     mn_id_t id = mni_get_id(reader);
     double grace = mni_get_f64(reader);
@@ -156,7 +163,8 @@ static int call_cancel(mni_scheduler_t *scheduler, const mni_client_address_t *w
     return 0;
 }
 
-static int call_remove(mni_scheduler_t *scheduler, const mni_client_address_t *who, mni_reader_t *reader)
+static int call_remove(mni_scheduler_t *scheduler, const mni_client_address_t *who,
+                       mni_reader_t *reader)
 {
     mn_id_t id = mni_get_id(reader);
     int rc = mni_reader_end(reader);
@@ -169,8 +177,9 @@ static int call_remove(mni_scheduler_t *scheduler, const mni_client_address_t *w
     }
     const mni_live_t *live = mni_live_find(scheduler, who->task);
     if (live && mn_id_equal(live->id, id)) {
-        mni_answer(scheduler, who,
-                   mni_error(MN_E_DEADLOCK, "a job cannot remove itself: it would wait for its own end"));
+        mni_answer(
+            scheduler, who,
+            mni_error(MN_E_DEADLOCK, "a job cannot remove itself: it would wait for its own end"));
         return 0;
     }
     mni_waiter_add(scheduler, who, job->user, UINT64_MAX, -1, true);
@@ -189,7 +198,8 @@ static bool listed(const mni_job_t *job, const mni_msg_list_t *request)
     return !request->tag || (job->tag && strcmp(job->tag, request->tag) == 0);
 }
 
-static int call_list(mni_scheduler_t *scheduler, const mni_client_address_t *who, mni_reader_t *reader)
+static int call_list(mni_scheduler_t *scheduler, const mni_client_address_t *who,
+                     mni_reader_t *reader)
 {
     mni_msg_list_t request = mni_get_list(reader);
     mni_job_t *job = NULL;
@@ -254,7 +264,8 @@ static int compare_locks(const void *a, const void *b)
     return strcmp(((const lock_row_t *)a)->name, ((const lock_row_t *)b)->name);
 }
 
-static int call_locks(mni_scheduler_t *scheduler, const mni_client_address_t *who, mni_reader_t *reader)
+static int call_locks(mni_scheduler_t *scheduler, const mni_client_address_t *who,
+                      mni_reader_t *reader)
 {
     lock_list_t list = {0};
     int rc = mni_reader_end(reader);
@@ -279,8 +290,8 @@ static int call_locks(mni_scheduler_t *scheduler, const mni_client_address_t *wh
 }
 
 /* Answers with what is kept of a stream and, for an attempt that runs, what its worker has seen since. */
-static void answer_log(mni_scheduler_t *scheduler, const mni_client_address_t *who, const mni_textlog_t *log,
-                       const void *live, size_t live_size)
+static void answer_log(mni_scheduler_t *scheduler, const mni_client_address_t *who,
+                       const mni_textlog_t *log, const void *live, size_t live_size)
 {
     char *kept = NULL;
     size_t size = 0;
@@ -299,7 +310,8 @@ static void answer_log(mni_scheduler_t *scheduler, const mni_client_address_t *w
     free(text);
 }
 
-static int call_log(mni_scheduler_t *scheduler, const mni_client_address_t *who, mni_reader_t *reader)
+static int call_log(mni_scheduler_t *scheduler, const mni_client_address_t *who,
+                    mni_reader_t *reader)
 {
     mn_id_t id = mni_get_id(reader);
     uint32_t attempt = mni_get_u32(reader);
@@ -313,10 +325,11 @@ static int call_log(mni_scheduler_t *scheduler, const mni_client_address_t *who,
         return 0;
     }
     mni_data_t *data = job->user;
-    if (attempt > data->attempt_count || data->attempt_count == 0 || (stream != MN_STDOUT && stream != MN_STDERR)) {
+    if (attempt > data->attempt_count || data->attempt_count == 0 ||
+        (stream != MN_STDOUT && stream != MN_STDERR)) {
         mni_answer(scheduler, who,
-                   mni_error(MN_E_INVALID, "the job has no output of attempt %u; %u were begun", attempt,
-                             data->attempt_count));
+                   mni_error(MN_E_INVALID, "the job has no output of attempt %u; %u were begun",
+                             attempt, data->attempt_count));
         return 0;
     }
     if (attempt == 0)
@@ -329,8 +342,11 @@ static int call_log(mni_scheduler_t *scheduler, const mni_client_address_t *who,
         answer_log(scheduler, who, log, NULL, 0);
         return 0;
     }
-    *pending = (mni_log_request_t){
-        .serial = ++scheduler->next_serial, .who = *who, .id = id, .attempt = attempt, .stream = stream};
+    *pending = (mni_log_request_t){.serial = ++scheduler->next_serial,
+                                   .who = *who,
+                                   .id = id,
+                                   .attempt = attempt,
+                                   .stream = stream};
     DL_APPEND(scheduler->log_requests, pending);
     mni_writer_begin(&scheduler->frame, MNI_MSG_TASK_LOG, 0);
     mni_put_u64(&scheduler->frame, job->task);
@@ -344,8 +360,7 @@ static int call_log(mni_scheduler_t *scheduler, const mni_client_address_t *who,
 void mni_answer_log(mni_scheduler_t *scheduler, uint64_t serial, const void *text, size_t size)
 {
     mni_log_request_t *pending;
-    DL_FOREACH(scheduler->log_requests, pending)
-    {
+    DL_FOREACH (scheduler->log_requests, pending) {
         if (pending->serial == serial)
             break;
     }
@@ -355,7 +370,8 @@ void mni_answer_log(mni_scheduler_t *scheduler, uint64_t serial, const void *tex
     if (job) {
         mni_data_t *data = job->user;
         mni_attempt_t *kept = &data->attempts[pending->attempt - 1];
-        answer_log(scheduler, &pending->who, pending->stream == MN_STDOUT ? &kept->out : &kept->err, text, size);
+        answer_log(scheduler, &pending->who, pending->stream == MN_STDOUT ? &kept->out : &kept->err,
+                   text, size);
     } else {
         mni_answer(scheduler, &pending->who, MN_E_NO_JOB);
     }
@@ -363,7 +379,8 @@ void mni_answer_log(mni_scheduler_t *scheduler, uint64_t serial, const void *tex
     free(pending);
 }
 
-static int call_service(mni_scheduler_t *scheduler, const mni_client_address_t *who, mni_reader_t *reader)
+static int call_service(mni_scheduler_t *scheduler, const mni_client_address_t *who,
+                        mni_reader_t *reader)
 {
     char address[320];
     const char *name = mni_get_text(reader);
@@ -379,22 +396,27 @@ static int call_service(mni_scheduler_t *scheduler, const mni_client_address_t *
     while (service->declaration != (uint32_t)index)
         service++;
     if (!service->running || service->port == 0) {
-        mni_answer(scheduler, who, mni_error(MN_E_NO_RESULT, "the service %s is not up at the moment", name));
+        mni_answer(scheduler, who,
+                   mni_error(MN_E_NO_RESULT, "the service %s is not up at the moment", name));
         return 0;
     }
-    snprintf(address, sizeof address, "%s:%u", scheduler->hosts[scheduler->node_of[0]], service->port);
+    snprintf(address, sizeof address, "%s:%u", scheduler->hosts[scheduler->node_of[0]],
+             service->port);
     mni_answer_begin(scheduler, who, 0);
     mni_put_text(&scheduler->reply, address);
     mni_answer_send(scheduler, who);
     return 0;
 }
 
-int mni_scheduler_call(mni_scheduler_t *scheduler, const mni_client_address_t *who, const void *frame, size_t size)
+int mni_scheduler_call(mni_scheduler_t *scheduler, const mni_client_address_t *who,
+                       const void *frame, size_t size)
 {
     static int (*const calls[])(mni_scheduler_t *, const mni_client_address_t *, mni_reader_t *) = {
-        [MNI_MSG_START] = call_start,   [MNI_MSG_GET] = call_get,   [MNI_MSG_WAIT] = call_wait,
-        [MNI_MSG_CANCEL] = call_cancel, [MNI_MSG_REMOVE] = call_remove, [MNI_MSG_LIST] = call_list,
-        [MNI_MSG_LOCKS] = call_locks,   [MNI_MSG_LOG] = call_log,   [MNI_MSG_SERVICE] = call_service};
+        [MNI_MSG_START] = call_start,    [MNI_MSG_GET] = call_get,
+        [MNI_MSG_WAIT] = call_wait,      [MNI_MSG_CANCEL] = call_cancel,
+        [MNI_MSG_REMOVE] = call_remove,  [MNI_MSG_LIST] = call_list,
+        [MNI_MSG_LOCKS] = call_locks,    [MNI_MSG_LOG] = call_log,
+        [MNI_MSG_SERVICE] = call_service};
     mni_client_address_t caller = *who;
     mni_reader_t reader;
 

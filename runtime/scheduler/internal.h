@@ -27,11 +27,11 @@ typedef struct mni_client_address {
 
 /* A call that waits for a job. */
 typedef struct mni_waiter {
-    struct mni_waiter *prev, *next;            /* of its job */
+    struct mni_waiter *prev, *next;             /* of its job */
     struct mni_waiter *timed_prev, *timed_next; /* of those with a deadline */
     mni_client_address_t who;
     struct mni_data *data;
-    uint64_t seen;     /* answered when the job's version is greater; UINT64_MAX: when it has ended */
+    uint64_t seen; /* answered when the job's version is greater; UINT64_MAX: when it has ended */
     uint64_t deadline; /* MNI_NEVER: none */
     bool removal;      /* answered when the job is forgotten */
 } mni_waiter_t;
@@ -48,9 +48,9 @@ typedef struct mni_data {
     uint64_t yields, version;
     double progress, created, started, ended;
     char *message, *cpus;
-    const char *host;         /* the node's, lives as long as the scheduler */
+    const char *host; /* the node's, lives as long as the scheduler */
     int32_t rank;
-    mni_attempt_t *attempts;  /* as many as were begun */
+    mni_attempt_t *attempts; /* as many as were begun */
     uint32_t attempt_count;
     mni_waiter_t *waiters;
 } mni_data_t;
@@ -59,8 +59,8 @@ typedef struct mni_data {
 typedef struct mni_live {
     uint64_t task;
     uint32_t rank;
-    mn_id_t id;           /* the job on whose behalf */
-    mni_data_t *data;     /* NULL: a slot */
+    mn_id_t id;       /* the job on whose behalf */
+    mni_data_t *data; /* NULL: a slot */
     UT_hash_handle hh;
 } mni_live_t;
 
@@ -85,17 +85,17 @@ typedef struct mni_service {
     uint32_t declaration;
     uint64_t task;
     bool running;
-    uint32_t port;         /* 0: not known yet */
+    uint32_t port; /* 0: not known yet */
     uint32_t attempts;
     uint64_t started, start_at; /* start_at: when it is to be started again */
-    double pause;          /* seconds until the next start */
+    double pause;               /* seconds until the next start */
     mni_textlog_t log;
 } mni_service_t;
 
 typedef enum mni_phase {
     MNI_PHASE_GATHER, /* waits for the hello of all ranks */
     MNI_PHASE_RUN,
-    MNI_PHASE_DRAIN,  /* jobs and the driver are asked to stop */
+    MNI_PHASE_DRAIN,    /* jobs and the driver are asked to stop */
     MNI_PHASE_SERVICES, /* only services are left, asked to stop */
     MNI_PHASE_OVER
 } mni_phase_t;
@@ -105,10 +105,10 @@ struct mni_scheduler {
     mni_store_t *store;
     mni_core_t *core;
     uint32_t rank_count, hellos, workers;
-    uint32_t *node_of;      /* per rank: number that all ranks of a node share */
-    int64_t *core_node;     /* per such number: the core's number, -1 before it is known */
-    char **hosts;           /* per such number */
-    bool *greeted, *lost;   /* per rank */
+    uint32_t *node_of;    /* per rank: number that all ranks of a node share */
+    int64_t *core_node;   /* per such number: the core's number, -1 before it is known */
+    char **hosts;         /* per such number */
+    bool *greeted, *lost; /* per rank */
     bool embedded;
     double grace;
     mni_phase_t phase;
@@ -116,7 +116,7 @@ struct mni_scheduler {
     bool at_once, driver_running, driver_stopped;
     uint64_t driver_kill_at;
     int status;
-    char *error;            /* why the run failed; NULL: it did not */
+    char *error; /* why the run failed; NULL: it did not */
     mni_live_t *live;
     mni_demand_t *demands;
     mni_log_request_t *log_requests;
@@ -129,7 +129,8 @@ struct mni_scheduler {
 
 /* scheduler.c */
 void mni_scheduler_send(mni_scheduler_t *scheduler, uint32_t rank); /* scheduler->frame */
-void mni_scheduler_fail(mni_scheduler_t *scheduler, const char *error); /* ends the run with status 1 */
+void mni_scheduler_fail(mni_scheduler_t *scheduler,
+                        const char *error); /* ends the run with status 1 */
 mni_live_t *mni_live_find(const mni_scheduler_t *scheduler, uint64_t task);
 void mni_live_drop(mni_scheduler_t *scheduler, uint64_t task);
 
@@ -143,31 +144,38 @@ void mni_data_destroy(mni_data_t *data);
 mn_info_t mni_data_info(const mni_data_t *data);
 /* Replaces a value by a copy. 0 or MN_E_NO_MEMORY. */
 int mni_data_keep(mn_value_t *kept, mn_value_t value);
-void mni_data_changed(mni_scheduler_t *scheduler, mni_data_t *data); /* counts the version up, answers waiters */
-mni_attempt_t *mni_data_attempt(mni_data_t *data, uint32_t attempt); /* makes it; NULL: none, or no memory */
+void mni_data_changed(mni_scheduler_t *scheduler,
+                      mni_data_t *data); /* counts the version up, answers waiters */
+mni_attempt_t *mni_data_attempt(mni_data_t *data,
+                                uint32_t attempt); /* makes it; NULL: none, or no memory */
 int mni_scheduler_save(mni_scheduler_t *scheduler);
 
 /* waiters.c */
-void mni_waiter_add(mni_scheduler_t *scheduler, const mni_client_address_t *who, mni_data_t *data, uint64_t seen,
-                    double timeout, bool removal);
-void mni_waiters_answer(mni_scheduler_t *scheduler, mni_data_t *data); /* those whose time has come */
-void mni_waiters_forget(mni_scheduler_t *scheduler, mni_data_t *data); /* all of them: the job is removed */
+void mni_waiter_add(mni_scheduler_t *scheduler, const mni_client_address_t *who, mni_data_t *data,
+                    uint64_t seen, double timeout, bool removal);
+void mni_waiters_answer(mni_scheduler_t *scheduler,
+                        mni_data_t *data); /* those whose time has come */
+void mni_waiters_forget(mni_scheduler_t *scheduler,
+                        mni_data_t *data); /* all of them: the job is removed */
 void mni_waiters_expire(mni_scheduler_t *scheduler, uint64_t now);
 
 /* calls.c */
-int mni_scheduler_call(mni_scheduler_t *scheduler, const mni_client_address_t *who, const void *frame, size_t size);
+int mni_scheduler_call(mni_scheduler_t *scheduler, const mni_client_address_t *who,
+                       const void *frame, size_t size);
 /* Begins an answer; what it carries is put into scheduler->reply, then mni_answer_send(). */
 void mni_answer_begin(mni_scheduler_t *scheduler, const mni_client_address_t *who, int code);
 void mni_answer_send(mni_scheduler_t *scheduler, const mni_client_address_t *who);
 /* An answer without contents; the sentence of an error is the one that was set last. */
 void mni_answer(mni_scheduler_t *scheduler, const mni_client_address_t *who, int code);
-void mni_answer_info(mni_scheduler_t *scheduler, const mni_client_address_t *who, const mni_data_t *data);
+void mni_answer_info(mni_scheduler_t *scheduler, const mni_client_address_t *who,
+                     const mni_data_t *data);
 void mni_answer_log(mni_scheduler_t *scheduler, uint64_t serial, const void *text, size_t size);
 
 /* services.c */
 int mni_services_create(mni_scheduler_t *scheduler);
 void mni_services_destroy(mni_scheduler_t *scheduler);
-void mni_services_step(mni_scheduler_t *scheduler, uint64_t now); /* starts those whose time has come */
+void mni_services_step(mni_scheduler_t *scheduler,
+                       uint64_t now); /* starts those whose time has come */
 void mni_services_stop(mni_scheduler_t *scheduler, bool kill);
 void mni_service_ended(mni_scheduler_t *scheduler, uint64_t now, const mni_msg_ended_t *ended);
 void mni_service_port(mni_scheduler_t *scheduler, uint64_t task, uint32_t port);

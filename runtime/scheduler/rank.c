@@ -71,16 +71,17 @@ struct mni_rank {
     peer_t *peers;
     bool embedded, all_near, any_lost;
     bool shutdown, said_goodbye, over;
-    bool *gone;             /* rank 0: has said goodbye */
+    bool *gone; /* rank 0: has said goodbye */
     uint64_t shutdown_at, watch_at, hot_until, pause;
-    pid_t parent;           /* to be noticed when it goes; 0: not watched */
-    int drain_wanted;       /* set from other threads and signal handlers: 1 drain, 2 at once */
+    pid_t parent;     /* to be noticed when it goes; 0: not watched */
+    int drain_wanted; /* set from other threads and signal handlers: 1 drain, 2 at once */
     int drain_done;
 };
 
 /* --- start ------------------------------------------------------------------------------------------------------- */
 
-static void introduce(introduction_t *mine, const mni_spawner_t *spawner, const mni_machine_t *machine, int failed)
+static void introduce(introduction_t *mine, const mni_spawner_t *spawner,
+                      const mni_machine_t *machine, int failed)
 {
     char boot[64] = "";
     FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
@@ -106,8 +107,9 @@ static void meet_peer(mni_rank_t *rank, uint32_t number, const introduction_t *p
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)peer->pid, (int)peer->bell);
     int fd = open(path, O_RDWR | O_CLOEXEC);
-    void *page = fd < 0 ? MAP_FAILED
-                        : mmap(NULL, sizeof(mni_doorbell_t), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void *page =
+        fd < 0 ? MAP_FAILED
+               : mmap(NULL, sizeof(mni_doorbell_t), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (fd >= 0)
         close(fd);
     if (page == MAP_FAILED) {
@@ -130,7 +132,8 @@ static int widen_machine(mni_rank_t *rank, const introduction_t *all)
     list[0] = '\0';
     for (uint32_t i = 0; i < rank->size; i++)
         if (rank->peers[i].node == rank->peers[rank->number].node && all[i].allowed[0])
-            length += (size_t)snprintf(list + length, room - length, "%s%s", length ? "," : "", all[i].allowed);
+            length += (size_t)snprintf(list + length, room - length, "%s%s", length ? "," : "",
+                                       all[i].allowed);
     int rc = mni_machine_widen(rank->machine, list);
     free(list);
     return rc;
@@ -148,7 +151,8 @@ static int meet(mni_rank_t *rank, const introduction_t *mine, introduction_t *al
                                      : mni_error(all[i].failed, "rank %u could not start: %s", i,
                                                  mn_strerror(all[i].failed));
         if (all[i].digest != mine->digest)
-            return mni_error(MN_E_WRONG_KIND, "rank %u runs a program with other declarations than rank %u", i,
+            return mni_error(MN_E_WRONG_KIND,
+                             "rank %u runs a program with other declarations than rank %u", i,
                              rank->number);
     }
     for (uint32_t i = 0; i < rank->size; i++) {
@@ -192,7 +196,8 @@ static void pump(void *argument)
     /* An error ends the runtime; the call that waits then sees the stop. */
     mni_rank_t *rank = argument;
     if (mni_rank_step(rank, 10 * MNI_MILLISECOND) < 0)
-        __atomic_store_n(&mni_channel_control(rank->channel)->stop, MN_E_INTERRUPTED, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&mni_channel_control(rank->channel)->stop, MN_E_INTERRUPTED,
+                         __ATOMIC_SEQ_CST);
 }
 
 static int open_client(mni_rank_t *rank)
@@ -222,7 +227,8 @@ static int open_parts(mni_rank_t *rank, const mni_rank_options_t *options)
     return rc;
 }
 
-int mni_rank_open(mni_comm_t *comm, mni_spawner_t *spawner, const mni_rank_options_t *options, mni_rank_t **rank)
+int mni_rank_open(mni_comm_t *comm, mni_spawner_t *spawner, const mni_rank_options_t *options,
+                  mni_rank_t **rank)
 {
     mni_machine_options_t machine = {.cpus = options->cpus, .memory = options->memory};
     introduction_t mine, *all = NULL;
@@ -309,8 +315,9 @@ static int handle(mni_rank_t *rank, uint32_t source, const void *frame, size_t s
         return 0;
     }
     if (for_scheduler(reader.type))
-        return rank->scheduler ? mni_scheduler_handle(rank->scheduler, source, frame, size)
-                               : mni_error(MN_E_PROTOCOL, "rank %u takes this one for rank 0", source);
+        return rank->scheduler
+                   ? mni_scheduler_handle(rank->scheduler, source, frame, size)
+                   : mni_error(MN_E_PROTOCOL, "rank %u takes this one for rank 0", source);
     return mni_worker_handle(rank->worker, source, frame, size);
 }
 
@@ -354,7 +361,8 @@ static int watch(mni_rank_t *rank, uint64_t now)
     if (rank->parent != 0 && getppid() != rank->parent)
         return mni_error(MN_E_LOST, "mpirun is gone");
     if (mni_worker_broken(rank->worker) && !rank->shutdown)
-        return mni_error(MN_E_LOST, "the process that starts executors on rank %u is gone", rank->number);
+        return mni_error(MN_E_LOST, "the process that starts executors on rank %u is gone",
+                         rank->number);
     for (uint32_t i = 0; i < rank->size; i++) {
         if (!process_ended(rank->peers[i].pidfd))
             continue;
@@ -368,7 +376,8 @@ static int watch(mni_rank_t *rank, uint64_t now)
 
 static void finish_when_done(mni_rank_t *rank, uint64_t now)
 {
-    if (!rank->shutdown || rank->over || !(mni_worker_empty(rank->worker) || mni_worker_broken(rank->worker)))
+    if (!rank->shutdown || rank->over ||
+        !(mni_worker_empty(rank->worker) || mni_worker_broken(rank->worker)))
         return;
     if (rank->number != 0) {
         mni_writer_t goodbye = {0};

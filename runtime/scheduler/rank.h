@@ -12,17 +12,18 @@
 typedef struct mni_rank mni_rank_t;
 
 typedef struct mni_rank_options {
-    const char *store;   /* HDF5 file, NULL: none */
-    uint32_t cpus;       /* offered by a node at most, 0: what there is */
-    uint64_t memory;     /* likewise, bytes */
-    double grace;        /* seconds that jobs have to stop in a drain */
-    bool embedded;       /* the driver is rank 0's process itself, over mni_rank_client() */
+    const char *store; /* HDF5 file, NULL: none */
+    uint32_t cpus;     /* offered by a node at most, 0: what there is */
+    uint64_t memory;   /* likewise, bytes */
+    double grace;      /* seconds that jobs have to stop in a drain */
+    bool embedded;     /* the driver is rank 0's process itself, over mni_rank_client() */
     mni_child_main_t *executor_main, *driver_main;
 } mni_rank_options_t;
 
 /* Joins the ranks of `comm` (owned from then on, also after a failure) to a runtime. Collective; every rank gets
  * the same result. */
-int mni_rank_open(mni_comm_t *comm, mni_spawner_t *spawner, const mni_rank_options_t *options, mni_rank_t **rank);
+int mni_rank_open(mni_comm_t *comm, mni_spawner_t *spawner, const mni_rank_options_t *options,
+                  mni_rank_t **rank);
 
 /* Goes round the loop until there is nothing to do, then sleeps until a doorbell rings, at most `patience`
  * nanoseconds. 0, or an error that ends the rank. */
@@ -40,7 +41,7 @@ mni_channel_t *mni_rank_client(mni_rank_t *rank);
 /* Rank 0: the exit status of the run, and what went wrong (NULL: nothing). */
 int mni_rank_status(const mni_rank_t *rank, const char **error);
 
-bool mni_rank_ready(const mni_rank_t *rank); /* rank 0: all workers are there */
+bool mni_rank_ready(const mni_rank_t *rank);   /* rank 0: all workers are there */
 bool mni_rank_sending(const mni_rank_t *rank); /* messages are still on their way to other ranks */
 
 /* Closes it: collective unless a rank was lost. True: a rank was lost, and MPI must not be finalized. */

@@ -23,7 +23,8 @@ static int declare_all(mni_core_t *core)
     return 0;
 }
 
-int mni_scheduler_create(mni_comm_t *comm, const mni_scheduler_options_t *options, mni_scheduler_t **scheduler)
+int mni_scheduler_create(mni_comm_t *comm, const mni_scheduler_options_t *options,
+                         mni_scheduler_t **scheduler)
 {
     mni_scheduler_t *made = calloc(1, sizeof *made);
     int rc = MN_E_NO_MEMORY;
@@ -72,23 +73,21 @@ void mni_scheduler_destroy(mni_scheduler_t *scheduler)
     while (scheduler->core && (job = mni_core_older(scheduler->core, job))) {
         mni_data_t *data = job->user;
         mni_waiter_t *waiter, *next;
-        DL_FOREACH_SAFE(data->waiters, waiter, next)
-        free(waiter);
+        DL_FOREACH_SAFE (data->waiters, waiter, next)
+            free(waiter);
         mni_data_destroy(data);
     }
     mni_core_destroy(scheduler->core);
-    HASH_ITER(hh, scheduler->live, live, next_live)
-    {
+    HASH_ITER (hh, scheduler->live, live, next_live) {
         HASH_DELETE(hh, scheduler->live, live);
         free(live);
     }
-    HASH_ITER(hh, scheduler->demands, demand, next_demand)
-    {
+    HASH_ITER (hh, scheduler->demands, demand, next_demand) {
         HASH_DELETE(hh, scheduler->demands, demand);
         free(demand);
     }
-    DL_FOREACH_SAFE(scheduler->log_requests, request, next_request)
-    free(request);
+    DL_FOREACH_SAFE (scheduler->log_requests, request, next_request)
+        free(request);
     mni_services_destroy(scheduler);
     for (uint32_t i = 0; scheduler->hosts && i < scheduler->rank_count; i++)
         free(scheduler->hosts[i]);
@@ -222,7 +221,8 @@ static bool advance(mni_scheduler_t *scheduler, uint64_t now)
         return true;
     case MNI_PHASE_SERVICES:
         if (scheduler->services_running > 0) {
-            if (!scheduler->at_once && now >= mni_clock_after(scheduler->phase_since, SERVICE_GRACE)) {
+            if (!scheduler->at_once &&
+                now >= mni_clock_after(scheduler->phase_since, SERVICE_GRACE)) {
                 scheduler->at_once = true;
                 mni_services_stop(scheduler, true);
             }
@@ -255,7 +255,8 @@ uint64_t mni_scheduler_next_time(const mni_scheduler_t *scheduler)
         next = scheduler->next_deadline;
     if (services < next)
         next = services;
-    if (scheduler->phase == MNI_PHASE_DRAIN && scheduler->driver_running && scheduler->driver_kill_at < next)
+    if (scheduler->phase == MNI_PHASE_DRAIN && scheduler->driver_running &&
+        scheduler->driver_kill_at < next)
         next = scheduler->driver_kill_at;
     if (scheduler->phase == MNI_PHASE_SERVICES && !scheduler->at_once) {
         uint64_t end = mni_clock_after(scheduler->phase_since, SERVICE_GRACE);
@@ -309,8 +310,10 @@ static int take_hello(mni_scheduler_t *scheduler, uint32_t source, mni_reader_t 
         if (size > 0)
             memcpy(place, places, size);
         scheduler->hosts[number] = strdup(host);
-        mni_node_offer_t offer = {
-            .host = host, .cores = (uint32_t)(size / sizeof place[0]), .place = place, .memory = memory};
+        mni_node_offer_t offer = {.host = host,
+                                  .cores = (uint32_t)(size / sizeof place[0]),
+                                  .place = place,
+                                  .memory = memory};
         if ((rc = mni_core_node_add(scheduler->core, &offer, &node)) < 0)
             return rc;
         scheduler->core_node[number] = node;
@@ -320,7 +323,8 @@ static int take_hello(mni_scheduler_t *scheduler, uint32_t source, mni_reader_t 
     for (uint32_t rank = 0; rank < scheduler->rank_count; rank++)
         alone &= rank == source || scheduler->node_of[rank] != number;
     if (source != 0 || alone) {
-        if ((rc = mni_core_worker_add(scheduler->core, source, (uint32_t)scheduler->core_node[number])) < 0)
+        if ((rc = mni_core_worker_add(scheduler->core, source,
+                                      (uint32_t)scheduler->core_node[number])) < 0)
             return rc;
         scheduler->workers++;
     }
@@ -332,7 +336,8 @@ static int take_hello(mni_scheduler_t *scheduler, uint32_t source, mni_reader_t 
 static int take_call(mni_scheduler_t *scheduler, uint32_t source, mni_reader_t *reader)
 {
     size_t size = 0;
-    mni_client_address_t who = {.rank = source, .client = mni_get_u64(reader), .task = mni_get_u64(reader)};
+    mni_client_address_t who = {
+        .rank = source, .client = mni_get_u64(reader), .task = mni_get_u64(reader)};
     const void *frame = mni_get_bytes(reader, &size);
     int rc = mni_reader_end(reader);
     return rc < 0 ? rc : mni_scheduler_call(scheduler, &who, frame, size);
@@ -342,7 +347,8 @@ static int take_yield(mni_scheduler_t *scheduler, uint32_t source, mni_reader_t 
 {
     uint64_t task = mni_get_u64(reader);
     mn_value_t value = mni_get_value(reader);
-    mni_client_address_t who = {.rank = source, .client = mni_get_u64(reader), .request = mni_get_u64(reader)};
+    mni_client_address_t who = {
+        .rank = source, .client = mni_get_u64(reader), .request = mni_get_u64(reader)};
     int rc = mni_reader_end(reader);
     if (rc < 0)
         return rc;
@@ -438,12 +444,14 @@ static int take_ended(mni_scheduler_t *scheduler, mni_reader_t *reader)
     const mni_live_t *live = mni_live_find(scheduler, ended.task);
     if (!live)
         return 0;
-    mni_attempt_t *attempt = live->data ? mni_data_attempt(live->data, live->data->attempt_count) : NULL;
+    mni_attempt_t *attempt =
+        live->data ? mni_data_attempt(live->data, live->data->attempt_count) : NULL;
     if (attempt) {
         mni_textlog_add(&attempt->out, ended.out, ended.out_bytes);
         mni_textlog_add(&attempt->err, ended.err, ended.err_bytes);
     }
-    mni_outcome_t outcome = {.reason = (mn_reason_t)ended.finished.reason, .error = ended.finished.message};
+    mni_outcome_t outcome = {.reason = (mn_reason_t)ended.finished.reason,
+                             .error = ended.finished.message};
     mni_live_drop(scheduler, ended.task);
     mni_core_task_ended(scheduler->core, now, ended.task, &outcome);
     return 0;
@@ -477,11 +485,13 @@ static int take_want(mni_scheduler_t *scheduler, uint32_t source, mni_reader_t *
     demand = calloc(1, sizeof *demand);
     if (!demand)
         return mni_error(MN_E_NO_MEMORY, "no memory for a map");
-    *demand = (mni_demand_t){
-        .demand = number, .rank = source, .declaration = declaration, .id = live ? live->id : (mn_id_t){{0}}};
+    *demand = (mni_demand_t){.demand = number,
+                             .rank = source,
+                             .declaration = declaration,
+                             .id = live ? live->id : (mn_id_t){{0}}};
     HASH_ADD(hh, scheduler->demands, demand, sizeof demand->demand, demand);
-    rc = mni_core_demand(scheduler->core, now, number, caller < MNI_TASK_DRIVER ? caller : 0, declaration,
-                         &declared->need, want);
+    rc = mni_core_demand(scheduler->core, now, number, caller < MNI_TASK_DRIVER ? caller : 0,
+                         declaration, &declared->need, want);
     if (rc < 0) {
         mni_writer_begin(&scheduler->frame, MNI_MSG_SLOTS_REFUSE, 0);
         mni_put_u64(&scheduler->frame, number);
@@ -494,7 +504,8 @@ static int take_want(mni_scheduler_t *scheduler, uint32_t source, mni_reader_t *
     return 0;
 }
 
-int mni_scheduler_handle(mni_scheduler_t *scheduler, uint32_t source, const void *frame, size_t size)
+int mni_scheduler_handle(mni_scheduler_t *scheduler, uint32_t source, const void *frame,
+                         size_t size)
 {
     mni_reader_t reader;
     uint64_t a, b;
@@ -558,13 +569,11 @@ void mni_scheduler_rank_lost(mni_scheduler_t *scheduler, uint32_t rank)
     else
         scheduler->workers--;
     mni_comm_lost(scheduler->comm, rank);
-    HASH_ITER(hh, scheduler->live, live, next)
-    {
+    HASH_ITER (hh, scheduler->live, live, next) {
         if (live->rank == rank)
             mni_live_drop(scheduler, live->task);
     }
-    HASH_ITER(hh, scheduler->demands, demand, next_demand)
-    {
+    HASH_ITER (hh, scheduler->demands, demand, next_demand) {
         if (demand->rank == rank) {
             HASH_DELETE(hh, scheduler->demands, demand);
             free(demand);

@@ -12,17 +12,20 @@
 typedef struct mni_scheduler mni_scheduler_t;
 
 typedef struct mni_scheduler_options {
-    mni_store_t *store;      /* borrowed */
-    const uint32_t *node_of; /* per rank: number of its node; borrowed for mni_scheduler_create() only */
-    double grace;            /* seconds that jobs have to stop in a drain */
-    bool embedded;           /* the driver is this process itself */
+    mni_store_t *store; /* borrowed */
+    const uint32_t
+        *node_of;  /* per rank: number of its node; borrowed for mni_scheduler_create() only */
+    double grace;  /* seconds that jobs have to stop in a drain */
+    bool embedded; /* the driver is this process itself */
 } mni_scheduler_options_t;
 
-int mni_scheduler_create(mni_comm_t *comm, const mni_scheduler_options_t *options, mni_scheduler_t **scheduler);
+int mni_scheduler_create(mni_comm_t *comm, const mni_scheduler_options_t *options,
+                         mni_scheduler_t **scheduler);
 void mni_scheduler_destroy(mni_scheduler_t *scheduler);
 
 /* Handles a frame that is for rank 0. MN_E_PROTOCOL when it is malformed. */
-int mni_scheduler_handle(mni_scheduler_t *scheduler, uint32_t source, const void *frame, size_t size);
+int mni_scheduler_handle(mni_scheduler_t *scheduler, uint32_t source, const void *frame,
+                         size_t size);
 
 /* Lets time pass and carries out what follows. 1: there was something to do, 0: nothing. */
 int mni_scheduler_step(mni_scheduler_t *scheduler, uint64_t now);

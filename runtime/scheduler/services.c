@@ -7,9 +7,9 @@
 
 #include <stdio.h>
 
-#define FIRST_PAUSE 0.1   /* seconds before a service is started again */
+#define FIRST_PAUSE 0.1 /* seconds before a service is started again */
 #define LONGEST_PAUSE 30.0
-#define STEADY_TIME 60.0  /* after that long a run counts as good: pauses begin anew */
+#define STEADY_TIME 60.0 /* after that long a run counts as good: pauses begin anew */
 
 int mni_services_create(mni_scheduler_t *scheduler)
 {
@@ -21,8 +21,9 @@ int mni_services_create(mni_scheduler_t *scheduler)
         if (mni_declaration_get(i)->kind != MN_KIND_SERVICE)
             continue;
         mni_service_t *service = &scheduler->services[scheduler->service_count];
-        *service = (mni_service_t){
-            .declaration = i, .task = MNI_TASK_SERVICES + scheduler->service_count, .pause = FIRST_PAUSE};
+        *service = (mni_service_t){.declaration = i,
+                                   .task = MNI_TASK_SERVICES + scheduler->service_count,
+                                   .pause = FIRST_PAUSE};
         scheduler->service_count++;
     }
     return 0;

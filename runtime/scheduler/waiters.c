@@ -15,8 +15,8 @@ static void waiter_free(mni_scheduler_t *scheduler, mni_waiter_t *waiter)
     free(waiter);
 }
 
-void mni_waiter_add(mni_scheduler_t *scheduler, const mni_client_address_t *who, mni_data_t *data, uint64_t seen,
-                    double timeout, bool removal)
+void mni_waiter_add(mni_scheduler_t *scheduler, const mni_client_address_t *who, mni_data_t *data,
+                    uint64_t seen, double timeout, bool removal)
 {
     uint64_t now = mni_clock_now();
     mni_waiter_t *waiter = calloc(1, sizeof *waiter);
@@ -49,8 +49,7 @@ void mni_waiters_answer(mni_scheduler_t *scheduler, mni_data_t *data)
 {
     mni_waiter_t *waiter, *next;
     bool ended = mn_status_terminal(data->job->status);
-    DL_FOREACH_SAFE(data->waiters, waiter, next)
-    {
+    DL_FOREACH_SAFE (data->waiters, waiter, next) {
         if (waiter->removal || (!ended && data->version <= waiter->seen))
             continue;
         mni_answer_info(scheduler, &waiter->who, data);
@@ -61,8 +60,7 @@ void mni_waiters_answer(mni_scheduler_t *scheduler, mni_data_t *data)
 void mni_waiters_forget(mni_scheduler_t *scheduler, mni_data_t *data)
 {
     mni_waiter_t *waiter, *next;
-    DL_FOREACH_SAFE(data->waiters, waiter, next)
-    {
+    DL_FOREACH_SAFE (data->waiters, waiter, next) {
         if (waiter->removal)
             mni_answer(scheduler, &waiter->who, 0);
         else
@@ -81,7 +79,8 @@ void mni_waiters_expire(mni_scheduler_t *scheduler, uint64_t now)
         next = waiter->timed_next;
         if (waiter->deadline <= now) {
             mni_answer(scheduler, &waiter->who,
-                       mni_error(MN_E_TIMEOUT, "the job is still %s", mn_status_name(waiter->data->job->status)));
+                       mni_error(MN_E_TIMEOUT, "the job is still %s",
+                                 mn_status_name(waiter->data->job->status)));
             waiter_free(scheduler, waiter);
         } else if (waiter->deadline < scheduler->next_deadline) {
             scheduler->next_deadline = waiter->deadline;

@@ -33,6 +33,7 @@ void mni_doorbell_sleep(mni_doorbell_t *bell, uint32_t seen, uint64_t nanosecond
     struct timespec limit = {.tv_sec = (time_t)(nanoseconds / MNI_SECOND),
                              .tv_nsec = (long)(nanoseconds % MNI_SECOND)};
     __atomic_add_fetch(&bell->sleepers, 1, __ATOMIC_SEQ_CST);
-    syscall(SYS_futex, &bell->rings, FUTEX_WAIT, seen, nanoseconds == MNI_NEVER ? NULL : &limit, NULL, 0);
+    syscall(SYS_futex, &bell->rings, FUTEX_WAIT, seen, nanoseconds == MNI_NEVER ? NULL : &limit,
+            NULL, 0);
     __atomic_sub_fetch(&bell->sleepers, 1, __ATOMIC_SEQ_CST);
 }

@@ -13,10 +13,9 @@ static _Thread_local char last_message[MNI_ERROR_MAX];
 static const struct {
     const char *name;
     const char *text;
-} error_table[] = {
-    [0] = {"MN_OK", "success"},
+} error_table[] = {[0] = {"MN_OK", "success"},
 #define ERROR_ROW(name, number, text) [number] = {"MN_E_" #name, text},
-    MN_ERRORS(ERROR_ROW)
+                   MN_ERRORS(ERROR_ROW)
 #undef ERROR_ROW
 };
 

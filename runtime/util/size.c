@@ -15,10 +15,22 @@ static const struct {
     const char *name;
     double factor;
 } units[] = {
-    {"", 1},          {"B", 1},           {"kB", 1e3},          {"MB", 1e6},
-    {"GB", 1e9},      {"TB", 1e12},       {"PB", 1e15},         {"K", 1024.0},
-    {"M", 1048576.0}, {"G", 1073741824.0}, {"T", 1099511627776.0}, {"P", 1125899906842624.0},
-    {"KiB", 1024.0},  {"MiB", 1048576.0}, {"GiB", 1073741824.0}, {"TiB", 1099511627776.0},
+    {"", 1},
+    {"B", 1},
+    {"kB", 1e3},
+    {"MB", 1e6},
+    {"GB", 1e9},
+    {"TB", 1e12},
+    {"PB", 1e15},
+    {"K", 1024.0},
+    {"M", 1048576.0},
+    {"G", 1073741824.0},
+    {"T", 1099511627776.0},
+    {"P", 1125899906842624.0},
+    {"KiB", 1024.0},
+    {"MiB", 1048576.0},
+    {"GiB", 1073741824.0},
+    {"TiB", 1099511627776.0},
     {"PiB", 1125899906842624.0},
 };
 
@@ -49,10 +61,11 @@ int mni_size_parse(const char *text, uint64_t *bytes)
         *bytes = (uint64_t)product;
         return 0;
     }
-    return mni_error(MN_E_INVALID,
-                     "\"%.40s\" is not an amount of memory; write a number of bytes greater than 0 or "
-                     "one with a unit, such as 1500000, 512MiB, 1.5GiB or 2GB",
-                     text);
+    return mni_error(
+        MN_E_INVALID,
+        "\"%.40s\" is not an amount of memory; write a number of bytes greater than 0 or "
+        "one with a unit, such as 1500000, 512MiB, 1.5GiB or 2GB",
+        text);
 }
 
 char *mni_size_format(uint64_t bytes, char *text, size_t room)

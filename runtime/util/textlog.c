@@ -34,7 +34,8 @@ int mni_textlog_add(mni_textlog_t *log, const char *text, size_t size)
         return mni_textlog_add(log, text + PART + middle, PART);
     }
     while (size > 0) {
-        size_t at = log->total < PART ? (size_t)log->total : PART + (size_t)((log->total - PART) % PART);
+        size_t at =
+            log->total < PART ? (size_t)log->total : PART + (size_t)((log->total - PART) % PART);
         size_t run = at < PART ? PART - at : 2 * PART - at;
         if (run > size)
             run = size;
@@ -46,7 +47,8 @@ int mni_textlog_add(mni_textlog_t *log, const char *text, size_t size)
     return 0;
 }
 
-int mni_textlog_join(const char *head, const char *tail, size_t part, uint64_t total, char **text, size_t *size)
+int mni_textlog_join(const char *head, const char *tail, size_t part, uint64_t total, char **text,
+                     size_t *size)
 {
     char note[80] = "";
     size_t first = total < part ? (size_t)total : part;
@@ -55,7 +57,8 @@ int mni_textlog_join(const char *head, const char *tail, size_t part, uint64_t t
     size_t begin = rest > part ? (size_t)(rest % part) : 0; /* of the oldest byte in the ring */
 
     if (rest > part)
-        snprintf(note, sizeof note, "\n[... %llu bytes left out ...]\n", (unsigned long long)(rest - part));
+        snprintf(note, sizeof note, "\n[... %llu bytes left out ...]\n",
+                 (unsigned long long)(rest - part));
     size_t length = first + strlen(note) + last;
     char *joined = malloc(length + 1);
     if (!joined)
@@ -78,8 +81,8 @@ int mni_textlog_join(const char *head, const char *tail, size_t part, uint64_t t
 
 int mni_textlog_read(const mni_textlog_t *log, char **text, size_t *size)
 {
-    return mni_textlog_join(log->text, log->total > PART ? log->text + PART : NULL, PART, log->total, text,
-                            size);
+    return mni_textlog_join(log->text, log->total > PART ? log->text + PART : NULL, PART,
+                            log->total, text, size);
 }
 
 void mni_textlog_fini(mni_textlog_t *log)

@@ -13,9 +13,9 @@
 
 /* Zero-initialized; free with mni_textlog_fini(). Takes memory only for what is there. */
 typedef struct mni_textlog {
-    char *text;      /* the first bytes, then a ring of the last */
-    size_t room;     /* bytes allocated */
-    uint64_t total;  /* bytes added */
+    char *text;     /* the first bytes, then a ring of the last */
+    size_t room;    /* bytes allocated */
+    uint64_t total; /* bytes added */
 } mni_textlog_t;
 
 /* Adds bytes. 0 or MN_E_NO_MEMORY. */

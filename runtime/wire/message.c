@@ -7,8 +7,8 @@
 const char *mni_message_name(uint16_t type)
 {
     switch (type) {
-#define MESSAGE_CASE(name, number)                                                                     \
-    case number:                                                                                       \
+#define MESSAGE_CASE(name, number) \
+    case number:                   \
         return #name;
         MNI_MESSAGES(MESSAGE_CASE)
 #undef MESSAGE_CASE

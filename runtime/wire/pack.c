@@ -32,7 +32,8 @@ size_t mni_pack_grow(size_t size, mn_value_t value)
 
 size_t mni_pack_put(void *pack, size_t size, size_t index, mn_value_t value)
 {
-    entry_t entry = {.offset = size, .size = value.size, .type = (uint32_t)value.type, .ndims = value.ndims};
+    entry_t entry = {
+        .offset = size, .size = value.size, .type = (uint32_t)value.type, .ndims = value.ndims};
     for (unsigned i = 0; i < value.ndims && i < MN_MAX_DIMS; i++)
         entry.dims[i] = value.dims[i];
     if (value.size > 0)
@@ -45,7 +46,8 @@ int mni_pack_get(const void *pack, size_t size, size_t count, size_t index, mn_v
 {
     entry_t entry;
     if (index >= count || count > size / MNI_PACK_ENTRY)
-        return mni_error(MN_E_PROTOCOL, "a pack of %zu bytes has no item %zu of %zu", size, index, count);
+        return mni_error(MN_E_PROTOCOL, "a pack of %zu bytes has no item %zu of %zu", size, index,
+                         count);
     memcpy(&entry, (const uint8_t *)pack + index * MNI_PACK_ENTRY, sizeof entry);
     if (entry.offset > size || entry.size > size - entry.offset || entry.ndims > MN_MAX_DIMS)
         return mni_error(MN_E_PROTOCOL, "item %zu does not lie inside its pack", index);

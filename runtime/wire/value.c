@@ -91,17 +91,21 @@ int mni_value_check(mn_value_t value)
     if (!type_known(value.type))
         return mni_error(MN_E_INVALID, "%d is not the type of a value", (int)value.type);
     if (value.ndims > MN_MAX_DIMS)
-        return mni_error(MN_E_INVALID, "a value of %u dimensions (or whose size overflows); at most %d are possible",
-                         value.ndims, MN_MAX_DIMS);
+        return mni_error(
+            MN_E_INVALID,
+            "a value of %u dimensions (or whose size overflows); at most %d are possible",
+            value.ndims, MN_MAX_DIMS);
     if (value.ndims == 0)
         size = 0;
     for (unsigned i = 0; i < value.ndims; i++)
         if (__builtin_mul_overflow(size, value.dims[i], &size))
             return mni_error(MN_E_INVALID, "the dimensions of a value overflow");
     if (size != value.size)
-        return mni_error(MN_E_INVALID, "a value of %zu bytes whose dimensions make %zu", value.size, size);
+        return mni_error(MN_E_INVALID, "a value of %zu bytes whose dimensions make %zu", value.size,
+                         size);
     if (size > MN_MAX_VALUE)
-        return mni_error(MN_E_TOO_LARGE, "a value of %zu bytes; the limit is %zu", size, MN_MAX_VALUE);
+        return mni_error(MN_E_TOO_LARGE, "a value of %zu bytes; the limit is %zu", size,
+                         MN_MAX_VALUE);
     if (size > 0 && !value.data)
         return mni_error(MN_E_INVALID, "a value of %zu bytes at NULL", size);
     return 0;

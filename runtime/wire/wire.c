@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "fields are copied as they are in memory");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "fields are copied as they are in memory");
 
 /* Largest frame that can be written: its size is a u32. */
 #define FRAME_LIMIT ((size_t)UINT32_MAX)
@@ -65,8 +66,9 @@ void mni_writer_begin(mni_writer_t *writer, uint16_t type, uint64_t request)
 int mni_writer_end(mni_writer_t *writer)
 {
     if (writer->failed)
-        return writer->size > FRAME_LIMIT / 2 ? mni_error(MN_E_TOO_LARGE, "a message of over 4 GiB")
-                                              : mni_error(MN_E_NO_MEMORY, "no memory for a message");
+        return writer->size > FRAME_LIMIT / 2
+                   ? mni_error(MN_E_TOO_LARGE, "a message of over 4 GiB")
+                   : mni_error(MN_E_NO_MEMORY, "no memory for a message");
     uint32_t size = (uint32_t)writer->size;
     memcpy(writer->data, &size, sizeof size);
     return 0;
@@ -193,14 +195,14 @@ static const uint8_t *take(mni_reader_t *reader, size_t size)
     return at;
 }
 
-#define DEFINE_GET(name, type)                                                                         \
-    type mni_get_##name(mni_reader_t *reader)                                                          \
-    {                                                                                                  \
-        type number = 0;                                                                               \
-        const uint8_t *at = take(reader, sizeof number);                                               \
-        if (at)                                                                                        \
-            memcpy(&number, at, sizeof number);                                                        \
-        return number;                                                                                 \
+#define DEFINE_GET(name, type)                           \
+    type mni_get_##name(mni_reader_t *reader)            \
+    {                                                    \
+        type number = 0;                                 \
+        const uint8_t *at = take(reader, sizeof number); \
+        if (at)                                          \
+            memcpy(&number, at, sizeof number);          \
+        return number;                                   \
     }
 
 DEFINE_GET(u8, uint8_t)

@@ -38,7 +38,8 @@ void mni_put_i32(mni_writer_t *writer, int32_t number);
 void mni_put_f64(mni_writer_t *writer, double number);
 void mni_put_text(mni_writer_t *writer, const char *text); /* NULL is fine */
 void mni_put_id(mni_writer_t *writer, mn_id_t id);
-void mni_put_bytes(mni_writer_t *writer, const void *data, size_t size); /* size, then aligned bytes */
+void mni_put_bytes(mni_writer_t *writer, const void *data,
+                   size_t size); /* size, then aligned bytes */
 /* As mni_put_bytes(), but leaves the bytes to be filled: NULL when memory is out. */
 void *mni_put_room(mni_writer_t *writer, size_t size);
 void mni_put_value(mni_writer_t *writer, mn_value_t value);

@@ -17,8 +17,9 @@ static size_t align_up(size_t size)
 #define KEEP_LIMIT ((size_t)16 << 20)
 
 /* By message, also to this rank itself. */
-static void send_done(mni_worker_t *worker, uint32_t source, uint64_t map, uint64_t number, uint64_t slot,
-                      const mni_msg_finished_t *finished, const void *results, size_t size)
+static void send_done(mni_worker_t *worker, uint32_t source, uint64_t map, uint64_t number,
+                      uint64_t slot, const mni_msg_finished_t *finished, const void *results,
+                      size_t size)
 {
     mni_writer_begin(&worker->frame, MNI_MSG_BLOCK_DONE, 0);
     mni_put_u64(&worker->frame, map);
@@ -30,8 +31,8 @@ static void send_done(mni_worker_t *worker, uint32_t source, uint64_t map, uint6
 }
 
 /* Answers a block with an error for its first item. Always by message: the map may be in the middle of sending it. */
-static void block_refuse(mni_worker_t *worker, uint32_t source, uint64_t map, uint64_t number, uint64_t slot,
-                         int code, mn_reason_t reason, const char *message)
+static void block_refuse(mni_worker_t *worker, uint32_t source, uint64_t map, uint64_t number,
+                         uint64_t slot, int code, mn_reason_t reason, const char *message)
 {
     mni_msg_finished_t finished = {.code = code, .reason = (uint8_t)reason, .message = message};
     send_done(worker, source, map, number, slot, &finished, NULL, 0);
@@ -66,7 +67,8 @@ static int block_begin(mni_worker_t *worker, mni_executor_t *executor)
     executor->block = block;
     what->arguments = offset;
     what->results = results;
-    what->results_room = what->by_value ? value_room(executor, results) : what->count * what->result_size;
+    what->results_room =
+        what->by_value ? value_room(executor, results) : what->count * what->result_size;
     int rc = mni_channel_reserve(executor->channel, offset,
                                  results - offset + (what->by_value ? 0 : what->results_room));
     if (rc < 0)
@@ -91,7 +93,8 @@ static bool was_killed(const mni_worker_t *worker, uint64_t slot)
 }
 
 void mni_block_receive(mni_worker_t *worker, uint32_t source, uint64_t map, uint64_t number,
-                       const mni_msg_slot_t *slot, const mni_msg_block_t *what, const void *arguments)
+                       const mni_msg_slot_t *slot, const mni_msg_block_t *what,
+                       const void *arguments)
 {
     mni_block_t *block = NULL;
     mni_executor_t *executor = NULL;
@@ -139,7 +142,8 @@ void mni_block_receive(mni_worker_t *worker, uint32_t source, uint64_t map, uint
     return;
 refuse:
     block_free(block);
-    block_refuse(worker, source, map, number, slot->task, MN_E_SYSTEM, MN_REASON_ERROR, mn_error_message());
+    block_refuse(worker, source, map, number, slot->task, MN_E_SYSTEM, MN_REASON_ERROR,
+                 mn_error_message());
 }
 
 /* Bytes of the pack of results that `items` complete items have made, as far as they lie inside the room. */
@@ -152,7 +156,8 @@ static size_t pack_extent(const uint8_t *pack, size_t room, size_t count, uint64
             *items = i;
             break;
         }
-        size_t end = (size_t)((const uint8_t *)value.data - pack) + value.size; /* an empty value too has a place */
+        size_t end = (size_t)((const uint8_t *)value.data - pack) +
+                     value.size; /* an empty value too has a place */
         if (end > extent)
             extent = end;
     }
@@ -193,11 +198,14 @@ static void block_report(mni_worker_t *worker, mni_executor_t *executor, const m
     else if (block->arguments == NULL)
         size = finished.items * what->result_size;
     if (block->source == worker->rank) /* straight from one arena to the other */
-        mni_map_block_done(worker, block->map, block->number, block->slot.task, &finished, results, size);
+        mni_map_block_done(worker, block->map, block->number, block->slot.task, &finished, results,
+                           size);
     else
-        send_done(worker, block->source, block->map, block->number, block->slot.task, &finished, results, size);
+        send_done(worker, block->source, block->map, block->number, block->slot.task, &finished,
+                  results, size);
     if (what->arguments_bytes + size > KEEP_LIMIT && executor->state != MNI_EXECUTOR_BUSY)
-        mni_channel_release(executor->channel, what->arguments, what->results + size - what->arguments);
+        mni_channel_release(executor->channel, what->arguments,
+                            what->results + size - what->arguments);
 }
 
 void mni_block_ended(mni_worker_t *worker, mni_executor_t *executor)
@@ -224,7 +232,8 @@ void mni_block_ended(mni_worker_t *worker, mni_executor_t *executor)
     block_free(block);
     mni_blocks_drop(worker, executor);
     if (executor->report_kill) {
-        mni_msg_ended_t ended = {.task = task, .finished = {.code = MN_E_CANCELLED, .reason = MN_REASON_KILLED}};
+        mni_msg_ended_t ended = {.task = task,
+                                 .finished = {.code = MN_E_CANCELLED, .reason = MN_REASON_KILLED}};
         mni_writer_begin(&worker->frame, MNI_MSG_TASK_ENDED, 0);
         mni_put_ended(&worker->frame, &ended);
         mni_worker_send(worker, 0);
@@ -235,11 +244,10 @@ void mni_block_ended(mni_worker_t *worker, mni_executor_t *executor)
 void mni_blocks_drop(mni_worker_t *worker, mni_executor_t *executor)
 {
     mni_block_t *block, *next;
-    DL_FOREACH_SAFE(executor->queue, block, next)
-    {
+    DL_FOREACH_SAFE (executor->queue, block, next) {
         DL_DELETE(executor->queue, block);
-        block_refuse(worker, block->source, block->map, block->number, block->slot.task, MN_E_CANCELLED,
-                     MN_REASON_KILLED, "it was killed before it began");
+        block_refuse(worker, block->source, block->map, block->number, block->slot.task,
+                     MN_E_CANCELLED, MN_REASON_KILLED, "it was killed before it began");
         block_free(block);
     }
 }
@@ -261,8 +269,8 @@ uint64_t mni_block_deadline(const mni_executor_t *executor)
 {
     uint64_t deadline = executor->stop_by;
     if (executor->block && executor->block->what.timeout < 1e9) {
-        uint64_t started =
-            __atomic_load_n(&mni_channel_control(executor->channel)->item_started, __ATOMIC_ACQUIRE);
+        uint64_t started = __atomic_load_n(&mni_channel_control(executor->channel)->item_started,
+                                           __ATOMIC_ACQUIRE);
         uint64_t now = mni_clock_now();
         if (started == 0 || started > now)
             started = now; /* between two items, or scribbled over */

@@ -16,8 +16,7 @@
 mni_executor_t *mni_executor_of_task(const mni_worker_t *worker, uint64_t task)
 {
     mni_executor_t *executor;
-    DL_FOREACH(worker->executors, executor)
-    {
+    DL_FOREACH (worker->executors, executor) {
         if (executor->task == task && task != 0)
             return executor;
     }
@@ -27,8 +26,7 @@ mni_executor_t *mni_executor_of_task(const mni_worker_t *worker, uint64_t task)
 mni_executor_t *mni_executor_of_client(const mni_worker_t *worker, uint64_t client)
 {
     mni_executor_t *executor;
-    DL_FOREACH(worker->executors, executor)
-    {
+    DL_FOREACH (worker->executors, executor) {
         if (executor->client == client)
             return executor;
     }
@@ -36,11 +34,11 @@ mni_executor_t *mni_executor_of_client(const mni_worker_t *worker, uint64_t clie
 }
 
 /* An idle executor of the declaration, best one that is bound to these cores already. */
-static mni_executor_t *find_idle(const mni_worker_t *worker, uint32_t declaration, const mni_cpus_t *cpus)
+static mni_executor_t *find_idle(const mni_worker_t *worker, uint32_t declaration,
+                                 const mni_cpus_t *cpus)
 {
     mni_executor_t *executor, *found = NULL;
-    DL_FOREACH(worker->executors, executor)
-    {
+    DL_FOREACH (worker->executors, executor) {
         if (executor->state != MNI_EXECUTOR_IDLE || executor->declaration != declaration)
             continue;
         if (memcmp(&executor->cpus, cpus, sizeof *cpus) == 0)
@@ -56,9 +54,9 @@ static void trim_idle(mni_worker_t *worker)
     mni_executor_t *executor, *oldest = NULL;
     if (worker->idle <= MNI_IDLE_PER_CORE * worker->cores)
         return;
-    DL_FOREACH(worker->executors, executor)
-    {
-        if (executor->state == MNI_EXECUTOR_IDLE && (!oldest || executor->idle_since < oldest->idle_since))
+    DL_FOREACH (worker->executors, executor) {
+        if (executor->state == MNI_EXECUTOR_IDLE &&
+            (!oldest || executor->idle_since < oldest->idle_since))
             oldest = executor;
     }
     if (oldest)
@@ -121,7 +119,8 @@ mni_executor_t *mni_executor_acquire(mni_worker_t *worker, uint32_t declaration,
     return executor;
 }
 
-int mni_executor_begin(mni_worker_t *worker, mni_executor_t *executor, const void *frame, size_t size)
+int mni_executor_begin(mni_worker_t *worker, mni_executor_t *executor, const void *frame,
+                       size_t size)
 {
     free((void *)executor->finished.message);
     executor->finished = (mni_msg_finished_t){0};
@@ -158,7 +157,8 @@ void mni_executor_stop(mni_executor_t *executor, int code)
 
 void mni_executor_kill(mni_worker_t *worker, mni_executor_t *executor, mn_reason_t reason)
 {
-    if (executor->embedded || (executor->state == MNI_EXECUTOR_ENDING && executor->end_by == MNI_NEVER))
+    if (executor->embedded ||
+        (executor->state == MNI_EXECUTOR_ENDING && executor->end_by == MNI_NEVER))
         return;
     if (executor->state == MNI_EXECUTOR_IDLE)
         worker->idle--;
@@ -217,22 +217,25 @@ void mni_executor_explain(mni_executor_t *executor, int status)
     mni_msg_finished_t *finished = &executor->finished;
 
     if (executor->runs > 0)
-        snprintf(reused, sizeof reused, " (in a process that had run %" PRIu64 " before it)", executor->runs);
+        snprintf(reused, sizeof reused, " (in a process that had run %" PRIu64 " before it)",
+                 executor->runs);
     finished->code = MN_E_CRASHED;
     finished->again = false;
     if (executor->killed != MN_REASON_NONE) {
         finished->reason = executor->killed;
         finished->code = executor->killed == MN_REASON_TIMEOUT ? MN_E_TIMEOUT : MN_E_CANCELLED;
         snprintf(text, sizeof text, "%s",
-                 executor->killed == MN_REASON_TIMEOUT ? "it ran longer than its timeout and was killed"
-                                                       : "it was killed");
+                 executor->killed == MN_REASON_TIMEOUT
+                     ? "it ran longer than its timeout and was killed"
+                     : "it was killed");
     } else if (WIFSIGNALED(status)) {
         finished->reason = MN_REASON_SIGNAL;
         snprintf(text, sizeof text, "it was killed by signal %d (%s)%s", WTERMSIG(status),
                  strsignal(WTERMSIG(status)), reused);
     } else {
         finished->reason = MN_REASON_EXITED;
-        snprintf(text, sizeof text, "it ended its process with exit status %d%s", WEXITSTATUS(status), reused);
+        snprintf(text, sizeof text, "it ended its process with exit status %d%s",
+                 WEXITSTATUS(status), reused);
     }
     free((void *)finished->message);
     finished->message = strdup(text);

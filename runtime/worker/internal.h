@@ -28,50 +28,50 @@ typedef struct mni_map mni_map_t;
 /* A block of a map that an executor of this worker is to work on. */
 typedef struct mni_block {
     struct mni_block *prev, *next;
-    uint32_t source;     /* rank of the caller's worker */
-    uint64_t map, number;/* the caller's */
+    uint32_t source;      /* rank of the caller's worker */
+    uint64_t map, number; /* the caller's */
     mni_msg_slot_t slot;
     mni_msg_block_t what;
-    uint8_t *arguments;  /* copied until the block begins; NULL afterwards */
+    uint8_t *arguments; /* copied until the block begins; NULL afterwards */
 } mni_block_t;
 
 typedef enum mni_executor_state {
     MNI_EXECUTOR_STARTING, /* asked for; `held` is posted once it runs and is bound */
     MNI_EXECUTOR_IDLE,
     MNI_EXECUTOR_BUSY,
-    MNI_EXECUTOR_ENDING    /* EXIT sent, or killed */
+    MNI_EXECUTOR_ENDING /* EXIT sent, or killed */
 } mni_executor_state_t;
 
 /* One executor, the driver, or the embedded client. */
 typedef struct mni_executor {
     struct mni_executor *prev, *next;
-    uint32_t slot;             /* its number for the spawner */
-    uint64_t client;           /* its number for replies, never used twice */
+    uint32_t slot;   /* its number for the spawner */
+    uint64_t client; /* its number for replies, never used twice */
     mni_executor_state_t state;
     bool driver, embedded;
     mni_channel_t *channel;
     pid_t pid;
     uint32_t declaration;
-    uint64_t runs;             /* tasks and blocks that it has ended well */
-    mni_cpus_t cpus;           /* it is bound to */
+    uint64_t runs;   /* tasks and blocks that it has ended well */
+    mni_cpus_t cpus; /* it is bound to */
     uint64_t idle_since;
-    uint64_t end_by;           /* ENDING: kill it then; MNI_NEVER: it has been */
+    uint64_t end_by; /* ENDING: kill it then; MNI_NEVER: it has been */
 
     /* What it does now. */
-    uint64_t task;             /* 0: nothing */
-    mn_id_t id;                /* job that it works for */
-    mni_block_t *block;        /* NULL: a whole task */
-    mni_block_t *queue;        /* further blocks of the same slot */
-    uint64_t stop_by;          /* asked to stop by the caller of a map: kill it then */
-    uint8_t *held;             /* frame to be posted once it runs */
+    uint64_t task;      /* 0: nothing */
+    mn_id_t id;         /* job that it works for */
+    mni_block_t *block; /* NULL: a whole task */
+    mni_block_t *queue; /* further blocks of the same slot */
+    uint64_t stop_by;   /* asked to stop by the caller of a map: kill it then */
+    uint8_t *held;      /* frame to be posted once it runs */
     size_t held_size;
     bool finished_seen;
     mni_msg_finished_t finished; /* message is a copy */
-    mn_reason_t killed;        /* why it was killed; NONE: it was not */
-    bool report_kill;          /* rank 0 had it killed and waits for TASK_ENDED of a slot */
-    mni_writer_t yield;        /* TASK_YIELD not sent yet */
+    mn_reason_t killed;          /* why it was killed; NONE: it was not */
+    bool report_kill;            /* rank 0 had it killed and waits for TASK_ENDED of a slot */
+    mni_writer_t yield;          /* TASK_YIELD not sent yet */
     bool yield_pending;
-    mni_map_t *maps;           /* that it called */
+    mni_map_t *maps; /* that it called */
 } mni_executor_t;
 
 #define MNI_KILLED_KEPT 1024
@@ -83,13 +83,14 @@ struct mni_worker {
     mni_child_main_t *executor_main, *driver_main;
     uint32_t rank, cores;
     mni_executor_t *executors;
-    uint32_t count, idle;      /* executors; of those idle */
+    uint32_t count, idle; /* executors; of those idle */
     uint32_t next_slot;
     uint64_t next_client, next_map;
-    mni_map_t *maps;           /* all that are driven from here */
-    mni_writer_t frame;        /* for what is sent */
+    mni_map_t *maps;    /* all that are driven from here */
+    mni_writer_t frame; /* for what is sent */
     bool broken, shutting_down;
-    uint64_t killed[MNI_KILLED_KEPT]; /* slots that were killed lately: late blocks are turned away */
+    uint64_t
+        killed[MNI_KILLED_KEPT]; /* slots that were killed lately: late blocks are turned away */
     uint32_t killed_at;
 };
 
@@ -100,7 +101,8 @@ mni_executor_t *mni_executor_of_client(const mni_worker_t *worker, uint64_t clie
 mni_executor_t *mni_executor_acquire(mni_worker_t *worker, uint32_t declaration, bool driver,
                                      const mni_cpus_t *cpus);
 /* Gives it a frame to work on, at once or when it runs. */
-int mni_executor_begin(mni_worker_t *worker, mni_executor_t *executor, const void *frame, size_t size);
+int mni_executor_begin(mni_worker_t *worker, mni_executor_t *executor, const void *frame,
+                       size_t size);
 void mni_executor_stop(mni_executor_t *executor, int code);
 void mni_executor_kill(mni_worker_t *worker, mni_executor_t *executor, mn_reason_t reason);
 /* After a task or block: keeps it for the next, or ends it. */
@@ -119,18 +121,21 @@ void mni_task_finished(mni_worker_t *worker, mni_executor_t *executor);
 /* A task or block is over and, if it did not end well, its process is gone: reports it. */
 void mni_task_ended(mni_worker_t *worker, mni_executor_t *executor);
 void mni_task_flush_yield(mni_worker_t *worker, mni_executor_t *executor);
-int mni_client_frame(mni_worker_t *worker, mni_executor_t *executor, const void *frame, size_t size);
+int mni_client_frame(mni_worker_t *worker, mni_executor_t *executor, const void *frame,
+                     size_t size);
 
 /* blocks.c: the side that works */
 void mni_block_receive(mni_worker_t *worker, uint32_t source, uint64_t map, uint64_t number,
-                       const mni_msg_slot_t *slot, const mni_msg_block_t *what, const void *arguments);
+                       const mni_msg_slot_t *slot, const mni_msg_block_t *what,
+                       const void *arguments);
 void mni_block_ended(mni_worker_t *worker, mni_executor_t *executor);
 void mni_block_stop(mni_worker_t *worker, uint64_t slot, int code);
 void mni_blocks_drop(mni_worker_t *worker, mni_executor_t *executor);
 uint64_t mni_block_deadline(const mni_executor_t *executor);
 
 /* map.c: the side that calls */
-int mni_worker_map_open(mni_worker_t *worker, mni_executor_t *caller, uint64_t request, const mni_msg_map_t *what);
+int mni_worker_map_open(mni_worker_t *worker, mni_executor_t *caller, uint64_t request,
+                        const mni_msg_map_t *what);
 void mni_worker_map_close(mni_worker_t *worker, mni_executor_t *caller, uint64_t request);
 void mni_map_caller_stopped(mni_worker_t *worker, mni_executor_t *caller, int code);
 void mni_map_caller_gone(mni_worker_t *worker, mni_executor_t *caller);

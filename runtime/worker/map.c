@@ -31,9 +31,9 @@ typedef struct slot {
     struct slot *prev, *next;
     mni_msg_slot_t what;
     bool busy;
-    uint64_t number;        /* of its block */
+    uint64_t number; /* of its block */
     range_t block;
-    uint64_t sent;          /* when */
+    uint64_t sent; /* when */
 } slot_t;
 
 struct mni_map {
@@ -43,15 +43,15 @@ struct mni_map {
     uint64_t task, request;
     mni_msg_map_t what;
     const mni_declaration_t *function;
-    uint8_t *arena;         /* the caller's */
+    uint8_t *arena; /* the caller's */
     range_t *waiting;
-    uint64_t unfinished;    /* items */
+    uint64_t unfinished; /* items */
     uint64_t next_number;
-    double item_time;       /* seconds, 0: not known yet */
+    double item_time;        /* seconds, 0: not known yet */
     slot_t *slots, *current; /* current: its block is being taken in */
     uint32_t slot_count, want;
-    bool over;              /* MAP_END was sent, or nobody waits for it: no more blocks */
-    bool closed;            /* rank 0 was told */
+    bool over;   /* MAP_END was sent, or nobody waits for it: no more blocks */
+    bool closed; /* rank 0 was told */
 };
 
 static void send_want(mni_worker_t *worker, mni_map_t *map, uint32_t want)
@@ -69,7 +69,8 @@ static void send_want(mni_worker_t *worker, mni_map_t *map, uint32_t want)
 }
 
 /* Puts a range at the front of what waits. False: no memory. */
-static bool range_add(mni_map_t *map, uint64_t first, uint64_t count, uint32_t retries, uint32_t lost)
+static bool range_add(mni_map_t *map, uint64_t first, uint64_t count, uint32_t retries,
+                      uint32_t lost)
 {
     if (count == 0)
         return true;
@@ -84,8 +85,7 @@ static bool range_add(mni_map_t *map, uint64_t first, uint64_t count, uint32_t r
 static void ranges_free(mni_map_t *map)
 {
     range_t *range, *next;
-    DL_FOREACH_SAFE(map->waiting, range, next)
-    {
+    DL_FOREACH_SAFE (map->waiting, range, next) {
         DL_DELETE(map->waiting, range);
         free(range);
     }
@@ -95,8 +95,8 @@ static uint64_t items_waiting(const mni_map_t *map)
 {
     const range_t *range;
     uint64_t count = 0;
-    DL_FOREACH(map->waiting, range)
-    count += range->count;
+    DL_FOREACH (map->waiting, range)
+        count += range->count;
     return count;
 }
 
@@ -124,8 +124,7 @@ static void slot_free(mni_worker_t *worker, mni_map_t *map, slot_t *slot)
 static void stop_slots(mni_worker_t *worker, mni_map_t *map, int code)
 {
     slot_t *slot, *next;
-    DL_FOREACH_SAFE(map->slots, slot, next)
-    {
+    DL_FOREACH_SAFE (map->slots, slot, next) {
         if (slot == map->current)
             continue;
         if (!slot->busy) {
@@ -147,7 +146,8 @@ static void post_to_caller(mni_worker_t *worker, mni_map_t *map)
 
 /* Tells the caller that nothing more comes; `index` is the item that failed it, the count when none did. What still
  * runs is asked to stop. */
-static void map_end(mni_worker_t *worker, mni_map_t *map, int code, uint64_t index, const char *message)
+static void map_end(mni_worker_t *worker, mni_map_t *map, int code, uint64_t index,
+                    const char *message)
 {
     int stop = code == MN_E_INTERRUPTED ? code : MN_E_CANCELLED;
     if (map->over)
@@ -173,7 +173,8 @@ static uint64_t block_items(const mni_map_t *map, const range_t *range)
     uint64_t waiting = items_waiting(map);
     uint64_t slots = map->slot_count ? map->slot_count : 1;
     uint64_t items = (waiting + 2 * slots - 1) / (2 * slots);
-    uint64_t bytes = map->what.argument_size > map->what.result_size ? map->what.argument_size : map->what.result_size;
+    uint64_t bytes = map->what.argument_size > map->what.result_size ? map->what.argument_size
+                                                                     : map->what.result_size;
 
     if (map->item_time > 0) {
         double timely = BLOCK_TIME / map->item_time;
@@ -214,20 +215,23 @@ static size_t pack_bytes(const mni_map_t *map, const range_t *block, const void 
     size_t size = mni_pack_header(block->count);
     for (uint64_t i = 0; i < block->count; i++) {
         mn_value_t value;
-        if (mni_pack_get(pack, map->what.arguments_bytes, map->what.count, block->first + i, &value) == 0)
+        if (mni_pack_get(pack, map->what.arguments_bytes, map->what.count, block->first + i,
+                         &value) == 0)
             size += mni_pack_grow(size, value);
     }
     return size;
 }
 
-static void pack_fill(const mni_map_t *map, const range_t *block, const void *pack, uint8_t *room, size_t bytes)
+static void pack_fill(const mni_map_t *map, const range_t *block, const void *pack, uint8_t *room,
+                      size_t bytes)
 {
     size_t size = mni_pack_header(block->count);
     memset(room, 0, size);
     for (uint64_t i = 0; i < block->count; i++) {
         mn_value_t value = {0};
         /* The caller's code may scribble over it between two looks: what no longer fits goes as empty. */
-        if (mni_pack_get(pack, map->what.arguments_bytes, map->what.count, block->first + i, &value) < 0 ||
+        if (mni_pack_get(pack, map->what.arguments_bytes, map->what.count, block->first + i,
+                         &value) < 0 ||
             value.size > bytes - size)
             value = (mn_value_t){0};
         size = mni_pack_put(room, size, i, value);
@@ -314,7 +318,8 @@ static int map_check(const mni_executor_t *caller, const mni_msg_map_t *what)
     return 0;
 }
 
-int mni_worker_map_open(mni_worker_t *worker, mni_executor_t *caller, uint64_t request, const mni_msg_map_t *what)
+int mni_worker_map_open(mni_worker_t *worker, mni_executor_t *caller, uint64_t request,
+                        const mni_msg_map_t *what)
 {
     int rc = map_check(caller, what);
     if (rc < 0)
@@ -340,8 +345,7 @@ int mni_worker_map_open(mni_worker_t *worker, mni_executor_t *caller, uint64_t r
 static mni_map_t *map_of_demand(const mni_worker_t *worker, uint64_t demand)
 {
     mni_map_t *map;
-    DL_FOREACH(worker->maps, map)
-    {
+    DL_FOREACH (worker->maps, map) {
         if (map->demand == demand)
             return map;
     }
@@ -362,8 +366,7 @@ static void map_abandon(mni_worker_t *worker, mni_map_t *map, int code)
 void mni_worker_map_close(mni_worker_t *worker, mni_executor_t *caller, uint64_t request)
 {
     mni_map_t *map;
-    DL_FOREACH(worker->maps, map)
-    {
+    DL_FOREACH (worker->maps, map) {
         if (map->caller == caller && map->request == request)
             break;
     }
@@ -379,8 +382,7 @@ void mni_worker_map_close(mni_worker_t *worker, mni_executor_t *caller, uint64_t
 void mni_map_caller_stopped(mni_worker_t *worker, mni_executor_t *caller, int code)
 {
     mni_map_t *map, *next;
-    DL_FOREACH_SAFE(worker->maps, map, next)
-    {
+    DL_FOREACH_SAFE (worker->maps, map, next) {
         /* Rank 0 has asked its slots to stop too; here no more blocks begin. */
         if (map->caller == caller)
             map_end(worker, map, code, map->what.count, "the caller was asked to stop");
@@ -390,8 +392,7 @@ void mni_map_caller_stopped(mni_worker_t *worker, mni_executor_t *caller, int co
 void mni_map_caller_gone(mni_worker_t *worker, mni_executor_t *caller)
 {
     mni_map_t *map, *next;
-    DL_FOREACH_SAFE(worker->maps, map, next)
-    {
+    DL_FOREACH_SAFE (worker->maps, map, next) {
         if (map->caller == caller)
             map_abandon(worker, map, 0);
     }
@@ -436,7 +437,8 @@ static void take_results(mni_worker_t *worker, mni_map_t *map, const range_t *bl
         return;
     if (!map->what.by_value) {
         if (size == items * map->what.result_size && size > 0)
-            memcpy(map->arena + map->what.results + block->first * map->what.result_size, results, size);
+            memcpy(map->arena + map->what.results + block->first * map->what.result_size, results,
+                   size);
         return;
     }
     mni_writer_begin(&worker->frame, MNI_MSG_MAP_ITEMS, map->request);
@@ -446,7 +448,8 @@ static void take_results(mni_worker_t *worker, mni_map_t *map, const range_t *bl
     post_to_caller(worker, map);
 }
 
-static void tell_fault(mni_worker_t *worker, mni_map_t *map, uint64_t index, const mni_msg_finished_t *finished)
+static void tell_fault(mni_worker_t *worker, mni_map_t *map, uint64_t index,
+                       const mni_msg_finished_t *finished)
 {
     mni_writer_begin(&worker->frame, MNI_MSG_MAP_FAULT, map->request);
     mni_put_u64(&worker->frame, index);
@@ -462,7 +465,8 @@ static void item_failed(mni_worker_t *worker, mni_map_t *map, const range_t *blo
 {
     char text[MNI_ERROR_MAX];
     uint64_t index = block->first + items;
-    bool again = block->retries < map->function->need.max_retries && finished->reason != MN_REASON_KILLED;
+    bool again =
+        block->retries < map->function->need.max_retries && finished->reason != MN_REASON_KILLED;
     /* The items behind it have not begun, so they have used up no attempt. */
     bool kept = range_add(map, index + 1, block->count - items - 1, 0, block->lost);
 
@@ -479,7 +483,9 @@ static void item_failed(mni_worker_t *worker, mni_map_t *map, const range_t *blo
     if (!kept)
         map_end(worker, map, MN_E_NO_MEMORY, index, "no memory to go on with the map");
     if (!map->over && map->waiting)
-        send_want(worker, map, map->slot_count + (uint32_t)(items_waiting(map) < 1024 ? items_waiting(map) : 1024));
+        send_want(worker, map,
+                  map->slot_count +
+                      (uint32_t)(items_waiting(map) < 1024 ? items_waiting(map) : 1024));
 }
 
 /* Moves what is known of how long an item takes. */
@@ -498,8 +504,7 @@ void mni_map_block_done(mni_worker_t *worker, uint64_t demand, uint64_t number, 
     slot_t *slot = NULL;
 
     if (map)
-        DL_FOREACH(map->slots, slot)
-        {
+        DL_FOREACH (map->slots, slot) {
             if (slot->what.task == task && slot->busy && slot->number == number)
                 break;
         }
@@ -527,10 +532,8 @@ void mni_map_rank_lost(mni_worker_t *worker, uint32_t rank)
 {
     mni_map_t *map, *next_map;
     slot_t *slot, *next_slot;
-    DL_FOREACH_SAFE(worker->maps, map, next_map)
-    {
-        DL_FOREACH_SAFE(map->slots, slot, next_slot)
-        {
+    DL_FOREACH_SAFE (worker->maps, map, next_map) {
+        DL_FOREACH_SAFE (map->slots, slot, next_slot) {
             if (slot->what.rank != rank)
                 continue;
             range_t block = slot->block;
@@ -545,9 +548,11 @@ void mni_map_rank_lost(mni_worker_t *worker, uint32_t rank)
                 break; /* map_end() may have given back further slots */
             }
             if (!range_add(map, block.first, block.count, block.retries, block.lost + 1))
-                map_end(worker, map, MN_E_NO_MEMORY, block.first, "no memory to go on with the map");
+                map_end(worker, map, MN_E_NO_MEMORY, block.first,
+                        "no memory to go on with the map");
             else
-                send_want(worker, map, map->slot_count + (uint32_t)(block.count < 1024 ? block.count : 1024));
+                send_want(worker, map,
+                          map->slot_count + (uint32_t)(block.count < 1024 ? block.count : 1024));
         }
         map_free_when_over(worker, map);
     }

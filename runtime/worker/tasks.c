@@ -26,7 +26,8 @@ int mni_task_run(mni_worker_t *worker, const void *frame, size_t size)
     mni_msg_run_t run = mni_get_run(&reader);
     if ((rc = mni_reader_end(&reader)) < 0)
         return rc;
-    mni_executor_t *executor = mni_executor_acquire(worker, run.declaration, run.kind == 0, &run.cpus);
+    mni_executor_t *executor =
+        mni_executor_acquire(worker, run.declaration, run.kind == 0, &run.cpus);
     if (!executor) {
         report_failed_start(worker, run.task);
         return 0;
@@ -186,7 +187,8 @@ int mni_client_frame(mni_worker_t *worker, mni_executor_t *executor, const void 
     case MNI_MSG_LOCKS:
     case MNI_MSG_LOG:
     case MNI_MSG_SERVICE:
-        mni_task_flush_yield(worker, executor); /* a reader must not see an older value than the asker yielded */
+        mni_task_flush_yield(
+            worker, executor); /* a reader must not see an older value than the asker yielded */
         mni_writer_begin(&worker->frame, MNI_MSG_CALL, 0);
         mni_put_u64(&worker->frame, executor->client);
         mni_put_u64(&worker->frame, executor->task);

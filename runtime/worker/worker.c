@@ -5,7 +5,8 @@
 #include "worker/internal.h"
 
 int mni_worker_create(mni_comm_t *comm, mni_spawner_t *spawner, mni_machine_t *machine,
-                      mni_child_main_t *executor_main, mni_child_main_t *driver_main, mni_worker_t **worker)
+                      mni_child_main_t *executor_main, mni_child_main_t *driver_main,
+                      mni_worker_t **worker)
 {
     mni_worker_t *made = calloc(1, sizeof *made);
     if (!made)
@@ -30,8 +31,7 @@ void mni_worker_destroy(mni_worker_t *worker)
     if (!worker)
         return;
     mni_executor_t *executor, *next;
-    DL_FOREACH_SAFE(worker->executors, executor, next)
-    {
+    DL_FOREACH_SAFE (worker->executors, executor, next) {
         mni_map_caller_gone(worker, executor);
         mni_executor_destroy(worker, executor);
     }
@@ -83,9 +83,10 @@ static bool poll_channel(mni_worker_t *worker, mni_executor_t *executor)
     mni_task_flush_yield(worker, executor);
     if (rc < 0 && executor->state != MNI_EXECUTOR_ENDING) {
         free((void *)executor->finished.message);
-        executor->finished = (mni_msg_finished_t){.code = MN_E_PROTOCOL,
-                                                  .reason = MN_REASON_ERROR,
-                                                  .message = strdup("it damaged the channel to its worker")};
+        executor->finished =
+            (mni_msg_finished_t){.code = MN_E_PROTOCOL,
+                                 .reason = MN_REASON_ERROR,
+                                 .message = strdup("it damaged the channel to its worker")};
         executor->finished_seen = true;
         mni_executor_kill(worker, executor, MN_REASON_NONE);
     }
@@ -116,7 +117,8 @@ static void executor_gone(mni_worker_t *worker, mni_executor_t *executor, int st
 {
     poll_channel(worker, executor); /* what it said last */
     if (executor->task != 0) {
-        uint64_t items = __atomic_load_n(&mni_channel_control(executor->channel)->items_done, __ATOMIC_ACQUIRE);
+        uint64_t items =
+            __atomic_load_n(&mni_channel_control(executor->channel)->items_done, __ATOMIC_ACQUIRE);
         if (executor->state != MNI_EXECUTOR_ENDING)
             executor->state = MNI_EXECUTOR_ENDING;
         executor->end_by = MNI_NEVER;
@@ -125,7 +127,8 @@ static void executor_gone(mni_worker_t *worker, mni_executor_t *executor, int st
         } else if (!executor->finished_seen) {
             mni_executor_explain(executor, status);
             executor->finished.items = items;
-        } else if (executor->block && executor->finished.code < 0 && executor->finished.items > items) {
+        } else if (executor->block && executor->finished.code < 0 &&
+                   executor->finished.items > items) {
             executor->finished.items = items;
         }
         mni_task_ended(worker, executor);
@@ -160,8 +163,7 @@ static bool take_events(mni_worker_t *worker)
             worker->broken = true;
             break;
         }
-        DL_FOREACH(worker->executors, executor)
-        {
+        DL_FOREACH (worker->executors, executor) {
             if (executor->slot == event.slot && !executor->embedded)
                 break;
         }
@@ -180,8 +182,7 @@ static bool take_events(mni_worker_t *worker)
 static void check_deadlines(mni_worker_t *worker, uint64_t now)
 {
     mni_executor_t *executor, *next;
-    DL_FOREACH_SAFE(worker->executors, executor, next)
-    {
+    DL_FOREACH_SAFE (worker->executors, executor, next) {
         if (executor->state == MNI_EXECUTOR_ENDING && now >= executor->end_by) {
             executor->end_by = MNI_NEVER;
             mni_spawner_kill(worker->spawner, executor->slot);
@@ -198,8 +199,8 @@ int mni_worker_step(mni_worker_t *worker, uint64_t now)
     mni_executor_t *executor, *next;
     bool worked = false;
 
-    DL_FOREACH_SAFE(worker->executors, executor, next)
-    worked |= poll_channel(worker, executor);
+    DL_FOREACH_SAFE (worker->executors, executor, next)
+        worked |= poll_channel(worker, executor);
     worked |= take_events(worker);
     check_deadlines(worker, now);
     return worked;
@@ -209,8 +210,7 @@ uint64_t mni_worker_next_time(const mni_worker_t *worker)
 {
     uint64_t next = MNI_NEVER;
     const mni_executor_t *executor;
-    DL_FOREACH(worker->executors, executor)
-    {
+    DL_FOREACH (worker->executors, executor) {
         uint64_t time = MNI_NEVER;
         if (executor->state == MNI_EXECUTOR_ENDING)
             time = executor->end_by;
@@ -226,8 +226,7 @@ void mni_worker_shutdown(mni_worker_t *worker)
 {
     mni_executor_t *executor, *next;
     worker->shutting_down = true;
-    DL_FOREACH_SAFE(worker->executors, executor, next)
-    {
+    DL_FOREACH_SAFE (worker->executors, executor, next) {
         if (!executor->embedded)
             mni_executor_end(worker, executor);
     }
@@ -236,8 +235,7 @@ void mni_worker_shutdown(mni_worker_t *worker)
 bool mni_worker_empty(const mni_worker_t *worker)
 {
     const mni_executor_t *executor;
-    DL_FOREACH(worker->executors, executor)
-    {
+    DL_FOREACH (worker->executors, executor) {
         if (!executor->embedded)
             return false;
     }
@@ -266,7 +264,8 @@ static void task_kill(mni_worker_t *worker, uint64_t task, mn_reason_t reason)
 
     if (!executor) { /* a slot between two blocks: it must not get another one */
         worker->killed[worker->killed_at++ % MNI_KILLED_KEPT] = task;
-        mni_msg_ended_t ended = {.task = task, .finished = {.code = MN_E_CANCELLED, .reason = MN_REASON_KILLED}};
+        mni_msg_ended_t ended = {.task = task,
+                                 .finished = {.code = MN_E_CANCELLED, .reason = MN_REASON_KILLED}};
         mni_writer_begin(&worker->frame, MNI_MSG_TASK_ENDED, 0);
         mni_put_ended(&worker->frame, &ended);
         mni_worker_send(worker, 0);
@@ -287,7 +286,8 @@ static void answer(mni_worker_t *worker, uint64_t client, const void *frame, siz
 }
 
 /* What a running task has written so far. */
-static void task_log(mni_worker_t *worker, uint64_t task, mn_stream_t stream, uint64_t client, uint64_t request)
+static void task_log(mni_worker_t *worker, uint64_t task, mn_stream_t stream, uint64_t client,
+                     uint64_t request)
 {
     mni_executor_t *executor = mni_executor_of_task(worker, task);
     size_t size = 0;

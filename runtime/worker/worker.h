@@ -15,7 +15,8 @@ typedef struct mni_worker mni_worker_t;
 
 /* comm, spawner and machine are borrowed. `executor_main` and `driver_main` run in the new processes. */
 int mni_worker_create(mni_comm_t *comm, mni_spawner_t *spawner, mni_machine_t *machine,
-                      mni_child_main_t *executor_main, mni_child_main_t *driver_main, mni_worker_t **worker);
+                      mni_child_main_t *executor_main, mni_child_main_t *driver_main,
+                      mni_worker_t **worker);
 
 /* Frees it; its executors must be gone (mni_worker_empty()) or are ended by the spawner. */
 void mni_worker_destroy(mni_worker_t *worker);
@@ -34,7 +35,7 @@ int mni_worker_handle(mni_worker_t *worker, uint32_t source, const void *frame, 
 
 /* Ends all executors: idle ones at once, busy ones are killed. */
 void mni_worker_shutdown(mni_worker_t *worker);
-bool mni_worker_empty(const mni_worker_t *worker); /* no process is left */
+bool mni_worker_empty(const mni_worker_t *worker);  /* no process is left */
 bool mni_worker_broken(const mni_worker_t *worker); /* the spawner is gone */
 
 #endif

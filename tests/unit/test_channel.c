@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Channels: frames of random sizes through both rings between two processes, damage, the arena, waiting.
+ * Channels: frames of random sizes through both rings between two processes, damage, the arena,
+ * waiting.
  */
 #include "executor/channel.h"
 #include "executor/channel_layout.h"
@@ -250,10 +251,13 @@ static void own_positions_in_shared_memory_do_not_matter(void **state)
     size_t size;
 
     for (uint64_t n = 0; n < 20000; n++) {
-        mni_channel_control(pair->worker)->from_read = n % 7 ? mni_channel_control(pair->worker)->from_read : n;
-        __atomic_store_n(&mni_channel_control(pair->worker)->from_read, pair->worker->in.at, __ATOMIC_RELAXED);
+        mni_channel_control(pair->worker)->from_read =
+            n % 7 ? mni_channel_control(pair->worker)->from_read : n;
+        __atomic_store_n(&mni_channel_control(pair->worker)->from_read, pair->worker->in.at,
+                         __ATOMIC_RELAXED);
         send_small(pair->executor, n);
-        mni_channel_control(pair->worker)->from_read = UINT64_MAX / 3; /* the worker does not look at it */
+        mni_channel_control(pair->worker)->from_read =
+            UINT64_MAX / 3; /* the worker does not look at it */
         assert_int_equal(mni_channel_poll(pair->worker, &frame, &size), 1);
         assert_true(frame_is(frame, size, 64, n));
     }
@@ -345,7 +349,8 @@ static void a_ring_before_the_wait_is_not_missed(void **state)
     pair_t *pair = *state;
 
     mni_channel_wait(pair->executor, mni_clock_now() + MNI_MILLISECOND);
-    mni_doorbell_ring(&mni_channel_control(pair->worker)->bell); /* while the caller looks elsewhere */
+    mni_doorbell_ring(
+        &mni_channel_control(pair->worker)->bell); /* while the caller looks elsewhere */
     uint64_t begin = mni_clock_now();
     mni_channel_wait(pair->executor, MNI_NEVER);
     assert_true(mni_clock_now() - begin < 900 * MNI_MILLISECOND);
@@ -442,7 +447,8 @@ static void another_file_in_its_place_is_left_alone(void **state)
     assert_true(file >= 0 && saved >= 0);
     unlink(name);
     assert_int_equal(write(file, "precious", 8), 8);
-    assert_int_equal(dup2(file, memfd), memfd); /* as user code does that closes what it does not know */
+    assert_int_equal(dup2(file, memfd),
+                     memfd); /* as user code does that closes what it does not know */
     assert_int_equal(mni_channel_reserve(pair->executor, 0, 1 << 20), MN_E_SYSTEM);
     mni_channel_release(pair->executor, 0, 1 << 20);
     assert_int_equal(fstat(file, &status), 0);
@@ -466,8 +472,8 @@ static void limits_make_the_arena_smaller(void **unused)
         mni_channel_t *worker = NULL, *executor = NULL;
         size_t size = 0, other = 0;
         setrlimit(RLIMIT_FSIZE, &limit);
-        bool good = mni_channel_create(&bell, &worker) == 0
-                    && mni_channel_attach(mni_channel_memfd(worker), &bell, &executor) == 0;
+        bool good = mni_channel_create(&bell, &worker) == 0 &&
+                    mni_channel_attach(mni_channel_memfd(worker), &bell, &executor) == 0;
         if (good) {
             mni_channel_arena(worker, &size);
             mni_channel_arena(executor, &other);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What an executor puts back between tasks, in a forked child each, since it changes the process. A child says what is
- * wrong on its standard error, and by its exit status.
+ * What an executor puts back between tasks, in a forked child each, since it changes the process. A
+ * child says what is wrong on its standard error, and by its exit status.
  */
 #include "executor/process.h"
 #include "util/clock.h"
@@ -32,10 +32,10 @@
 
 extern char **environ;
 
-#define CHECK(what)                                                                                    \
-    if (!(what)) {                                                                                     \
-        fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #what);                             \
-        return 1;                                                                                      \
+#define CHECK(what)                                                        \
+    if (!(what)) {                                                         \
+        fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #what); \
+        return 1;                                                          \
     }
 
 static void in_a_child(int (*body)(void))
@@ -246,7 +246,8 @@ static int descriptors(void)
     close(3);
     CHECK(mni_process_restore() == 1);
     CHECK(dup2(0, 3) == 3 && mni_process_restore() == 0);
-    /* A file that a static keeps open is still that file in the next task; very many are given up. */
+    /* A file that a static keeps open is still that file in the next task; very many are given
+     * up. */
     FILE *file = tmpfile();
     CHECK(file && mni_process_restore() == 0);
     CHECK(fputs("still here", file) >= 0 && fflush(file) == 0);
@@ -315,8 +316,9 @@ static int clean_environment(void)
     putenv("PMIX_EMPTY=");
     mni_process_clean_environment();
     for (char **at = environ; *at; at++)
-        CHECK(strncmp(*at, "PMIX_", 5) != 0 && strncmp(*at, "PMI_", 4) != 0 && strncmp(*at, "SLURM_", 6) != 0
-              && strncmp(*at, "OMPI_MCA_btl", 12) != 0 && strncmp(*at, "PRTE_A", 6) != 0);
+        CHECK(strncmp(*at, "PMIX_", 5) != 0 && strncmp(*at, "PMI_", 4) != 0 &&
+              strncmp(*at, "SLURM_", 6) != 0 && strncmp(*at, "OMPI_MCA_btl", 12) != 0 &&
+              strncmp(*at, "PRTE_A", 6) != 0);
     CHECK(strcmp(getenv("MULTINODE_ORIG_OMPI_MCA_btl"), "self") == 0);
     CHECK(strcmp(getenv("MULTINODE_ORIG_PMIX_SERVER"), "x=y") == 0);
     CHECK(strcmp(getenv("MULTINODE_ORIG_PMIX_EMPTY"), "") == 0);

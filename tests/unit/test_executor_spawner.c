@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The spawner with real processes, once for each method of killing trees: output, ends, trees that try to get away,
- * and the death of either side.
+ * The spawner with real processes, once for each method of killing trees: output, ends, trees that
+ * try to get away, and the death of either side.
  */
 #include "executor/process.h"
 #include "executor/spawner.h"
@@ -68,13 +68,14 @@ static bool wait_event(mni_spawner_t *spawner, mni_spawn_event_t *event)
     return false;
 }
 
-static mni_spawn_event_t expect_event(mni_spawner_t *spawner, mni_spawn_event_kind_t kind, uint32_t slot)
+static mni_spawn_event_t expect_event(mni_spawner_t *spawner, mni_spawn_event_kind_t kind,
+                                      uint32_t slot)
 {
     mni_spawn_event_t event = {0};
     assert_true(wait_event(spawner, &event));
     if (event.kind != kind)
-        print_message("event %d, slot %u, errnum %d, status %x\n", event.kind, event.slot, event.errnum,
-                      event.status);
+        print_message("event %d, slot %u, errnum %d, status %x\n", event.kind, event.slot,
+                      event.errnum, event.status);
     assert_int_equal(event.kind, kind);
     assert_int_equal(event.slot, slot);
     return event;
@@ -125,7 +126,8 @@ static void assert_all_gone(const notes_t *notes)
     assert_true(notes->count > 0);
     for (int i = 0; i < notes->count && i < PIDS; i++) {
         if (!is_gone(notes->pids[i]))
-            print_message("process %d of %d, number %d, is left\n", i, notes->count, (int)notes->pids[i]);
+            print_message("process %d of %d, number %d, is left\n", i, notes->count,
+                          (int)notes->pids[i]);
         assert_true(is_gone(notes->pids[i]));
     }
 }
@@ -154,7 +156,9 @@ static int start_spawner(void **state, const char *method)
 static const char *method_variable(const mni_spawner_t *spawner)
 {
     const char *method = mni_spawner_method(spawner);
-    return strcmp(method, "cgroup v2") == 0 ? "cgroup2" : strcmp(method, "subreaper") == 0 ? method : "freezer";
+    return strcmp(method, "cgroup v2") == 0   ? "cgroup2"
+           : strcmp(method, "subreaper") == 0 ? method
+                                              : "freezer";
 }
 
 static int start_cgroup2(void **state)
@@ -193,11 +197,11 @@ static int stop_spawner(void **state)
     return 0;
 }
 
-#define FIXTURE(state)                                                                                 \
-    fixture_t *fixture = *(state);                                                                     \
-    if (!fixture) {                                                                                    \
-        skip();                                                                                        \
-        return;                                                                                        \
+#define FIXTURE(state)             \
+    fixture_t *fixture = *(state); \
+    if (!fixture) {                \
+        skip();                    \
+        return;                    \
     }
 
 /* --- what runs in the children ------------------------------------------------------------------------- */
@@ -290,7 +294,8 @@ static int spread_and_return(mni_channel_t *channel)
     return 5;
 }
 
-/* Processes that replace themselves all the time: each daemon is the child of one that has just ended. */
+/* Processes that replace themselves all the time: each daemon is the child of one that has just
+ * ended. */
 static int keep_forking(mni_channel_t *channel)
 {
     notes_t *notes = notes_of(channel);
@@ -398,7 +403,8 @@ static void a_slot_in_use_is_refused(void **state)
 static void signals_do_not_hit_the_spawner(void **state)
 {
     FIXTURE(state)
-    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGPIPE, SIGALRM, SIGQUIT, SIGTSTP};
+    static const int numbers[] = {SIGINT,  SIGTERM, SIGHUP,  SIGUSR1, SIGUSR2,
+                                  SIGPIPE, SIGALRM, SIGQUIT, SIGTSTP};
 
     pid_t pid = mni_spawner_pid(fixture->spawner);
     spawn_in(fixture, 0, leave, false); /* it is up when this one is */
@@ -446,9 +452,9 @@ static int executor_looks_at_itself(mni_channel_t *channel)
     int wrong = 0;
 
     (void)channel;
-#define CHECK(what)                                                                                    \
-    if (!(what))                                                                                       \
-        fprintf(stderr, "%d: %s\n", ++wrong, #what)
+#define CHECK(what) \
+    if (!(what))    \
+    fprintf(stderr, "%d: %s\n", ++wrong, #what)
     CHECK(count_open_descriptors() == 6); /* 0, 1, 2, the memfd, two copies for draining */
     CHECK(count_in_file("/proc/self/maps", "memfd:multinode (deleted)") > 0);
     CHECK(count_in_file("/proc/self/maps", "/dev/zero") == 0); /* the ring of events */
@@ -469,7 +475,8 @@ static int executor_looks_at_itself(mni_channel_t *channel)
     CHECK(getenv("OMPI_COMM_WORLD_RANK") == NULL);
     CHECK(getenv("SLURM_JOB_ID") == NULL);
     CHECK(getenv("PMIX_RANK") == NULL);
-    CHECK(getenv("MULTINODE_ORIG_SLURM_JOB_ID") && strcmp(getenv("MULTINODE_ORIG_SLURM_JOB_ID"), "42") == 0);
+    CHECK(getenv("MULTINODE_ORIG_SLURM_JOB_ID") &&
+          strcmp(getenv("MULTINODE_ORIG_SLURM_JOB_ID"), "42") == 0);
     CHECK(getenv("PMI_") == NULL && getenv("MULTINODE_ORIG_PMI_") != NULL);
     CHECK(getenv("SLURMY") != NULL);
     const char *binding = getenv("OMPI_MCA_hwloc_base_binding_policy");
@@ -582,10 +589,12 @@ static void the_driver_has_the_streams_of_the_rank(void **unused)
 
 /* --- draining ------------------------------------------------------------------------------------------ */
 
-/* After each drain the worker would read the log: it is checked here, in the executor's own view of it. */
+/* After each drain the worker would read the log: it is checked here, in the executor's own view
+ * of it. */
 static int write_and_drain(mni_channel_t *channel)
 {
-    mni_log_area_t *out = mni_channel_log(channel, MN_STDOUT), *err = mni_channel_log(channel, MN_STDERR);
+    mni_log_area_t *out = mni_channel_log(channel, MN_STDOUT),
+                   *err = mni_channel_log(channel, MN_STDERR);
     uint64_t total_out = 0, total_err = 0;
 
     for (int i = 1; i <= 300; i++) {
@@ -595,8 +604,8 @@ static int write_and_drain(mni_channel_t *channel)
         total_out += (uint64_t)length;
         total_err += (uint64_t)fprintf(stderr, "line %d\n", i);
         mni_process_drain_output(channel);
-        if (__atomic_load_n(&out->total, __ATOMIC_ACQUIRE) != total_out
-            || __atomic_load_n(&err->total, __ATOMIC_ACQUIRE) != total_err)
+        if (__atomic_load_n(&out->total, __ATOMIC_ACQUIRE) != total_out ||
+            __atomic_load_n(&err->total, __ATOMIC_ACQUIRE) != total_err)
             return 1;
     }
     return 0;
@@ -687,7 +696,8 @@ typedef struct death_notes {
     notes_t tree;
 } death_notes_t;
 
-/* Which children survive a killed spawner when there is no group to find them in: those that left their session. */
+/* Which children survive a killed spawner when there is no group to find them in: those that
+ * left their session. */
 static int children_in_session(mni_channel_t *channel)
 {
     notes_t *notes = notes_of(channel);
@@ -712,7 +722,8 @@ static void fake_rank(death_notes_t *shared, const char *method)
     if (!fixture || mni_spawner_start(&fixture->spawner) < 0)
         _exit(1);
     shared->spawner = mni_spawner_pid(fixture->spawner);
-    snprintf(shared->directory, sizeof shared->directory, "%s", mni_spawner_directory(fixture->spawner));
+    snprintf(shared->directory, sizeof shared->directory, "%s",
+             mni_spawner_directory(fixture->spawner));
     mni_channel_create(mni_spawner_doorbell(fixture->spawner), &fixture->channels[0]);
     mni_spawn_t spawn = {0, false, spread_and_wait, mni_channel_memfd(fixture->channels[0])};
     mni_spawner_spawn(fixture->spawner, &spawn);
@@ -783,7 +794,8 @@ static void a_method_without_sense_is_refused(void **unused)
 static void directories_of_the_dead_are_removed(void **state)
 {
     FIXTURE(state)
-    char path[MNI_TREE_PATH], parent[MNI_TREE_PATH], kept[MNI_TREE_PATH + 64], dead[MNI_TREE_PATH + 64];
+    char path[MNI_TREE_PATH], parent[MNI_TREE_PATH], kept[MNI_TREE_PATH + 64],
+        dead[MNI_TREE_PATH + 64];
     char inside[MNI_TREE_PATH + 80];
     struct stat space;
 
@@ -797,9 +809,11 @@ static void directories_of_the_dead_are_removed(void **state)
         _exit(0);
     waitpid(pid, NULL, 0);
     assert_int_equal(stat("/proc/self/ns/pid", &space), 0);
-    snprintf(dead, sizeof dead, "%s/multinode-%d-%lu-0", parent, (int)pid, (unsigned long)space.st_ino);
+    snprintf(dead, sizeof dead, "%s/multinode-%d-%lu-0", parent, (int)pid,
+             (unsigned long)space.st_ino);
     snprintf(inside, sizeof inside, "%s/3", dead);
-    snprintf(kept, sizeof kept, "%s/multinode-%d-%lu-0", parent, (int)getppid(), (unsigned long)space.st_ino);
+    snprintf(kept, sizeof kept, "%s/multinode-%d-%lu-0", parent, (int)getppid(),
+             (unsigned long)space.st_ino);
     assert_int_equal(mkdir(dead, 0755) + mkdir(inside, 0755) + mkdir(kept, 0755), 0);
     mni_spawner_t *second;
     setenv("MULTINODE_KILL", method_variable(fixture->spawner), 1);
@@ -836,7 +850,10 @@ static void another_process_can_ring(void **state)
     assert_int_not_equal(mni_doorbell_seen(bell), seen);
 }
 
-#define WITH(method, test) {#test " (" #method ")", test, start_##method, stop_spawner, NULL}
+#define WITH(method, test)                                               \
+    {                                                                    \
+#test " (" #method ")", test, start_##method, stop_spawner, NULL \
+    }
 #define WITH_EACH(test) WITH(cgroup2, test), WITH(freezer, test), WITH(subreaper, test)
 
 int main(void)

@@ -42,7 +42,8 @@ static void check(const mni_textlog_t *log)
         for (size_t i = 0; i < size; i++)
             assert_int_equal(text[i], letter(i));
     } else {
-        snprintf(note, sizeof note, "\n[... %llu bytes left out ...]\n", (unsigned long long)(log->total - 2 * PART));
+        snprintf(note, sizeof note, "\n[... %llu bytes left out ...]\n",
+                 (unsigned long long)(log->total - 2 * PART));
         assert_int_equal(size, 2 * PART + strlen(note));
         for (size_t i = 0; i < PART; i++)
             assert_int_equal(text[i], letter(i));

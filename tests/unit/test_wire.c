@@ -24,12 +24,12 @@ static mni_reader_t read_frame(const mni_writer_t *writer)
 static void golden_frame(void **state)
 {
     (void)state;
-    static const uint8_t expected[] = {
-        0x40, 0, 0, 0, 0x14, 0, 0, 0, 0x08, 0x07, 0x06, 0x05, 0x04, 0x03, 0x02, 0x01, /* size, type 20, request */
-        0x0b, 0x01, 2, 0, 0, 0, 0, 0, 0, 0,                                           /* float64, 1 dim: 2 */
-        16, 0, 0, 0, 0, 0, 0, 0,                                                      /* bytes */
-        /* from 34 the next multiple of 16 is 48 */
-        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+    static const uint8_t expected[] = {0x40, 0, 0, 0, 0x14, 0, 0, 0, 0x08, 0x07, 0x06, 0x05, 0x04,
+                                       0x03, 0x02, 0x01, /* size, type 20, request */
+                                       0x0b, 0x01, 2, 0, 0, 0, 0, 0, 0, 0, /* float64, 1 dim: 2 */
+                                       16, 0, 0, 0, 0, 0, 0, 0,            /* bytes */
+                                       /* from 34 the next multiple of 16 is 48 */
+                                       0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
     double numbers[2] = {1.5, -2};
     mni_writer_t writer = {0};
     mni_writer_begin(&writer, MNI_MSG_YIELD, 0x0102030405060708u);
@@ -125,7 +125,8 @@ static void run_there_and_back(void **state)
     assert_memory_equal(run.input.data, "hello", 5);
     assert_int_equal(run.last.ndims, 2);
     assert_int_equal(run.last.dims[1], 3);
-    assert_int_equal((uintptr_t)run.last.data % MNI_FRAME_ALIGN, (uintptr_t)writer.data % MNI_FRAME_ALIGN);
+    assert_int_equal((uintptr_t)run.last.data % MNI_FRAME_ALIGN,
+                     (uintptr_t)writer.data % MNI_FRAME_ALIGN);
     mni_writer_fini(&writer);
 }
 
@@ -134,10 +135,24 @@ static void info_there_and_back(void **state)
     (void)state;
     mni_writer_t writer = {0};
     double number = 2.5;
-    mn_info_t info = {.id = {{4}}, .job = "calc", .status = MN_FAILED, .reason = MN_REASON_SIGNAL, .error = "it fell",
-                      .result = mn_array(MN_FLOAT64, &number, 1), .yields = 3, .version = 8, .attempts = 2,
-                      .progress = 0.25, .message = "half", .created = 1, .started = 2, .ended = 3, .lock = "l",
-                      .host = "n1", .rank = -1, .cpus = "0-3"};
+    mn_info_t info = {.id = {{4}},
+                      .job = "calc",
+                      .status = MN_FAILED,
+                      .reason = MN_REASON_SIGNAL,
+                      .error = "it fell",
+                      .result = mn_array(MN_FLOAT64, &number, 1),
+                      .yields = 3,
+                      .version = 8,
+                      .attempts = 2,
+                      .progress = 0.25,
+                      .message = "half",
+                      .created = 1,
+                      .started = 2,
+                      .ended = 3,
+                      .lock = "l",
+                      .host = "n1",
+                      .rank = -1,
+                      .cpus = "0-3"};
     mni_writer_begin(&writer, MNI_MSG_REPLY, 1);
     mni_put_info(&writer, &info);
     assert_int_equal(mni_writer_end(&writer), 0);
@@ -166,7 +181,8 @@ static void cut_and_stretched(void **state)
     mni_reader_t reader;
     write_run(&writer);
     for (uint32_t size = 0; size < writer.size; size++) {
-        uint8_t *cut = malloc(size ? size : 1); /* of its own, so that a sanitizer sees a read behind it */
+        uint8_t *cut =
+            malloc(size ? size : 1); /* of its own, so that a sanitizer sees a read behind it */
         memcpy(cut, writer.data, size);
         if (size >= sizeof size)
             memcpy(cut, &size, sizeof size);
@@ -226,7 +242,8 @@ static void values_checked(void **state)
     assert_int_equal(mni_value_check(mn_bytes(&byte, MN_MAX_VALUE + 1)), MN_E_TOO_LARGE);
     assert_int_equal(mni_value_check(mn_array(MN_INT64, &byte, SIZE_MAX / 2)), MN_E_INVALID);
     assert_int_equal(mni_value_check(mn_array((mn_type_t)99, &byte, 1)), MN_E_INVALID);
-    assert_int_equal(mni_value_check(mn_tensor(MN_INT8, &byte, 5, (const size_t[]){1, 1, 1, 1, 1})), MN_E_INVALID);
+    assert_int_equal(mni_value_check(mn_tensor(MN_INT8, &byte, 5, (const size_t[]){1, 1, 1, 1, 1})),
+                     MN_E_INVALID);
     assert_int_equal(mni_value_check(mn_tensor(MN_INT8, &byte, 0, NULL)), MN_E_INVALID);
     mn_value_t wrong = mn_bytes(&byte, 1);
     wrong.dims[0] = 2;
@@ -238,7 +255,9 @@ static void packs(void **state)
 {
     (void)state;
     double numbers[3] = {1, 2, 3};
-    mn_value_t in[4] = {mn_text("a"), mn_none(), mn_array(MN_FLOAT64, numbers, 3), mn_bytes("xyz", 3)}, out;
+    mn_value_t in[4] = {mn_text("a"), mn_none(), mn_array(MN_FLOAT64, numbers, 3),
+                        mn_bytes("xyz", 3)},
+               out;
     size_t size = mni_pack_header(4), total = size;
     for (int i = 0; i < 4; i++)
         total += mni_pack_grow(total, in[i]);
@@ -278,9 +297,15 @@ static void names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(golden_frame),       cmocka_unit_test(scalars_and_text), cmocka_unit_test(run_there_and_back),
-        cmocka_unit_test(info_there_and_back), cmocka_unit_test(cut_and_stretched), cmocka_unit_test(changed_bytes),
-        cmocka_unit_test(values_checked),     cmocka_unit_test(packs),            cmocka_unit_test(names),
+        cmocka_unit_test(golden_frame),
+        cmocka_unit_test(scalars_and_text),
+        cmocka_unit_test(run_there_and_back),
+        cmocka_unit_test(info_there_and_back),
+        cmocka_unit_test(cut_and_stretched),
+        cmocka_unit_test(changed_bytes),
+        cmocka_unit_test(values_checked),
+        cmocka_unit_test(packs),
+        cmocka_unit_test(names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
