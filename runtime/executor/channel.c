@@ -30,7 +30,7 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-/* --- make and map -------------------------------------------------------------------------------------- */
+/* --- make and map ----------------------------------------------------------------------------- */
 
 static void *map_shared(int memfd, size_t bytes)
 {
@@ -218,7 +218,7 @@ void mni_channel_destroy(mni_channel_t *channel)
     free(channel);
 }
 
-/* --- the parts ----------------------------------------------------------------------------------------- */
+/* --- the parts -------------------------------------------------------------------------------- */
 
 int mni_channel_memfd(const mni_channel_t *channel)
 {
@@ -280,7 +280,7 @@ size_t mni_channel_block_offset(const mni_channel_t *channel)
     return channel->arena_bytes / 2;
 }
 
-/* --- pages of the arena -------------------------------------------------------------------------------- */
+/* --- pages of the arena ----------------------------------------------------------------------- */
 
 static bool is_present(const mni_channel_t *channel, size_t unit)
 {

@@ -49,7 +49,7 @@ typedef struct mni_channel mni_channel_t;
  * The arena is sparse: it has a large range of addresses and takes memory only where it is touched. */
 int mni_channel_create(mni_doorbell_t *bell, mni_channel_t **channel);
 
-/* Another process's side, from the memfd (not closed). `bell` is the rank's doorbell in this process's mapping. */
+/* Another process's side, from the memfd (not closed). One executor per channel: rings are not begun anew. `bell` is the rank's doorbell in this process's mapping. */
 int mni_channel_attach(int memfd, mni_doorbell_t *bell, mni_channel_t **channel);
 
 /* The second end of a channel inside the same process (an embedded rank 0): shares the mapping of `worker_side`,
@@ -69,7 +69,9 @@ uint8_t *mni_channel_arena(const mni_channel_t *channel, size_t *size);
 size_t mni_channel_block_offset(const mni_channel_t *channel); /* where the second half begins */
 
 /* Makes sure that pages exist for a range of the arena, so that a later store cannot fault.
- * MN_E_NO_MEMORY when the node has none, MN_E_INVALID outside the arena. Remembers what is there already. */
+ * MN_E_NO_MEMORY when the node has none, MN_E_INVALID outside the arena. Remembers what is there already, for
+ * this side only: a half is reserved and released by its owner. The other side may reserve what it is about to
+ * touch as well, which maps the pages at once instead of by a fault each. */
 int mni_channel_reserve(mni_channel_t *channel, size_t offset, size_t size);
 /* Gives the pages of a range back. */
 void mni_channel_release(mni_channel_t *channel, size_t offset, size_t size);

@@ -24,7 +24,7 @@
 
 #define OOM_SCORE "500" /* between ordinary processes (0) and the first victim (1000) */
 
-/* --- descriptors --------------------------------------------------------------------------------------- */
+/* --- descriptors ------------------------------------------------------------------------------ */
 
 static void close_from_to(unsigned first, unsigned last)
 {
@@ -88,7 +88,7 @@ static int arrange_descriptors(mni_child_t *child)
     return 0;
 }
 
-/* --- signals and identity ------------------------------------------------------------------------------ */
+/* --- signals and identity --------------------------------------------------------------------- */
 
 static void default_signals(void)
 {

@@ -17,8 +17,9 @@ void mni_process_clean_environment(void);
 int mni_process_remember(void);
 
 /* After a task. 0: the process is as it was and may take another task. 1: it must not be used again, because the
- * task left threads or child processes behind, or closed a descriptor that is needed. Costs few system calls when
- * nothing was changed. */
+ * task left threads, child processes or timers behind, or closed a descriptor that is needed. Files that a task left
+ * open stay open, like its static variables (closing them would give their numbers to other files); many of them
+ * give 1. Idle threads of OpenMP are given back, not counted. Costs few system calls when nothing was changed. */
 int mni_process_restore(void);
 
 /* Writes out the C library's buffers and waits until the spawner has stored all that was written to standard output

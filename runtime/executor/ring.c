@@ -10,7 +10,7 @@
  *
  * Who wakes whom: a writer rings after what it wrote; a reader rings when the ring was full before
  * it read, since only then the writer may sleep. The fence in publish_read() and the one in
- * room_or_fence() make sure that the reader sees a full ring or the writer sees the room.
+ * room_after_fence() make sure that the reader sees a full ring or the writer sees the room.
  */
 #include "executor/channel_layout.h"
 
@@ -43,7 +43,7 @@ static void relax(void)
 #endif
 }
 
-/* --- private buffers ----------------------------------------------------------------------------------- */
+/* --- private buffers -------------------------------------------------------------------------- */
 
 /* Makes room for `more` bytes behind the end. */
 static int buffer_make_room(mni_ring_buffer_t *buffer, size_t more)
@@ -88,7 +88,7 @@ void mni_ring_fini(mni_channel_t *channel)
     free(channel->inbox.bytes);
 }
 
-/* --- one ring ------------------------------------------------------------------------------------------ */
+/* --- one ring --------------------------------------------------------------------------------- */
 
 static int damaged(mni_channel_t *channel, const char *what)
 {
@@ -167,7 +167,7 @@ static int64_t ring_read(mni_channel_t *channel)
     return (int64_t)size;
 }
 
-/* --- frames out ---------------------------------------------------------------------------------------- */
+/* --- frames out ------------------------------------------------------------------------------- */
 
 static int check_frame(const void *frame, size_t size)
 {
@@ -280,7 +280,7 @@ int mni_channel_send(mni_channel_t *channel, const void *frame, size_t size)
     return 0;
 }
 
-/* --- frames in ----------------------------------------------------------------------------------------- */
+/* --- frames in -------------------------------------------------------------------------------- */
 
 /* Size of the frame at the beginning of the inbox, 0 if not enough of it is there,
  * MN_E_PROTOCOL. */
@@ -358,7 +358,7 @@ int mni_channel_receive(mni_channel_t *channel, const void **frame, size_t *size
     return take_frame(channel, frame, size);
 }
 
-/* --- waiting ------------------------------------------------------------------------------------------- */
+/* --- waiting ---------------------------------------------------------------------------------- */
 
 void mni_channel_set_pump(mni_channel_t *channel, mni_channel_pump_t *pump, void *argument)
 {

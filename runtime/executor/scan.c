@@ -32,7 +32,7 @@ typedef struct snapshot {
     size_t count, room;
 } snapshot_t;
 
-/* --- reading /proc ------------------------------------------------------------------------------------- */
+/* --- reading /proc ---------------------------------------------------------------------------- */
 
 static ssize_t read_file(const char *path, char *text, size_t room)
 {
@@ -114,7 +114,7 @@ uint64_t mni_scan_start_time(pid_t pid)
     return read_process(pid, &process) ? process.start_time : 0;
 }
 
-/* --- signals ------------------------------------------------------------------------------------------- */
+/* --- signals ---------------------------------------------------------------------------------- */
 
 static bool same_process(const process_t *process)
 {
@@ -183,7 +183,7 @@ void mni_scan_kill_member(pid_t pid, const char *part)
         close(fd);
 }
 
-/* --- below a process ----------------------------------------------------------------------------------- */
+/* --- below a process -------------------------------------------------------------------------- */
 
 /* Marks what is below `root` and alive. Returns how many. */
 static int mark_below(snapshot_t *snapshot, pid_t root)
@@ -236,7 +236,7 @@ void mni_scan_kill_below(pid_t root)
         kill(root, SIGKILL); /* else the next pass: what is below it must not get lost */
 }
 
-/* --- orphans ------------------------------------------------------------------------------------------- */
+/* --- orphans ---------------------------------------------------------------------------------- */
 
 static bool is_known(pid_t pid, const pid_t *known, size_t count)
 {
@@ -290,7 +290,7 @@ int mni_scan_kill_orphans(const pid_t *known, size_t count)
     return found;
 }
 
-/* --- a session ----------------------------------------------------------------------------------------- */
+/* --- a session -------------------------------------------------------------------------------- */
 
 int mni_scan_kill_session(pid_t leader, uint64_t start_time)
 {

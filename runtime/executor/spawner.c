@@ -54,7 +54,7 @@ struct mni_spawner {
     size_t live_count, live_room;
 };
 
-/* --- start --------------------------------------------------------------------------------------------- */
+/* --- start ------------------------------------------------------------------------------------ */
 
 static void *map_page(int fd, size_t bytes)
 {
@@ -198,7 +198,7 @@ const char *mni_spawner_directory(const mni_spawner_t *spawner)
     return spawner->tree.path;
 }
 
-/* --- requests ------------------------------------------------------------------------------------------ */
+/* --- requests --------------------------------------------------------------------------------- */
 
 static int send_request(mni_spawner_t *spawner, const mni_spawner_request_t *request, int memfd)
 {
@@ -257,7 +257,7 @@ int mni_spawner_kill(mni_spawner_t *spawner, uint32_t slot)
     return send_request(spawner, &request, -1);
 }
 
-/* --- a lost spawner ------------------------------------------------------------------------------------ */
+/* --- a lost spawner --------------------------------------------------------------------------- */
 
 static bool reap(mni_spawner_t *spawner)
 {
@@ -305,7 +305,7 @@ static void look_for_loss(mni_spawner_t *spawner)
     }
 }
 
-/* --- events -------------------------------------------------------------------------------------------- */
+/* --- events ----------------------------------------------------------------------------------- */
 
 static void note_event(mni_spawner_t *spawner, const mni_spawner_record_t *record)
 {
@@ -363,7 +363,7 @@ bool mni_spawner_next_event(mni_spawner_t *spawner, mni_spawn_event_t *event)
     return true;
 }
 
-/* --- stop ---------------------------------------------------------------------------------------------- */
+/* --- stop ------------------------------------------------------------------------------------- */
 
 void mni_spawner_stop(mni_spawner_t *spawner, double seconds)
 {

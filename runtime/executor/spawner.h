@@ -19,7 +19,8 @@
 
 typedef struct mni_spawner mni_spawner_t;
 
-/* What runs in a new process. Its return value is the exit status. For an executor: standard input is /dev/null,
+/* What runs in a new process. Its return value is the exit status; buffers are flushed, but functions registered
+ * with atexit() do not run (those of the program's main() are the rank's). No descriptor of the rank but these is open. For an executor: standard input is /dev/null,
  * standard output and error go to the log areas of its channel, it leads a session, dies with the spawner. The
  * driver keeps standard input, output and error of the rank and its process group, and ignores SIGINT.
  * Both see an environment without the MPI's and Slurm's variables (see process.h). */
@@ -62,7 +63,9 @@ void mni_spawner_unmap_doorbell(mni_doorbell_t *bell);
 
 pid_t mni_spawner_pid(const mni_spawner_t *spawner);
 
-/* How trees are killed here: "cgroup v2", "cgroup v1 freezer" or "subreaper". */
+/* How trees are killed here: "cgroup v2", "cgroup v1 freezer" or "subreaper". The best that works, or what
+ * MULTINODE_KILL says (cgroup2, freezer, subreaper): mni_spawner_start() then fails with MN_E_IMPOSSIBLE where that
+ * does not work. */
 const char *mni_spawner_method(const mni_spawner_t *spawner);
 
 /* Asks for a new process; MNI_SPAWNED or MNI_SPAWN_FAILED follows. MN_E_SYSTEM when the spawner is gone. */

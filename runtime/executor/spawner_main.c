@@ -63,7 +63,7 @@ typedef struct spawner {
     int patience; /* ms until the next pass over trees that are being killed */
 } spawner_t;
 
-/* --- events -------------------------------------------------------------------------------------------- */
+/* --- events ----------------------------------------------------------------------------------- */
 
 static bool put_record(spawner_t *spawner, const mni_spawner_record_t *record)
 {
@@ -120,7 +120,7 @@ static bool read_output(child_t *child, int stream)
     return got > 0;
 }
 
-/* --- starting ------------------------------------------------------------------------------------------ */
+/* --- starting --------------------------------------------------------------------------------- */
 
 static group_t *take_group(spawner_t *spawner)
 {
@@ -283,7 +283,7 @@ static void spawn(spawner_t *spawner, const mni_spawner_request_t *request, int 
         close(gate); /* the child goes on */
 }
 
-/* --- ending -------------------------------------------------------------------------------------------- */
+/* --- ending ----------------------------------------------------------------------------------- */
 
 static void start_killing(spawner_t *spawner, child_t *child)
 {
@@ -378,7 +378,7 @@ static void tend_children(spawner_t *spawner)
     spawner->patience = spawner->patience < 16 ? spawner->patience + 1 : 20;
 }
 
-/* --- the loop ------------------------------------------------------------------------------------------ */
+/* --- the loop --------------------------------------------------------------------------------- */
 
 static void stop(spawner_t *spawner)
 {
@@ -460,7 +460,7 @@ static void loop(spawner_t *spawner)
     }
 }
 
-/* --- beginning and end of the process ------------------------------------------------------------------ */
+/* --- beginning and end of the process --------------------------------------------------------- */
 
 static void ignore_signals(spawner_t *spawner)
 {

@@ -42,7 +42,7 @@ const char *mni_tree_method_name(mni_tree_method_t method)
     return "unknown";
 }
 
-/* --- small files --------------------------------------------------------------------------------------- */
+/* --- small files ------------------------------------------------------------------------------ */
 
 /* Joins two parts; false when the result is too long. */
 static bool join_path(char out[MNI_TREE_PATH], const char *folder, const char *name)
@@ -87,7 +87,7 @@ static bool file_has(const char *folder, const char *name, const char *word)
     return strstr(text, word) != NULL;
 }
 
-/* --- where our own cgroup is --------------------------------------------------------------------------- */
+/* --- where our own cgroup is ------------------------------------------------------------------ */
 
 static bool has_option(const char *options, const char *option)
 {
@@ -175,7 +175,7 @@ static bool find_directory(mni_tree_method_t method, char directory[MNI_TREE_PAT
     return true;
 }
 
-/* --- killing a group ----------------------------------------------------------------------------------- */
+/* --- killing a group -------------------------------------------------------------------------- */
 
 static void for_each_below(const char *path, void (*visit)(const char *below))
 {
@@ -284,7 +284,7 @@ bool mni_tree_is_empty(mni_tree_method_t method, const char *path)
     return method != MNI_TREE_FREEZER || freezer_is_empty(path);
 }
 
-/* --- groups -------------------------------------------------------------------------------------------- */
+/* --- groups ----------------------------------------------------------------------------------- */
 
 static void remove_below(const char *path)
 {
@@ -327,7 +327,7 @@ bool mni_tree_close(mni_tree_t *tree)
     return access(tree->path, F_OK) < 0;
 }
 
-/* --- choosing ------------------------------------------------------------------------------------------ */
+/* --- choosing --------------------------------------------------------------------------------- */
 
 static unsigned long pid_namespace(void)
 {

@@ -16,12 +16,10 @@
 #include "wire/message.h"
 #include "worker/worker.h"
 
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -104,20 +102,11 @@ static void introduce(introduction_t *mine, const mni_spawner_t *spawner,
 /* Opens the doorbell of another rank of this host. A failure costs only time: it is then polled for. */
 static void meet_peer(mni_rank_t *rank, uint32_t number, const introduction_t *peer)
 {
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)peer->pid, (int)peer->bell);
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-    void *page =
-        fd < 0 ? MAP_FAILED
-               : mmap(NULL, sizeof(mni_doorbell_t), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (fd >= 0)
-        close(fd);
-    if (page == MAP_FAILED) {
+    rank->peers[number].bell = mni_spawner_map_doorbell(peer->pid, peer->bell);
+    if (rank->peers[number].bell)
+        mni_comm_set_bell(rank->comm, number, rank->peers[number].bell);
+    else
         rank->all_near = false;
-    } else {
-        rank->peers[number].bell = page;
-        mni_comm_set_bell(rank->comm, number, page);
-    }
     if (!rank->embedded && (rank->number == 0 || number == 0))
         rank->peers[number].pidfd = (int)syscall(SYS_pidfd_open, peer->pid, 0);
 }
@@ -513,7 +502,7 @@ bool mni_rank_close(mni_rank_t *rank)
         if (rank->peers[i].pidfd >= 0)
             close(rank->peers[i].pidfd);
         if (rank->peers[i].bell)
-            munmap(rank->peers[i].bell, sizeof(mni_doorbell_t));
+            mni_spawner_unmap_doorbell(rank->peers[i].bell);
     }
     free(rank->peers);
     free(rank->gone);

@@ -120,3 +120,52 @@ nothing_left()
     done
     return 1
 }
+
+# begin COMMAND...: in the background, marked, with the signals' default actions; back when it has said READY.
+begin()
+{
+    mark="$$-$RANDOM-$RANDOM"
+    MULTINODE_TEST_MARK=$mark env --default-signal=INT,QUIT "$@" >"$folder/out" 2>"$folder/err" </dev/null &
+    pid=$!
+    await 60 is_ready_or_ended
+    if ! is_ready; then
+        fail "$*: is not ready: $(cat "$folder/out" "$folder/err")"
+        kill -KILL $pid 2>/dev/null
+        wait $pid 2>/dev/null
+        nothing_left "$mark" "$*"
+        return 1
+    fi
+}
+
+is_ready()
+{
+    grep -qs '^READY' "$folder/out"
+}
+
+has_ended()
+{
+    ! kill -0 "$pid" 2>/dev/null
+}
+
+is_ready_or_ended()
+{
+    is_ready || has_ended
+}
+
+# ended STATUS SECONDS WHAT: it ends by itself, with this status (any but 0: "x"), and leaves nothing.
+ended()
+{
+    local status
+    if ! await "$2" has_ended; then
+        fail "$3: still there after $2 s: $(cat "$folder/out" "$folder/err")"
+        kill -KILL "$pid"
+    fi
+    wait "$pid" 2>/dev/null
+    status=$?
+    if [ "$1" = x ] && [ $status -eq 0 ] || [ "$1" != x ] && [ $status -ne "$1" ]; then
+        fail "$3: exit status $status instead of $1: $(cat "$folder/out" "$folder/err")"
+    else
+        echo "ok $3: exit status $status"
+    fi
+    nothing_left "$mark" "$3"
+}

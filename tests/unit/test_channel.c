@@ -171,7 +171,7 @@ static void frames_of_all_sizes_pass_both_ways(void **unused)
     munmap(bell, 4096);
 }
 
-/* --- damage -------------------------------------------------------------------------------------------- */
+/* --- damage ----------------------------------------------------------------------------------- */
 
 typedef struct pair {
     mni_doorbell_t *bell;
@@ -329,7 +329,7 @@ static void the_worker_never_blocks(void **state)
     assert_false(mni_channel_flush(pair->worker));
 }
 
-/* --- waiting ------------------------------------------------------------------------------------------- */
+/* --- waiting ---------------------------------------------------------------------------------- */
 
 static void a_wait_ends_at_its_deadline(void **state)
 {
@@ -380,7 +380,7 @@ static void a_full_ring_calls_the_pump(void **state)
     }
 }
 
-/* --- arena --------------------------------------------------------------------------------------------- */
+/* --- arena ------------------------------------------------------------------------------------ */
 
 static size_t pages_of(mni_channel_t *channel)
 {

@@ -54,7 +54,7 @@ static void in_a_child(int (*body)(void))
     assert_int_equal(status, 0);
 }
 
-/* --- everything changed, everything put back ----------------------------------------------------------- */
+/* --- everything changed, everything put back -------------------------------------------------- */
 
 static void on_signal(int number)
 {
@@ -163,7 +163,7 @@ static void the_directory_is_found_under_another_name(void **unused)
     in_a_child(directory_is_gone);
 }
 
-/* --- what cannot be put back --------------------------------------------------------------------------- */
+/* --- what cannot be put back ------------------------------------------------------------------ */
 
 static void *stay(void *argument)
 {
@@ -299,7 +299,7 @@ static void without_remembering_nothing_is_used_again(void **unused)
     in_a_child(not_remembered);
 }
 
-/* --- environment --------------------------------------------------------------------------------------- */
+/* --- environment ------------------------------------------------------------------------------ */
 
 static int clean_environment(void)
 {
@@ -343,7 +343,7 @@ static void the_environment_is_cleaned(void **unused)
     in_a_child(clean_environment);
 }
 
-/* --- what it costs ------------------------------------------------------------------------------------- */
+/* --- what it costs ---------------------------------------------------------------------------- */
 
 static int restore_is_cheap(void)
 {

@@ -54,7 +54,7 @@ static void note_pid(notes_t *notes, pid_t pid)
     notes->pids[__atomic_fetch_add(&notes->count, 1, __ATOMIC_SEQ_CST)] = pid;
 }
 
-/* --- helpers of the rank's side ------------------------------------------------------------------------ */
+/* --- helpers of the rank's side --------------------------------------------------------------- */
 
 static bool wait_event(mni_spawner_t *spawner, mni_spawn_event_t *event)
 {
@@ -204,7 +204,7 @@ static int stop_spawner(void **state)
         return;                    \
     }
 
-/* --- what runs in the children ------------------------------------------------------------------------- */
+/* --- what runs in the children ---------------------------------------------------------------- */
 
 static int say_and_return(mni_channel_t *channel)
 {
@@ -313,7 +313,7 @@ static int keep_forking(mni_channel_t *channel)
     return 0;
 }
 
-/* --- plain lives --------------------------------------------------------------------------------------- */
+/* --- plain lives ------------------------------------------------------------------------------ */
 
 static void children_run_and_their_ends_are_told(void **state)
 {
@@ -419,7 +419,7 @@ static void signals_do_not_hit_the_spawner(void **state)
     expect_event(fixture->spawner, MNI_ENDED, 1);
 }
 
-/* --- what a child is ----------------------------------------------------------------------------------- */
+/* --- what a child is -------------------------------------------------------------------------- */
 
 static int count_open_descriptors(void)
 {
@@ -587,7 +587,7 @@ static void the_driver_has_the_streams_of_the_rank(void **unused)
     munmap(right, 4096);
 }
 
-/* --- draining ------------------------------------------------------------------------------------------ */
+/* --- draining --------------------------------------------------------------------------------- */
 
 /* After each drain the worker would read the log: it is checked here, in the executor's own view
  * of it. */
@@ -619,7 +619,7 @@ static void drained_output_is_in_the_log(void **state)
     assert_int_equal(expect_event(fixture->spawner, MNI_ENDED, 0).status, 0);
 }
 
-/* --- trees --------------------------------------------------------------------------------------------- */
+/* --- trees ------------------------------------------------------------------------------------ */
 
 static void a_kill_leaves_nothing_of_a_tree(void **state)
 {
@@ -688,7 +688,7 @@ static void a_stop_leaves_nothing(void **state)
     assert_all_gone(notes);
 }
 
-/* --- the death of a side ------------------------------------------------------------------------------- */
+/* --- the death of a side ---------------------------------------------------------------------- */
 
 typedef struct death_notes {
     char directory[MNI_TREE_PATH];
@@ -778,7 +778,7 @@ static void the_rank_is_told_when_the_spawner_is_killed(void **state)
     assert_int_equal(mni_spawner_kill(fixture->spawner, 0), MN_E_SYSTEM);
 }
 
-/* --- choice of the method, the doorbell ---------------------------------------------------------------- */
+/* --- choice of the method, the doorbell ------------------------------------------------------- */
 
 static void a_method_without_sense_is_refused(void **unused)
 {
