@@ -102,8 +102,7 @@ static void introduce(introduction_t *mine, const mni_spawner_t *spawner,
 /* Opens the doorbell of another rank of this host. A failure costs only time: it is then polled for. */
 static void meet_peer(mni_rank_t *rank, uint32_t number, const introduction_t *peer)
 {
-    rank->peers[number].bell = mni_spawner_map_doorbell(peer->pid, peer->bell);
-    if (rank->peers[number].bell)
+    if (mni_spawner_map_doorbell(peer->pid, peer->bell, &rank->peers[number].bell) == 0)
         mni_comm_set_bell(rank->comm, number, rank->peers[number].bell);
     else
         rank->all_near = false;
