@@ -194,8 +194,12 @@ void mni_core_end_task(mni_core_t *core, uint64_t now, mni_task_t *task, const m
         if (demand->caller == task)
             mni_demand_drop(core, demand);
     }
-    DL_FOREACH(task->children, child)
-    mni_core_kill_task(core, child, MN_REASON_CANCELLED);
+    /* Functions that were asked to stop with their caller keep what is left of the grace. */
+    if (task->stop_code == 0 || task->killed)
+        DL_FOREACH(task->children, child)
+        {
+            mni_core_kill_task(core, child, MN_REASON_CANCELLED);
+        }
     if (!task->children)
         task_bury(core, now, task);
 }

@@ -254,7 +254,7 @@ MN_API int mn_main(int argc, char **argv, mn_driver_t *driver);
 
 /** Identity of a job: a random UUID (RFC 4122, version 4). */
 typedef struct mn_id {
-    uint8_t bytes[16];
+    uint8_t bytes[16]; /**< as in the text form, from left to right */
 } mn_id_t;
 
 /** Bytes of a formatted id with its NUL. */
@@ -339,23 +339,26 @@ MN_API int mn_start_named(const char *job, mn_value_t input, const mn_start_opti
 /** What is known of a job. Made by mn_get() and its kin; read-only; freed with mn_info_destroy(), with all
  * that it points to. Strings that do not apply are NULL, times that have not come are 0. */
 typedef struct mn_info {
-    mn_id_t id;
-    const char *job; /**< name of the job function */
-    mn_status_t status;
-    mn_reason_t reason;
-    const char *error; /**< a sentence when FAILED, else NULL */
-    mn_value_t result; /**< the value most recently yielded; empty if none was */
+    mn_id_t id;         /**< the job's id */
+    const char *job;    /**< name of the job function */
+    mn_status_t status; /**< its status now */
+    mn_reason_t reason; /**< why it has it */
+    const char *error;  /**< a sentence when FAILED, else NULL */
+    mn_value_t result;  /**< the value most recently yielded; empty if none was */
     uint64_t yields;   /**< values yielded so far; 0: result is empty because nothing was yielded */
     uint64_t version;  /**< grows with every change; see mn_watch() */
     unsigned attempts; /**< tasks begun */
     double progress;   /**< 0 to 1 as last reported */
-    const char *message;            /**< as last reported with the progress */
-    double created, started, ended; /**< points in time; started is that of the last attempt */
-    const char *lock, *tag, *key;
-    const char *host; /**< where it runs or last ran */
-    int rank;         /**< the worker that runs or last ran it; -1 before */
-    const char
-        *cpus; /**< cores it was granted, as a list such as "0-3,8" (hwloc's logical numbers) */
+    const char *message; /**< as last reported with the progress */
+    double created;      /**< when it was started by mn_start() */
+    double started;      /**< when its last attempt began */
+    double ended;        /**< when it ended for good */
+    const char *lock;    /**< the lock that it holds or held */
+    const char *tag;     /**< the tag that it was started with */
+    const char *key;     /**< the key that it was started with */
+    const char *host;    /**< where it runs or last ran */
+    int rank;            /**< the worker that runs or last ran it; -1 before */
+    const char *cpus;    /**< cores it was granted, as "0-3,8": hwloc's logical numbers */
 } mn_info_t;
 
 /** Reads a job's state. Asks the scheduler.
@@ -363,6 +366,7 @@ typedef struct mn_info {
 MN_API int mn_get(mn_id_t id, mn_info_t **info);
 
 /** Waits until a job has ended.
+ * @param id      the job
  * @param timeout seconds; 0 only looks, negative waits for ever
  * @param info    receives the final state; NULL if it is not wanted
  * Blocks. A job that waits lends its cores, as in mn_map().
@@ -401,18 +405,20 @@ typedef struct mn_list_options {
 /** Lists jobs, newest first.
  * @param options  NULL for all
  * @param ids      room for `capacity` ids
+ * @param capacity how many ids there is room for
  * @param count    receives how many were written; fewer than capacity: there are no more
  * Asks the scheduler. @return 0, MN_E_NO_JOB (`after` is unknown), MN_E_INVALID, MN_E_NO_RUNTIME */
 MN_API int mn_list(const mn_list_options_t *options, mn_id_t *ids, size_t capacity, size_t *count);
 
 /** A lock that is held. */
 typedef struct mn_lock {
-    char name[256];
-    mn_id_t holder;
+    char name[256]; /**< what mn_start() was given */
+    mn_id_t holder; /**< the job that holds it */
 } mn_lock_t;
 
 /** Lists the locks that are held, by name.
  * @param locks receives an array of `count`, to be freed with mn_locks_destroy()
+ * @param count receives how many there are
  * Asks the scheduler. @return 0, MN_E_INVALID, MN_E_NO_MEMORY, MN_E_NO_RUNTIME */
 MN_API int mn_locks(mn_lock_t **locks, size_t *count);
 /** Frees what mn_locks() made. */
@@ -424,14 +430,18 @@ typedef enum mn_stream { MN_STDOUT = 1, MN_STDERR = 2 } mn_stream_t;
 /** Reads what an attempt of a job has written so far, while it runs or later. Functions that the job called
  * write to the job's own log. Each stream keeps its first and its last 64 KiB, with a line between that says
  * how much was left out.
+ * @param id      the job
  * @param attempt 1 is the first, 0 means the latest
+ * @param stream  which of the two
  * @param text    receives a NUL-terminated copy, to be freed with free()
  * @param size    receives its bytes without the NUL; may be NULL
  * Asks the scheduler. @return 0, MN_E_NO_JOB, MN_E_INVALID (no such attempt), MN_E_LOST, MN_E_NO_RUNTIME */
 MN_API int mn_log(mn_id_t id, unsigned attempt, mn_stream_t stream, char **text, size_t *size);
 
 /** Where a service can be reached: "host:port".
- * @param name the service function's name
+ * @param name    the service function's name
+ * @param address receives the text
+ * @param size    room at `address` in bytes
  * Asks the scheduler. @return 0, MN_E_UNDECLARED, MN_E_WRONG_KIND, MN_E_NO_RESULT (it is not up now),
  * MN_E_TOO_LARGE (`size` is too small), MN_E_NO_RUNTIME */
 MN_API int mn_service_address(const char *name, char *address, size_t size);
@@ -453,11 +463,13 @@ MN_API int mn_yield(mn_task_t *task, mn_value_t value);
 MN_API int mn_yield_sync(mn_task_t *task, mn_value_t value);
 
 /** The value that this job last yielded, in this attempt or an earlier one: where to go on from.
+ * @param task  the job's own handle
  * @param value receives a view that is valid until the task's next yield
  * @return 0, MN_E_NO_RESULT (none yet), MN_E_WRONG_KIND (not in a job), MN_E_INVALID */
 MN_API int mn_last_yield(mn_task_t *task, mn_value_t *value);
 
 /** Reports progress.
+ * @param task     the job's own handle
  * @param fraction 0 to 1
  * @param message  up to 255 bytes of text for people; NULL for none
  * @return 0, MN_E_INVALID, MN_E_CANCELLED, MN_E_INTERRUPTED, MN_E_WRONG_KIND (not in a job) */
@@ -512,15 +524,17 @@ typedef struct mn_item_error {
 
 /** Options of the map calls. Zero means: none. */
 typedef struct mn_map_options {
-    mn_item_error_t
-        *errors;    /**< `count` entries: failures are reported here per item, and the map goes on;
-                                  freed with mn_item_errors_destroy() */
-    size_t *failed; /**< receives the index of the item that failed the map */
-    size_t max_block; /**< most items that travel together [chosen as the map goes on] */
+    mn_item_error_t *errors; /**< `count` entries: failures are reported here per item, and the map
+                                  goes on; freed with mn_item_errors_destroy() */
+    size_t *failed;          /**< receives the index of the item that failed the map */
+    size_t max_block;        /**< most items that travel together [chosen as the map goes on] */
 } mn_map_options_t;
 
 /** Calls one function and waits for its result.
- * @param result receives a copy that mn_value_destroy() frees; empty if it yielded nothing; may be NULL
+ * @param task     the caller's own handle
+ * @param function a function declared with MN_FUNCTION
+ * @param input    its argument, read during the call
+ * @param result   receives a copy that mn_value_destroy() frees; empty if it yielded nothing; may be NULL
  * Blocks.
  * @return 0; MN_E_FAILED or the function's own code with its message; MN_E_CRASHED, MN_E_TIMEOUT, MN_E_LOST;
  * MN_E_IMPOSSIBLE, MN_E_DEADLOCK, MN_E_CANCELLED, MN_E_INTERRUPTED; MN_E_INVALID, MN_E_UNDECLARED,
@@ -529,8 +543,13 @@ MN_API int mn_call(mn_task_t *task, mn_entry_t *function, mn_value_t input, mn_v
 
 /** Maps a function over `count` items of a fixed size and gathers results of a fixed size, in argument order.
  * Each item reaches the function as bytes; it must yield `result_size` bytes (or nothing, if that is 0).
+ * @param task          the caller's own handle
+ * @param function      a function declared with MN_FUNCTION
  * @param arguments     count * argument_size bytes
+ * @param argument_size bytes of an item
+ * @param count         how many items; 0 is fine
  * @param results       count * result_size bytes, written as items end (all of them are valid on success)
+ * @param result_size   bytes of a result; 0: the function yields nothing
  * @param options       NULL for none
  * Blocks. @return 0, or as mn_call() for the first item that fails; its index is in the message */
 MN_API int mn_map_fixed(mn_task_t *task, mn_entry_t *function, const void *arguments,
@@ -543,8 +562,13 @@ MN_API int mn_map_fixed(mn_task_t *task, mn_entry_t *function, const void *argum
                  sizeof *(results), NULL)
 
 /** Maps a function over `count` values of any size.
- * @param results receives `count` values, each to be freed with mn_value_destroy() (empty where an item failed
- *                or yielded nothing); may be NULL
+ * @param task      the caller's own handle
+ * @param function  a function declared with MN_FUNCTION
+ * @param arguments one value per item
+ * @param count     how many items; 0 is fine
+ * @param results   receives `count` values, each to be freed with mn_value_destroy() (empty where an item failed
+ *                  or yielded nothing); may be NULL
+ * @param options   NULL for none
  * Blocks; otherwise as mn_map_fixed(). On failure without options->errors no result is left to free. */
 MN_API int mn_map_values(mn_task_t *task, mn_entry_t *function, const mn_value_t *arguments,
                          size_t count, mn_value_t *results, const mn_map_options_t *options);
@@ -553,12 +577,18 @@ MN_API int mn_map_values(mn_task_t *task, mn_entry_t *function, const mn_value_t
 typedef struct mn_map_stream mn_map_stream_t;
 
 /** Begins a map whose results are taken one by one, in order, as they get ready.
+ * @param task      the caller's own handle
+ * @param function  a function declared with MN_FUNCTION
  * @param arguments copied as needed; must stay valid until mn_map_close()
+ * @param count     how many items; 0 is fine
+ * @param options   NULL for none
+ * @param stream    receives the map
  * Ends with mn_map_close(), which the task must call. Does not wait for results. Errors as mn_call(). */
 MN_API int mn_map_open(mn_task_t *task, mn_entry_t *function, const mn_value_t *arguments,
                        size_t count, const mn_map_options_t *options, mn_map_stream_t **stream);
 
 /** Waits for the next result in argument order.
+ * @param stream the map
  * @param result receives a copy that mn_value_destroy() frees
  * Blocks. @return 0, MN_E_END after the last, or the error of that item (the next call gives the next item) */
 MN_API int mn_map_next(mn_map_stream_t *stream, mn_value_t *result);

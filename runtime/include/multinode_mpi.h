@@ -45,6 +45,7 @@ MN_API int mn_prepare(void);
 
 /** Opens a runtime on a duplicate of `comm`. Collective; blocks until all ranks have called it. May be called
  * again after mn_close(), on the same or another communicator; one runtime at a time per process.
+ * @param comm    any intracommunicator; it is duplicated
  * @param options NULL for none
  * @param runtime receives the runtime, on every rank
  * @return the same on all ranks: 0, MN_E_NO_RUNTIME (mn_prepare() was not called), MN_E_INVALID, MN_E_MPI,

@@ -85,9 +85,11 @@ static void walked(const char *call, int got, int wanted)
 
 #define WALK(call) walked(#call, (call), MN_E_CANCELLED)
 
-/* Waits for the cancel, then makes every call there is. `other` is a running job. */
-static void walk_calls(mn_task_t *task, mn_id_t other, bool in_job)
+/* Waits for the cancel, then makes every call there is. `other` is a running job. It says that it is ready with a
+ * yield in a job, with its name on the roll in a function. */
+static void walk_calls(mn_task_t *task, mn_id_t other, const char *roll)
 {
+    bool in_job = !roll;
     mn_id_t id, ids[2];
     mn_info_t *info = NULL;
     mn_lock_t *locks = NULL;
@@ -102,6 +104,8 @@ static void walk_calls(mn_task_t *task, mn_id_t other, bool in_job)
     walked("mn_map_open before", mn_map_open(task, hold_item, values, 2, NULL, &stream), 0);
     if (in_job)
         mn_yield(task, mn_text("ready"));
+    else
+        roll_sign(roll);
     while (!mn_cancelled(task))
         pause_ms(1);
     if (mn_cancelled(task) != MN_E_CANCELLED || mn_cancelled(NULL) != MN_E_CANCELLED ||
@@ -141,7 +145,7 @@ static int walk_in_job(mn_task_t *task, mn_value_t input)
 {
     mn_id_t other;
     memcpy(&other, input.data, sizeof other);
-    walk_calls(task, other, true);
+    walk_calls(task, other, NULL);
     mn_yield(task, mn_text(walk.used ? walk.text : "as it must be"));
     return MN_E_CANCELLED;
 }
@@ -156,21 +160,25 @@ static int walk_in_function(mn_task_t *task, mn_value_t input)
 {
     walk_order_t order;
     memcpy(&order, input.data, sizeof order);
-    if (roll_sign(order.roll) < 0)
-        return mn_fail(task, MN_E_FAILED, "no roll");
-    walk_calls(task, order.other, false);
-    FILE *report = fopen(order.report, "w");
+    walk_calls(task, order.other, order.roll);
+    char draft[128];
+    snprintf(draft, sizeof draft, "%s.draft", order.report);
+    FILE *report = fopen(draft, "w");
     if (report) {
         fprintf(report, "%s\n", walk.used ? walk.text : "as it must be");
         fclose(report);
+        rename(draft, order.report);
     }
     return MN_E_CANCELLED;
 }
 
 static int call_walk(mn_task_t *task, mn_value_t input)
 {
-    int rc = mn_call(task, walk_in_function, input, NULL);
+    walk_order_t order;
+    memcpy(&order, input.data, sizeof order);
+    int rc = mn_call(task, walk_in_function, input, NULL); /* returns at once, and the function goes on for a while */
     mn_yield(task, mn_text(mn_error_name(rc)));
+    EVENTUALLY(access(order.report, F_OK) == 0);
     return rc;
 }
 

@@ -9,6 +9,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 
 MN_SERVICE(answer, 0);
 MN_SERVICE(die_at_once, 0);
@@ -104,8 +105,10 @@ static int answer(mn_task_t *task, mn_value_t input)
         if (client >= 0) {
             bool goes_on = serve_one(task, client, begun);
             close(client);
-            if (!goes_on)
+            if (!goes_on) {
+                close(fd); /* the process may be used again */
                 return 0;
+            }
         }
     }
     close(fd);
@@ -156,6 +159,8 @@ static bool ask(const char *name, const char *request, char *reply, size_t size)
     int fd = connect_to(address);
     if (fd < 0)
         return false;
+    struct timeval patience = {.tv_sec = 10};
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     if (send(fd, request, strlen(request), MSG_NOSIGNAL) > 0)
         while (have + 1 < size && (n = recv(fd, reply + have, size - 1 - have, 0)) > 0)
             have += (size_t)n;
