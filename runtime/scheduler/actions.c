@@ -84,6 +84,10 @@ static void act_grant(mni_scheduler_t *scheduler, uint64_t now, const mni_action
 static void act_refuse(mni_scheduler_t *scheduler, const mni_action_t *action)
 {
     mni_demand_t *demand = NULL;
+    if (action->demand == 0) {
+        mni_waiters_refuse(scheduler, action->job->user, action->task, action->code, action->error);
+        return;
+    }
     HASH_FIND(hh, scheduler->demands, &action->demand, sizeof action->demand, demand);
     if (!demand)
         return;

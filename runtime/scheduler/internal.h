@@ -157,6 +157,8 @@ void mni_waiters_answer(mni_scheduler_t *scheduler,
                         mni_data_t *data); /* those whose time has come */
 void mni_waiters_forget(mni_scheduler_t *scheduler,
                         mni_data_t *data); /* all of them: the job is removed */
+void mni_waiters_refuse(mni_scheduler_t *scheduler, mni_data_t *data, uint64_t task, int code,
+                        const char *error); /* those of a task: it would wait for ever */
 void mni_waiters_expire(mni_scheduler_t *scheduler, uint64_t now);
 
 /* calls.c */

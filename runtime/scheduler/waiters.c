@@ -69,6 +69,19 @@ void mni_waiters_forget(mni_scheduler_t *scheduler, mni_data_t *data)
     }
 }
 
+void mni_waiters_refuse(mni_scheduler_t *scheduler, mni_data_t *data, uint64_t task, int code,
+                        const char *error)
+{
+    mni_waiter_t *waiter, *next;
+    DL_FOREACH_SAFE (data->waiters, waiter, next) {
+        if (waiter->who.task != task)
+            continue;
+        mni_answer(scheduler, &waiter->who,
+                   mni_error(code, "%s", error ? error : mn_strerror(code)));
+        waiter_free(scheduler, waiter);
+    }
+}
+
 void mni_waiters_expire(mni_scheduler_t *scheduler, uint64_t now)
 {
     mni_waiter_t *waiter, *next;
