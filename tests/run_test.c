@@ -44,7 +44,8 @@ static long long now_ms(void)
 
 static void pause_ms(int ms)
 {
-    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000}, NULL);
+    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000},
+              NULL);
 }
 
 /* Reads the parent, the state and the name of a process; false if it is gone. */
@@ -167,7 +168,8 @@ static size_t check_left_behind(void)
             break;
         pause_ms(STEP_MS);
     }
-    fprintf(stderr, "run_test: the test left %zu process%s behind:\n", count, count == 1 ? "" : "es");
+    fprintf(stderr, "run_test: the test left %zu process%s behind:\n", count,
+            count == 1 ? "" : "es");
     name_processes(left, count);
     return count;
 }

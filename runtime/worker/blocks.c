@@ -100,8 +100,8 @@ void mni_block_receive(mni_worker_t *worker, uint32_t source, uint64_t map, uint
     mni_executor_t *executor = NULL;
 
     if (was_killed(worker, slot->task)) {
-        block_refuse(worker, source, map, number, slot->task, MN_E_CANCELLED, MN_REASON_KILLED,
-                     "it was killed before it began");
+        block_refuse(worker, source, map, number, slot->task, MN_E_CANCELLED, MN_REASON_INTERRUPTED,
+                     "its slot was taken back");
         return;
     }
     block = calloc(1, sizeof *block);
@@ -247,7 +247,7 @@ void mni_blocks_drop(mni_worker_t *worker, mni_executor_t *executor)
     DL_FOREACH_SAFE (executor->queue, block, next) {
         DL_DELETE(executor->queue, block);
         block_refuse(worker, block->source, block->map, block->number, block->slot.task,
-                     MN_E_CANCELLED, MN_REASON_KILLED, "it was killed before it began");
+                     MN_E_CANCELLED, MN_REASON_INTERRUPTED, "its slot was taken back");
         block_free(block);
     }
 }

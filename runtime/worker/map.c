@@ -286,6 +286,8 @@ static void send_block(mni_worker_t *worker, mni_map_t *map, slot_t *slot)
 static void dispatch(mni_worker_t *worker, mni_map_t *map, slot_t *slot)
 {
     if (map->over || !map->waiting) {
+        if (!map->over && map->slot_count > 1) /* first, or rank 0 would grant another one for it */
+            send_want(worker, map, map->slot_count - 1);
         slot_free(worker, map, slot);
         return;
     }
@@ -465,6 +467,12 @@ static void item_failed(mni_worker_t *worker, mni_map_t *map, const range_t *blo
 {
     char text[MNI_ERROR_MAX];
     uint64_t index = block->first + items;
+
+    if (finished->reason == MN_REASON_INTERRUPTED) { /* put back by rank 0: counts for nothing */
+        if (!range_add(map, index, block->count - items, block->retries, block->lost))
+            map_end(worker, map, MN_E_NO_MEMORY, index, "no memory to go on with the map");
+        return;
+    }
     bool again =
         block->retries < map->function->need.max_retries && finished->reason != MN_REASON_KILLED;
     /* The items behind it have not begun, so they have used up no attempt. */
@@ -524,7 +532,10 @@ void mni_map_block_done(mni_worker_t *worker, uint64_t demand, uint64_t number, 
             map_end(worker, map, 0, 0, NULL);
     }
     map->current = NULL;
-    dispatch(worker, map, slot);
+    if (finished->reason == MN_REASON_INTERRUPTED)
+        slot_free(worker, map, slot); /* rank 0 has taken it back already */
+    else
+        dispatch(worker, map, slot);
     map_free_when_over(worker, map);
 }
 

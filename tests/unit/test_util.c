@@ -19,11 +19,11 @@ static void test_error_table_is_complete(void **state)
 {
     int last = 0, rows = 0;
     (void)state;
-#define CHECK_ROW(name, number, text)                                                              \
-    assert_string_equal(mn_error_name(-(number)), "MN_E_" #name);                                  \
-    assert_string_equal(mn_strerror(-(number)), text);                                             \
-    assert_int_equal(MN_E_##name, -(number));                                                      \
-    last = (number) > last ? (number) : last;                                                      \
+#define CHECK_ROW(name, number, text)                             \
+    assert_string_equal(mn_error_name(-(number)), "MN_E_" #name); \
+    assert_string_equal(mn_strerror(-(number)), text);            \
+    assert_int_equal(MN_E_##name, -(number));                     \
+    last = (number) > last ? (number) : last;                     \
     rows++;
     MN_ERRORS(CHECK_ROW)
 #undef CHECK_ROW
@@ -140,16 +140,19 @@ static void test_size_accepts(void **state)
 static void test_size_refuses(void **state)
 {
     static const char *const texts[] = {
-        "",     " ",      "-1",      "+1",   "0",       "0GB",  "0.1B",  "GB",     ".",    ".GiB",
-        "1e9",  "0x10",   "1,5GiB",  "1..5", "1GiBB",   "1 GiB ", " 1GiB", "nan",  "inf",  "1EiB",
-        "1GB2", "1\nGiB", "1\tGiB",  "1Gi",  "99999999999999999999", "9000PiB", "1%s%n",
+        "",        " ",      "-1",     "+1",   "0",
+        "0GB",     "0.1B",   "GB",     ".",    ".GiB",
+        "1e9",     "0x10",   "1,5GiB", "1..5", "1GiBB",
+        "1 GiB ",  " 1GiB",  "nan",    "inf",  "1EiB",
+        "1GB2",    "1\nGiB", "1\tGiB", "1Gi",  "99999999999999999999",
+        "9000PiB", "1%s%n",
     };
     (void)state;
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         uint64_t bytes = 42;
         if (mni_size_parse(texts[i], &bytes) != MN_E_INVALID)
             fail_msg("\"%s\" was accepted as %llu", texts[i], (unsigned long long)bytes);
-        assert_int_equal(bytes, 42); /* nothing written on failure */
+        assert_int_equal(bytes, 42);                           /* nothing written on failure */
         assert_non_null(strstr(mn_error_message(), "1.5GiB")); /* the accepted forms are named */
     }
     uint64_t bytes = 42;
