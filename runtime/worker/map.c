@@ -461,6 +461,14 @@ static void tell_fault(mni_worker_t *worker, mni_map_t *map, uint64_t index,
     post_to_caller(worker, map);
 }
 
+/* Something waits again: slots are of use again. */
+static void want_for_waiting(mni_worker_t *worker, mni_map_t *map)
+{
+    uint64_t waiting = items_waiting(map);
+    if (!map->over && waiting > 0)
+        send_want(worker, map, map->slot_count + (uint32_t)(waiting < 1024 ? waiting : 1024));
+}
+
 /* The item after the complete ones failed: it runs again, is reported, or fails the map. */
 static void item_failed(mni_worker_t *worker, mni_map_t *map, const range_t *block, uint64_t items,
                         const mni_msg_finished_t *finished)
@@ -471,6 +479,7 @@ static void item_failed(mni_worker_t *worker, mni_map_t *map, const range_t *blo
     if (finished->reason == MN_REASON_INTERRUPTED) { /* put back by rank 0: counts for nothing */
         if (!range_add(map, index, block->count - items, block->retries, block->lost))
             map_end(worker, map, MN_E_NO_MEMORY, index, "no memory to go on with the map");
+        want_for_waiting(worker, map);
         return;
     }
     bool again =
@@ -490,10 +499,7 @@ static void item_failed(mni_worker_t *worker, mni_map_t *map, const range_t *blo
     }
     if (!kept)
         map_end(worker, map, MN_E_NO_MEMORY, index, "no memory to go on with the map");
-    if (!map->over && map->waiting)
-        send_want(worker, map,
-                  map->slot_count +
-                      (uint32_t)(items_waiting(map) < 1024 ? items_waiting(map) : 1024));
+    want_for_waiting(worker, map);
 }
 
 /* Moves what is known of how long an item takes. */
@@ -562,8 +568,7 @@ void mni_map_rank_lost(mni_worker_t *worker, uint32_t rank)
                 map_end(worker, map, MN_E_NO_MEMORY, block.first,
                         "no memory to go on with the map");
             else
-                send_want(worker, map,
-                          map->slot_count + (uint32_t)(block.count < 1024 ? block.count : 1024));
+                want_for_waiting(worker, map);
         }
         map_free_when_over(worker, map);
     }
