@@ -27,21 +27,21 @@ enum { CHESS_PAWN, CHESS_KNIGHT, CHESS_BISHOP, CHESS_ROOK, CHESS_QUEEN, CHESS_KI
 enum { CHESS_WHITE_SHORT = 1, CHESS_WHITE_LONG = 2, CHESS_BLACK_SHORT = 4, CHESS_BLACK_LONG = 8 };
 
 #define CHESS_NO_SQUARE 64
-#define CHESS_NO_MOVE   ((chess_move_t)0)
+#define CHESS_NO_MOVE ((chess_move_t)0)
 #define CHESS_MAX_MOVES 256 /* no position has more than 218 */
-#define CHESS_FEN_SIZE  128 /* of a formatted FEN with its NUL */
-#define CHESS_UCI_SIZE  6   /* "a7a8q" */
-#define CHESS_SAN_SIZE  10  /* "Qa1xb2#", "axb8=Q#" */
+#define CHESS_FEN_SIZE 128  /* of a formatted FEN with its NUL */
+#define CHESS_UCI_SIZE 6    /* "a7a8q" */
+#define CHESS_SAN_SIZE 10   /* "Qa1xb2#", "axb8=Q#" */
 #define CHESS_START_FEN "rnbqkbnr/pppppppp/8/8/8/8/PPPPPPPP/RNBQKBNR w KQkq - 0 1"
 
 typedef struct chess_board {
     chess_set_t kinds[CHESS_KINDS]; /* by kind, both colours */
     chess_set_t colors[2];
-    uint64_t hash;       /* kept up to date by chess_play() */
-    uint8_t kind_at[64]; /* CHESS_PAWN and so on, or CHESS_EMPTY */
-    uint8_t side;        /* to move */
-    uint8_t castling;    /* CHESS_WHITE_SHORT and so on */
-    uint8_t en_passant;  /* the square that a pawn just jumped over, or CHESS_NO_SQUARE */
+    uint64_t hash;             /* kept up to date by chess_play() */
+    uint8_t kind_at[64];       /* CHESS_PAWN and so on, or CHESS_EMPTY */
+    uint8_t side;              /* to move */
+    uint8_t castling;          /* CHESS_WHITE_SHORT and so on */
+    uint8_t en_passant;        /* the square that a pawn just jumped over, or CHESS_NO_SQUARE */
     uint8_t en_passant_counts; /* a capture there is legal: only then is it part of the hash */
     uint16_t halfmove;         /* plies since the last capture or pawn move */
     uint16_t fullmove;

@@ -12,7 +12,7 @@
 enum { PLACEMENT, SIDE, CASTLING, EN_PASSANT, HALFMOVE, FULLMOVE, FIELDS };
 
 #define LARGEST_CLOCK 9999u
-#define RANK(n)       ((chess_set_t)0xFF << (8 * (n)))
+#define RANK(n) ((chess_set_t)0xFF << (8 * (n)))
 
 static const char *const field_names[FIELDS] = {
     "piece placement", "side to move",   "castling",
@@ -29,8 +29,8 @@ typedef struct reader {
 } reader_t;
 
 /* Writes "field: sentence" and returns -1. */
-__attribute__((format(printf, 3, 4))) static int
-refuse(reader_t *r, int field, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static int refuse(reader_t *r, int field, const char *format,
+                                                        ...)
 {
     va_list arguments;
     int used = snprintf(r->reason, r->reason_size, "%s: ", field_names[field]);

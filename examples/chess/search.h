@@ -9,9 +9,9 @@
 
 #include "game.h"
 
-#define CHESS_MATE       30000 /* a mate in n plies scores CHESS_MATE - n */
+#define CHESS_MATE 30000       /* a mate in n plies scores CHESS_MATE - n */
 #define CHESS_MATE_FOUND 29000 /* scores from here on are forced mates */
-#define CHESS_MAX_DEPTH  64
+#define CHESS_MAX_DEPTH 64
 
 /* Which positions of king and pawn against king are won, one bit each; made by chess_kpk_make(). 24
  * KiB. */

@@ -30,7 +30,7 @@ typedef struct chess_candidate {
 
 /* The least and most nodes that may be asked for. */
 #define CHESS_LEAST_NODES 1000u
-#define CHESS_MOST_NODES  1000000000u
+#define CHESS_MOST_NODES 1000000000u
 
 /* "simple" and so on; NULL for a number that is no strategy. */
 const char *chess_strategy_name(unsigned strategy);

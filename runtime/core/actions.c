@@ -1,54 +1,132 @@
 /* SPDX-License-Identifier: MIT
  *
- * The queue of actions that the core leaves for the layer above.
+ * The ring of actions that the core leaves for the layer above, and the time it was last told.
  */
 #include "core/internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-mni_action_t *mni_core_act(mni_core_t *core, mni_action_kind_t kind)
+static void free_doomed(mni_core_t *core)
 {
-    /* An action that cannot be queued would leave core and world in disagreement: there is no going on. */
-    mni_queued_action_t *queued = calloc(1, sizeof *queued);
-    if (!queued)
-        abort();
-    queued->action.kind = kind;
-    *core->actions_end = queued;
-    core->actions_end = &queued->next;
-    return &queued->action;
-}
-
-void mni_core_act_error(mni_core_t *core, const char *error)
-{
-    mni_queued_action_t *last = (mni_queued_action_t *)(void *)((char *)core->actions_end -
-                                                                offsetof(mni_queued_action_t, next));
-    last->error = strdup(error);
-    last->action.error = last->error;
-}
-
-static void drop_current(mni_core_t *core)
-{
-    if (core->current) {
-        free(core->current->error);
-        free(core->current);
+    while (core->doomed) {
+        mni_record_t *record = core->doomed;
+        core->doomed = record->next;
+        mni_job_free(record);
     }
-    core->current = NULL;
+    free(core->refusal);
+    core->refusal = NULL;
+}
+
+void mni_core_enter(mni_core_t *core, uint64_t now)
+{
+    if (now > core->now)
+        core->now = now;
+    free_doomed(core);
+}
+
+static bool grow(mni_core_t *core)
+{
+    size_t room = core->action_room ? core->action_room * 2 : 64;
+    mni_action_t *actions = malloc(room * sizeof *actions);
+
+    if (!actions)
+        return false;
+    for (size_t i = 0; i < core->action_count; i++)
+        actions[i] = core->actions[(core->action_first + i) & (core->action_room - 1)];
+    free(core->actions);
+    core->actions = actions;
+    core->action_first = 0;
+    core->action_room = room;
+    return true;
+}
+
+static mni_action_t *add(mni_core_t *core, mni_action_kind_t kind)
+{
+    static mni_action_t lost;
+    mni_action_t *action = &lost;
+
+    /* What cannot be told leaves core and world in disagreement: from then on every start is
+     * refused. */
+    if (core->action_count == core->action_room && !grow(core))
+        core->lost_action = true;
+    else
+        action =
+            &core->actions[(core->action_first + core->action_count++) & (core->action_room - 1)];
+    *action = (mni_action_t){.kind = kind};
+    return action;
+}
+
+void mni_action_job(mni_core_t *core, mni_action_kind_t kind, mni_record_t *record)
+{
+    mni_action_t *action = add(core, kind);
+
+    action->job = &record->job;
+    action->task = record->job.task;
+    action->reason = record->job.reason;
+}
+
+static mni_action_t *add_task(mni_core_t *core, mni_action_kind_t kind, const mni_grant_t *grant)
+{
+    mni_action_t *action = add(core, kind);
+
+    action->task = grant->id;
+    action->rank = grant->rank;
+    action->node = grant->node->index;
+    action->job = grant->own ? &grant->record->job : NULL;
+    return action;
+}
+
+void mni_action_begin(mni_core_t *core, const mni_grant_t *grant)
+{
+    mni_action_t *action = add_task(core, grant->own ? MNI_RUN : MNI_GRANT, grant);
+
+    action->demand = grant->demand ? grant->demand->id : 0;
+    for (uint32_t i = 0; i < grant->pieces; i++)
+        mni_cpus_add(&action->cpus, grant->piece[i].core);
+}
+
+void mni_action_stop(mni_core_t *core, const mni_grant_t *grant, int code)
+{
+    add_task(core, MNI_STOP, grant)->code = code;
+}
+
+void mni_action_kill(mni_core_t *core, const mni_grant_t *grant, mn_reason_t reason)
+{
+    add_task(core, MNI_KILL, grant)->reason = reason;
+}
+
+void mni_action_refuse(mni_core_t *core, uint64_t demand, const mni_grant_t *caller,
+                       mni_record_t *awaited, int code, const char *text)
+{
+    mni_action_t *action = add(core, MNI_REFUSE);
+
+    action->demand = demand;
+    action->task = caller ? caller->id : 0;
+    action->job = awaited ? &awaited->job : NULL;
+    action->code = code;
+    action->error = strdup(text);
+    if (!action->error)
+        action->error = strdup("");
 }
 
 bool mni_core_next_action(mni_core_t *core, mni_action_t *action)
 {
-    drop_current(core);
-    mni_core_bury(core);
-    mni_queued_action_t *first = core->actions;
-    if (!first)
+    free_doomed(core);
+    if (core->action_count == 0)
         return false;
-    core->actions = first->next;
-    if (!core->actions)
-        core->actions_end = &core->actions;
-    *action = first->action;
-    core->current = first;
-    if (action->kind == MNI_FORGET)
-        core->forgotten = (mni_job_record_t *)action->job;
+    *action = core->actions[core->action_first];
+    core->action_first = (core->action_first + 1) & (core->action_room - 1);
+    core->action_count--;
+    if (action->kind == MNI_FORGET) {
+        mni_record_t *record = mni_record(action->job);
+        record->next = core->doomed;
+        core->doomed = record;
+    }
+    if (action->kind == MNI_REFUSE) {
+        core->refusal = (char *)(uintptr_t)action->error;
+        if (!action->error)
+            action->error = mn_strerror(action->code);
+    }
     return true;
 }

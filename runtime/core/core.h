@@ -91,9 +91,13 @@ typedef struct mni_outcome {
 typedef enum mni_action_kind {
     MNI_RUN = 1, /* begin the attempt `job->attempts` of `job` as `task` on `rank`, on `cpus` */
     MNI_GRANT,   /* a slot `task` on `rank`, on `cpus`, for `demand` */
-    MNI_REFUSE,  /* `demand` can never proceed: `code` and `error`; the demand is gone */
-    MNI_STOP,    /* ask `task` on `rank` to stop, with `code`; the core counts the grace itself */
-    MNI_KILL, /* kill the process tree of `task` on `rank`; mni_core_task_ended() must follow. `reason` */
+    MNI_REFUSE, /* `demand` can never proceed: `code` and `error`; the demand is gone, slots that it
+                    still has are the caller's to release. With demand 0: the mni_core_wait() of
+                    `task` for `job` can never end, and is gone */
+    MNI_STOP,   /* ask `task` on `rank` to stop, with `code`; the core counts the grace itself */
+    MNI_KILL, /* kill the process tree of `task` on `rank`; mni_core_task_ended() must follow. `reason`;
+                 INTERRUPTED for a slot: it is put back, to make room for what other slots of its map
+                 wait for; the items it had are to be run again in other slots, uncounted */
     MNI_CHANGED, /* `job` has a new status (or a new reason): tell waiters, write to the store */
     MNI_FORGET /* `job` was removed: free job->user, answer who waits for the removal. The last that is
                       seen of it: valid until the next call into the core */
@@ -104,7 +108,8 @@ typedef struct mni_action {
     uint32_t rank;
     uint64_t task;
     uint64_t demand;
-    mni_job_t *job;  /* RUN, CHANGED, FORGET; STOP and KILL of a job's own task; else NULL */
+    mni_job_t *job;  /* RUN, CHANGED, FORGET; STOP and KILL of a job's own task; REFUSE of a wait;
+                        else NULL */
     mni_cpus_t cpus; /* RUN, GRANT: the cores; for a share of a core, that core */
     uint32_t node;
     int code; /* STOP: MN_E_CANCELLED or MN_E_INTERRUPTED; REFUSE: the error */
@@ -131,7 +136,9 @@ int mni_core_declare(mni_core_t *core, uint32_t declaration, const char *name);
 
 /* Starts a job: PENDING, and RUN follows when it has room. With a key that is known *job is the earlier job
  * and 1 is returned. Errors: MN_E_LOCK_IN_USE (names the holder's id), MN_E_IMPOSSIBLE (names what is asked,
- * and the largest node), MN_E_INTERRUPTED (draining), MN_E_NO_MEMORY. */
+ * and the largest node), MN_E_INTERRUPTED (draining), MN_E_NO_MEMORY,
+ * MN_E_CANCELLED (cancel_with_parent, and the parent was asked to stop or has ended),
+ * MN_E_INVALID, MN_E_UNDECLARED. */
 int mni_core_start(mni_core_t *core, uint64_t now, const mni_start_t *start, mni_job_t **job);
 
 /* Whether a need could be met by some node when it is empty; MN_E_IMPOSSIBLE otherwise, as above. */
@@ -158,7 +165,9 @@ void mni_core_task_ended(mni_core_t *core, uint64_t now, uint64_t task,
 int mni_core_demand(mni_core_t *core, uint64_t now, uint64_t demand, uint64_t caller,
                     uint32_t declaration, const mni_need_t *need, uint32_t want);
 
-/* Changes how many slots are wanted altogether; at or below those granted: no more come. */
+/* Changes how many slots are wanted at a time; at or below those that it has: no more come. A slot
+ * that was released, ended or was lost is granted anew while the demand has fewer than it wants: who
+ * needs no more lowers `want` first, or closes. */
 void mni_core_demand_want(mni_core_t *core, uint64_t now, uint64_t demand, uint32_t want);
 
 /* A slot is given back: it runs nothing and its executor is idle or gone. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Sets of cores.
+ * Sets of a node's cores, for people. Pure; any thread.
  */
 #include "core/core.h"
 
@@ -10,6 +10,7 @@
 uint32_t mni_cpus_count(const mni_cpus_t *cpus)
 {
     uint32_t count = 0;
+
     for (size_t i = 0; i < MNI_MAX_CORES / 64; i++)
         count += (uint32_t)__builtin_popcountll(cpus->bits[i]);
     return count;
@@ -17,23 +18,28 @@ uint32_t mni_cpus_count(const mni_cpus_t *cpus)
 
 char *mni_cpus_format(const mni_cpus_t *cpus, char *text, size_t room)
 {
-    size_t length = 0;
+    size_t used = 0;
+
     text[0] = '\0';
     for (uint32_t first = 0; first < MNI_MAX_CORES; first++) {
-        char part[32];
+        char range[24];
         uint32_t last = first;
+        int size;
         if (!mni_cpus_has(cpus, first))
             continue;
         while (mni_cpus_has(cpus, last + 1))
             last++;
-        int size = last > first ? snprintf(part, sizeof part, "%s%u-%u", length ? "," : "", first, last)
-                                : snprintf(part, sizeof part, "%s%u", length ? "," : "", first);
-        if (length + (size_t)size + 4 > room) {
-            snprintf(text + length, room - length, "...");
+        if (last == first)
+            size = snprintf(range, sizeof range, "%s%u", used ? "," : "", first);
+        else
+            size = snprintf(range, sizeof range, "%s%u-%u", used ? "," : "", first, last);
+        /* Room for "..." stays as long as anything may follow. */
+        if (used + (size_t)size + 4 > room) {
+            memcpy(text + used, "...", 4);
             return text;
         }
-        memcpy(text + length, part, (size_t)size + 1);
-        length += (size_t)size;
+        memcpy(text + used, range, (size_t)size + 1);
+        used += (size_t)size;
         first = last;
     }
     return text;

@@ -1,144 +1,320 @@
 /* SPDX-License-Identifier: MIT
  *
- * When every running task waits and nothing that they wait for fits. Cores are lent to what is waited for, so only
- * memory and max_concurrency can bring that about. With several jobs the youngest is put back to the queue; a
- * single one has its call refused, with a sentence on what holds what it waits for.
+ * When all that lives waits, and nothing that is waited for fits.
+ *
+ * Cores: waiting tasks lend theirs to each other then, whoever they descend from. Memory and
+ * max_concurrency: the youngest job is put back while others remain; within one tree the youngest
+ * of several slots of one demand is put back, and that demand gets fewer from then on; when each
+ * demand has one slot at most, the ancestors alone hold what is missing, and the call is refused
+ * with a sentence that says so. Each step makes something go on or end, and what was put back waits
+ * for that: so this ends.
  */
 #include "core/internal.h"
-#include "util/error.h"
+
 #include "util/size.h"
 
 #include <stdio.h>
-#include <string.h>
 
-bool mni_wait_circle(const mni_core_t *core, const mni_job_record_t *from, const mni_job_record_t *to)
+/* --- the sentence ---------------------------------------------------------------------- */
+
+/* Memory that a node has, less what `caller` and its ancestors hold of it. */
+static uint64_t memory_for(const mni_node_t *node, const mni_grant_t *caller)
 {
-    mni_task_t *task, *next;
-    HASH_ITER(hh, core->tasks, task, next)
-    {
-        if (!task->awaits || mni_core_task_root(task) != from)
+    uint64_t held = 0;
+
+    for (; caller; caller = caller->parent)
+        if (caller->node == node && !caller->ended)
+            held += caller->memory;
+    return node->memory - held;
+}
+
+/* The node that would have most memory for something below `caller` of all that have the cores;
+ * NULL: none. */
+static mni_node_t *roomiest(const mni_core_t *core, const mni_grant_t *caller,
+                            const mni_need_t *need)
+{
+    uint32_t cores = (need->millicores + MNI_WHOLE - 1) / MNI_WHOLE;
+    mni_node_t *best = NULL;
+    uint64_t most = 0;
+
+    for (uint32_t i = 0; i < core->node_count; i++) {
+        mni_node_t *node = core->nodes[i];
+        if (node->seats == 0 || node->cores < cores)
             continue;
-        /* There is no circle yet, so this ends. */
-        if (task->awaits == to || mni_wait_circle(core, task->awaits, to))
-            return true;
+        uint64_t memory = memory_for(node, caller);
+        if (!best || memory > most) {
+            best = node;
+            most = memory;
+        }
+        if (memory >= need->memory)
+            return node;
     }
-    return false;
+    return best;
 }
 
-/* Whether something will happen by itself: a task that works, or one that is about to end. */
-static bool anything_moves(const mni_core_t *core)
+static uint32_t running_above(const mni_grant_t *caller, uint32_t declaration)
 {
-    mni_task_t *task, *next;
-    HASH_ITER(hh, core->tasks, task, next)
-    {
-        if (task->ended ? !task->children : (!mni_core_task_waits(task) || task->stop_code != 0 || task->killed))
-            return true;
-    }
-    return false;
+    uint32_t count = 0;
+
+    for (; caller; caller = caller->parent)
+        count += !caller->ended && caller->declaration == declaration;
+    return count;
 }
 
-/* The latest thing that is waited for and has got nothing. */
-static mni_core_demand_t *starved_demand(const mni_core_t *core)
+static void append(char *text, size_t room, size_t *length, const char *more)
 {
-    mni_core_demand_t *demand, *found = NULL;
-    DL_FOREACH(core->demand_list, demand)
-    {
-        if (demand->granted == 0 && demand->want > 0)
-            found = demand;
-    }
-    return found;
+    int size = snprintf(text + *length, room - *length, "%s", more);
+
+    *length = *length + (size_t)size < room ? *length + (size_t)size : room - 1;
 }
 
-/* "needs 2 GiB; of the 3 GiB of n1, outer holds 2 GiB while it waits" */
-static void describe(const mni_core_t *core, const char *name, const mni_need_t *need, uint32_t declaration, char *text,
-                     size_t room)
+/* "f asks for 1 core and 4 GiB; node n1 has 2 cores and 8 GiB, of which what waits for it holds: g
+ * 6 GiB, ..." */
+static void describe(const mni_core_t *core, mni_grant_t *caller, uint32_t declaration,
+                     const mni_need_t *need, const mni_node_t *node, char *text, size_t room)
 {
-    char asked[16], has[16], holds[16];
-    mni_task_t *task, *next;
+    char asked[64], has[64], part[128], size[32];
     size_t length;
+    const char *name = mni_declared_name(core, declaration);
 
     if (core->declared[declaration].running >= need->max_concurrency) {
-        snprintf(text, room, "%s can never run: all of its %u at a time wait for it themselves", name,
-                 need->max_concurrency);
+        snprintf(text, room, "%s may run %u at a time, and as many run already that wait for it",
+                 name, need->max_concurrency);
         return;
     }
-    const mni_node_t *node = &core->nodes[0];
-    HASH_ITER(hh, core->tasks, task, next)
-    if (task->memory > 0)
-        node = &core->nodes[task->node];
-    mni_size_format(need->memory, asked, sizeof asked);
-    mni_size_format(node->memory, has, sizeof has);
-    length = (size_t)snprintf(text, room, "%s can never run: it needs %g cores and %s, and of the %u cores and %s of %s",
-                              name, need->millicores / 1000.0, need->memory ? asked : "no memory", node->cores, has,
-                              node->host);
-    HASH_ITER(hh, core->tasks, task, next)
-    {
-        if (task->memory == 0 || &core->nodes[task->node] != node || length + 1 >= room)
+    mni_need_format(need->millicores, need->memory, asked, sizeof asked);
+    mni_need_format(node->cores * MNI_WHOLE, node->memory, has, sizeof has);
+    length = (size_t)snprintf(text, room,
+                              "%s asks for %s; node %s has %s, of which what waits for it holds ",
+                              name, asked, node->host, has);
+    if (length >= room)
+        return;
+    const char *between = "";
+    for (const mni_grant_t *grant = node->grants; grant; grant = grant->node_next) {
+        if (grant->ended || grant->memory == 0)
             continue;
-        mni_size_format(task->memory, holds, sizeof holds);
-        length += (size_t)snprintf(text + length, room - length, ", %s holds %s while it waits",
-                                   core->declared[task->declaration].name, holds);
+        if (caller) {
+            const mni_grant_t *above = caller;
+            while (above && above != grant)
+                above = above->parent;
+            if (!above)
+                continue;
+        }
+        snprintf(part, sizeof part, "%s%s (%.64s)", between,
+                 mni_size_format(grant->memory, size, sizeof size),
+                 mni_declared_name(core, grant->declaration));
+        append(text, room, &length, part);
+        between = ", ";
     }
 }
 
-static bool refuse_demand(mni_core_t *core, mni_core_demand_t *demand)
+bool mni_deadlock_circle(mni_core_t *core, mni_grant_t *caller, uint32_t declaration,
+                         const mni_need_t *need, char *text, size_t room)
 {
-    char text[MNI_ERROR_MAX];
-    describe(core, core->declared[demand->declaration].name, &demand->need, demand->declaration, text, sizeof text);
-    mni_action_t *action = mni_core_act(core, MNI_REFUSE);
-    action->demand = demand->number;
-    action->task = demand->caller ? demand->caller->id : 0;
-    action->code = MN_E_DEADLOCK;
-    mni_core_act_error(core, text);
-    mni_demand_drop(core, demand);
-    return true;
-}
+    mni_node_t *node;
 
-/* The wait for a job that cannot begin is refused to all who wait. */
-static bool refuse_wait(mni_core_t *core, uint64_t now, mni_job_record_t *job)
-{
-    char text[MNI_ERROR_MAX];
-    mni_task_t *task, *next;
-    describe(core, core->declared[job->job.declaration].name, &job->job.need, job->job.declaration, text, sizeof text);
-    mni_core_unqueue(core, job);
-    HASH_ITER(hh, core->tasks, task, next)
-    {
-        if (task->awaits != job)
-            continue;
-        task->awaits = NULL;
-        job->awaited--;
-        mni_action_t *action = mni_core_act(core, MNI_REFUSE);
-        action->task = task->id;
-        action->job = &job->job;
-        action->code = MN_E_DEADLOCK;
-        mni_core_act_error(core, text);
+    if (running_above(caller, declaration) >= need->max_concurrency) {
+        describe(core, caller, declaration, need, NULL, text, room);
+        return true;
     }
-    mni_core_queue(core, now, job, true);
-    return true;
-}
-
-bool mni_deadlock_break(mni_core_t *core, uint64_t now)
-{
-    mni_task_t *task, *next, *youngest = NULL;
-    mni_core_demand_t *demand = starved_demand(core);
-    uint32_t running = 0;
-
-    if (!core->tasks || (!demand && !core->awaited) || anything_moves(core))
+    node = roomiest(core, caller, need);
+    if (!node || memory_for(node, caller) >= need->memory)
         return false;
-    HASH_ITER(hh, core->tasks, task, next)
-    {
-        if (!task->job || task->ended)
+    describe(core, caller, declaration, need, node, text, room);
+    return true;
+}
+
+/* --- what to do ------------------------------------------------------------------------ */
+
+/* Calls visit for each grant that lives until it returns true. Nothing may be freed meanwhile. */
+static bool any_grant(mni_core_t *core, bool (*visit)(mni_core_t *, mni_grant_t *, void *),
+                      void *argument)
+{
+    for (uint32_t i = 0; i < core->node_count; i++)
+        for (mni_grant_t *grant = core->nodes[i]->grants; grant; grant = grant->node_next)
+            if (!grant->ended && visit(core, grant, argument))
+                return true;
+    return false;
+}
+
+/* Something that gets cores from whoever waits: the oldest. */
+typedef struct candidate {
+    mni_demand_t *demand;
+    mni_record_t *record;
+    mni_shape_t *shape;
+    uint64_t age;
+} candidate_t;
+
+static bool place_anywhere(mni_core_t *core, const mni_shape_t *shape, mni_spread_t *spread)
+{
+    for (uint32_t i = 0; i < core->node_count; i++) {
+        if (core->nodes[i]->waiting == 0)
             continue;
-        running++;
-        if (!youngest || task->job->order > youngest->job->order)
-            youngest = task;
+        mni_lend_collect_node(core, core->nodes[i]);
+        if (mni_place_lent(core, shape, true, spread))
+            return true;
     }
-    if (running > 1) {
-        youngest->put_back = true;
-        mni_core_stop_task(core, now, youngest, MN_E_INTERRUPTED, MNI_PUT_BACK_GRACE);
-        return false; /* its end goes on from here */
+    return false;
+}
+
+static void consider(mni_core_t *core, candidate_t *best, const candidate_t *candidate)
+{
+    mni_spread_t spread;
+
+    if ((!best->shape || candidate->age < best->age) &&
+        !mni_shape_crowded(core, candidate->shape) &&
+        place_anywhere(core, candidate->shape, &spread))
+        *best = *candidate;
+}
+
+static bool consider_grant(mni_core_t *core, mni_grant_t *grant, void *best)
+{
+    mni_record_t *record = grant->awaited;
+
+    for (mni_demand_t *demand = grant->demands; demand; demand = demand->next)
+        if (demand->hungry && demand->live == 0)
+            consider(core, best,
+                     &(candidate_t){.demand = demand, .shape = demand->shape, .age = demand->age});
+    if (record && record->job.status == MN_PENDING && !record->held)
+        consider(core, best,
+                 &(candidate_t){.record = record, .shape = record->shape, .age = record->age});
+    return false;
+}
+
+/* All wait, so all their cores are idle: whoever can use them does. */
+static bool lend_to_strangers(mni_core_t *core)
+{
+    candidate_t best = {.shape = NULL};
+    mni_spread_t spread;
+
+    any_grant(core, consider_grant, &best);
+    return best.shape && place_anywhere(core, best.shape, &spread) &&
+           mni_grant_begin(core, best.shape, &spread, best.record, best.demand);
+}
+
+/* Jobs that nobody waits for, and the driver: putting one of them back may help the others. */
+typedef struct groups {
+    uint32_t count;
+    bool driver;
+    mni_grant_t *youngest;
+} groups_t;
+
+static bool count_group(mni_core_t *core, mni_grant_t *grant, void *argument)
+{
+    groups_t *groups = argument;
+
+    (void)core;
+    if (!grant->own) {
+        if (!grant->parent && !groups->driver) {
+            groups->driver = true;
+            groups->count++;
+        }
+    } else if (!grant->record->waiters) {
+        groups->count++;
+        if (!groups->youngest || grant->record->age > groups->youngest->record->age)
+            groups->youngest = grant;
     }
-    if (demand)
-        return refuse_demand(core, demand);
-    return refuse_wait(core, now, core->awaited);
+    return false;
+}
+
+static bool put_job_back(mni_core_t *core)
+{
+    groups_t groups = {.count = 0};
+
+    any_grant(core, count_group, &groups);
+    if (groups.count < 2 || !groups.youngest)
+        return false;
+    groups.youngest->put_back = true;
+    mni_grants_stop(core, groups.youngest, MN_E_INTERRUPTED);
+    mni_grant_deadline(core, groups.youngest, mni_clock_after(core->now, MNI_PUT_BACK_GRACE));
+    return true;
+}
+
+/* One that was put back is waited for by what is left. */
+static bool release_awaited(mni_core_t *core, mni_grant_t *grant, void *argument)
+{
+    (void)argument;
+    if (!grant->awaited || !grant->awaited->held)
+        return false;
+    mni_job_release(core, grant->awaited);
+    return true;
+}
+
+static bool younger_slot(mni_core_t *core, mni_grant_t *grant, void *argument)
+{
+    mni_grant_t **youngest = argument;
+
+    (void)core;
+    if (grant->demand && grant->demand->live > 1 && (!*youngest || grant->id > (*youngest)->id))
+        *youngest = grant;
+    return false;
+}
+
+static bool put_slot_back(mni_core_t *core)
+{
+    mni_grant_t *youngest = NULL;
+
+    any_grant(core, younger_slot, &youngest);
+    if (!youngest)
+        return false;
+    youngest->demand->cap = youngest->demand->live - 1;
+    mni_demand_review(core, youngest->demand, 0);
+    mni_grants_kill(core, youngest, MN_REASON_INTERRUPTED);
+    return true;
+}
+
+static bool youngest_demand(mni_core_t *core, mni_grant_t *grant, void *argument)
+{
+    mni_demand_t **youngest = argument;
+
+    (void)core;
+    for (mni_demand_t *demand = grant->demands; demand; demand = demand->next)
+        if (demand->hungry && demand->live == 0 && (!*youngest || demand->age > (*youngest)->age))
+            *youngest = demand;
+    return false;
+}
+
+static bool youngest_wait(mni_core_t *core, mni_grant_t *grant, void *argument)
+{
+    mni_grant_t **youngest = argument;
+
+    (void)core;
+    if (grant->awaited && grant->awaited->job.status == MN_PENDING &&
+        (!*youngest || grant->id > (*youngest)->id))
+        *youngest = grant;
+    return false;
+}
+
+static bool refuse(mni_core_t *core)
+{
+    mni_demand_t *demand = NULL;
+    mni_grant_t *waiter = NULL;
+    char text[MNI_ERROR_MAX];
+    const mni_node_t *node;
+
+    any_grant(core, youngest_demand, &demand);
+    if (demand) {
+        node = roomiest(core, demand->caller, &demand->need);
+        describe(core, NULL, demand->shape->declaration, &demand->need,
+                 node ? node : demand->caller->node, text, sizeof text);
+        mni_action_refuse(core, demand->id, demand->caller, NULL, MN_E_DEADLOCK, text);
+        mni_demand_end(core, demand);
+        return true;
+    }
+    any_grant(core, youngest_wait, &waiter);
+    if (!waiter)
+        return false;
+    mni_record_t *record = waiter->awaited;
+    node = roomiest(core, waiter, &record->job.need);
+    describe(core, NULL, record->job.declaration, &record->job.need, node ? node : waiter->node,
+             text, sizeof text);
+    mni_action_refuse(core, 0, waiter, record, MN_E_DEADLOCK, text);
+    mni_grant_unwait(core, waiter);
+    return true;
+}
+
+bool mni_deadlock_resolve(mni_core_t *core)
+{
+    return lend_to_strangers(core) || put_job_back(core) ||
+           any_grant(core, release_awaited, NULL) || put_slot_back(core) || refuse(core);
 }

@@ -15,10 +15,10 @@ typedef struct mni_declaration {
     char name[MNI_NAME_MAX];
     mn_kind_t kind;
     mn_entry_t *entry;
-    mni_need_t need;    /* resolved: defaults filled in */
-    double timeout;     /* seconds per attempt or item, INFINITY: none */
+    mni_need_t need; /* resolved: defaults filled in */
+    double timeout;  /* seconds per attempt or item, INFINITY: none */
     bool fresh;
-    uint16_t port;      /* services */
+    uint16_t port; /* services */
 } mni_declaration_t;
 
 /* Sorts and closes the table. Reports the first error that mn_declare() kept: MN_E_INVALID, MN_E_DUPLICATE, ...
@@ -45,7 +45,7 @@ int mni_need_resolve(const char *name, mn_kind_t kind, const mn_spec_t *spec, mn
 int mni_label_check(const char *what, const char *text);
 
 /* need with what the options of a start change. MN_E_INVALID as above. Fields: as in mn_start_options_t. */
-int mni_need_override(const char *name, mni_need_t *need, double cpu, const char *memory, double timeout,
-                      double grace, int32_t priority);
+int mni_need_override(const char *name, mni_need_t *need, double cpu, const char *memory,
+                      double timeout, double grace, int32_t priority);
 
 #endif

@@ -1,196 +1,474 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the files of the core share: nodes, tasks, demands, queues.
+ * What the files of core/ share; nobody else includes this. See core.h for what the core is and who
+ * runs it.
  *
- * Accounting of cores. A task holds pieces of cores, in thousandths; those of a whole core add up to 1000. A piece is
- * either its own, counted in the node's `used`, or borrowed from a lender, counted in the lender's `lent`. When a
- * lender gives its cores back while a borrower still runs, the borrower takes its place.
+ * How it works. A *shape* is what pending requests have in common (kind, cores, memory, priority,
+ * declaration): requests queue per shape, and only the head of a shape is ever tried. A shape that
+ * fits nowhere is *blocked* until something is freed, and then it is tried on that node only; so a
+ * decision costs the same whatever is pending. Nodes stand in balanced trees by what they have
+ * free, so finding one costs a logarithm.
+ *
+ * A *grant* is a task of core.h: an attempt of a job (its root) or a slot of a demand. What it has
+ * of each core is a *piece*, and each piece came from the pool of its node or from a piece of
+ * another grant that lent it. Pieces go back to where they came from. A grant that has ended stays
+ * as long as grants below it live or pieces of it are in use elsewhere; it is no longer counted
+ * then.
+ *
+ * Invariants (mni_core_check() proves them): the pool pieces of a core sum to what its node counts
+ * as used, at most 1000 millicores; a piece lends at most what it has; memory used is that of the
+ * grants that live.
  */
 #ifndef MNI_CORE_INTERNAL_H
 #define MNI_CORE_INTERNAL_H
 
 #include "core/core.h"
+#include "util/clock.h"
+#include "util/error.h"
 
-#include <uthash.h>
-#include <utlist.h>
+#define MNI_WHOLE 1000u /* millicores of a core */
+#define MNI_WORDS (MNI_MAX_CORES / 64)
+#define MNI_PUT_BACK_GRACE 5.0        /* seconds that a job has to stop when it is put back */
+#define MNI_STARVED (30 * MNI_SECOND) /* a shape that got nothing for so long reserves a node */
+#define MNI_MAX_DECLARATIONS 65536u
+#define MNI_LENDERS 256u /* ancestors looked at for one grant, nearest first */
+#define MNI_PIECES 8192u /* pieces that one grant may have */
 
-#define MNI_WHOLE_CORE 1000u
+#define MNI_CONTAINER(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 
-/* How long the head of a queue waits before a node is kept free for it, in nanoseconds. */
-#define MNI_RESERVE_AFTER UINT64_C(30000000000)
+typedef struct mni_record mni_record_t;
+typedef struct mni_labels mni_labels_t;
+typedef struct mni_grant mni_grant_t;
+typedef struct mni_demand mni_demand_t;
+typedef struct mni_shape mni_shape_t;
+typedef struct mni_node mni_node_t;
 
-/* Grace of a job that is put back to make room, in seconds. */
-#define MNI_PUT_BACK_GRACE 5.0
+/* --- table.c: a chained hash table of things that carry their link; insertion cannot fail  */
 
-typedef struct mni_node {
-    char *host;
-    uint32_t cores, free_cores; /* free: nothing of it is used */
-    mni_core_place_t *place;
-    uint16_t *used;             /* thousandths, per core */
-    uint64_t memory, free_memory;
-    uint32_t workers;           /* alive */
-} mni_node_t;
+typedef struct mni_link {
+    struct mni_link *next;
+} mni_link_t;
 
-typedef struct mni_rank_state {
-    bool alive;
-    uint32_t node, tasks;
-} mni_rank_state_t;
+typedef uint64_t mni_hash_t(const mni_link_t *link);
 
-struct mni_task;
+typedef struct mni_table {
+    mni_link_t **buckets;
+    size_t mask, count;
+    mni_hash_t *hash;
+} mni_table_t;
 
-/* A piece of a core that a task holds; of one core there may be several, with different lenders. */
-typedef struct mni_held_core {
-    uint16_t core, share, lent;
-    struct mni_task *lender; /* NULL: its own */
-} mni_held_core_t;
+int mni_table_init(mni_table_t *table, mni_hash_t *hash);
+void mni_table_fini(mni_table_t *table);
+void mni_table_insert(mni_table_t *table, mni_link_t *link);
+void mni_table_remove(mni_table_t *table, mni_link_t *link);
+/* Head of the chain in which things with this hash are. */
+static inline mni_link_t *mni_table_chain(const mni_table_t *table, uint64_t hash)
+{
+    return table->buckets[hash & table->mask];
+}
+uint64_t mni_hash_number(uint64_t number);
+uint64_t mni_hash_bytes(const void *bytes, size_t size);
 
-typedef struct mni_job_record mni_job_record_t;
+/* --- heap.c: a pairing heap of things that carry their node; insertion cannot fail ----- */
 
-typedef struct mni_task {
-    uint64_t id;
-    mni_job_record_t *job;     /* NULL: a slot */
-    struct mni_demand *demand; /* of a slot, NULL when that is closed */
-    struct mni_task *parent, *children, *prev, *next; /* children: slots of its demands */
-    uint32_t rank, node, declaration;
-    uint64_t memory;
-    mni_held_core_t *held;
-    uint32_t held_count;
-    uint32_t demands;          /* open ones that it is the caller of */
-    mni_job_record_t *awaits;
-    int stop_code;             /* asked to stop with it, 0: not */
-    bool put_back, timed_out, killed, ended;
-    uint64_t kill_at, timeout_at;
-    mni_outcome_t outcome;     /* error is a copy */
-    UT_hash_handle hh;
-} mni_task_t;
+typedef struct mni_heap_node {
+    struct mni_heap_node *child, *next, *prev; /* prev of a first child is its parent */
+} mni_heap_node_t;
 
-/* A job with what the core alone needs to know. */
-struct mni_job_record {
-    mni_job_t job;             /* first: the two are cast into each other */
-    uint64_t order;            /* grows from job to job */
-    uint64_t queued;           /* since when it waits */
-    mni_task_t *running;
-    bool removing, held_back;  /* held_back: was put back, waits for others to get on */
-    uint32_t awaited;          /* tasks that wait for it */
-    struct mni_shape *shape;   /* that it is queued in, NULL: it is not */
-    mni_job_record_t *prev, *next;             /* of all jobs */
-    mni_job_record_t *queue_prev, *queue_next; /* of its shape */
-    mni_job_record_t *urgent_prev, *urgent_next; /* of the awaited or held back */
-    UT_hash_handle hh, hh_lock, hh_key;
+typedef bool mni_before_t(const mni_heap_node_t *a, const mni_heap_node_t *b);
+
+typedef struct mni_heap {
+    mni_heap_node_t *top; /* NULL when empty */
+    mni_before_t *before;
+} mni_heap_t;
+
+void mni_heap_insert(mni_heap_t *heap, mni_heap_node_t *node);
+void mni_heap_remove(mni_heap_t *heap, mni_heap_node_t *node);
+
+/* --- the things ------------------------------------------------------------------------ */
+
+/* A job. 1,000,000 of these may be pending: kept small. */
+struct mni_record {
+    mni_job_t job; /* first: a job's address is its record's */
+    mni_link_t by_id;
+    mni_record_t *older, *newer;
+    mni_record_t *next; /* PENDING: in its shape's queue, or in the list of those held back */
+    union {
+        mni_record_t *prev; /* PENDING: the same */
+        mni_grant_t *run;   /* RUNNING, CANCELLING: its own grant */
+    } at;
+    mni_shape_t *shape;   /* counted in shape->users until the job is terminal, then NULL */
+    uint64_t age;         /* order of the starts */
+    mni_labels_t *labels; /* NULL: no lock, tag, key or parent */
+    mni_grant_t *waiters; /* grants that wait for it */
+    mni_labels_t *kids;   /* jobs that its cancel reaches */
+    bool removing;        /* to be forgotten when it has ended */
+    bool held;            /* PENDING: put back, in core->held and not in its queue */
 };
 
-/* Jobs that ask for the same wait in one queue. */
-typedef struct mni_shape_key {
+/* What only some jobs have. */
+struct mni_labels {
+    mni_record_t *record;
+    mni_link_t by_lock, by_key;
+    mni_record_t *parent; /* whose kids it is among */
+    mni_labels_t *kid_next, *kid_prev;
+    mni_labels_t *cancel_next; /* work list of a cancel */
+    bool locked, keyed;        /* in the tables */
+    char text[];               /* lock, tag, key */
+};
+
+typedef struct mni_piece {
+    uint16_t core;
+    uint16_t mc;           /* millicores of that core */
+    uint16_t out;          /* of those, how many are in use by borrowers */
+    uint32_t source_piece; /* which of the source's pieces */
+    mni_grant_t *source;   /* NULL: the node's pool */
+} mni_piece_t;
+
+struct mni_grant {
+    mni_link_t by_id;
+    uint64_t id;
+    mni_record_t
+        *record; /* the job at the root; NULL below the driver or once the job is finished */
+    mni_grant_t *parent, *children, *sibling_next, *sibling_prev;
+    mni_demand_t
+        *demand; /* that it was granted for; NULL for a job's own, or when the demand is closed */
+    mni_grant_t *slot_next, *slot_prev;
+    mni_demand_t *demands; /* those that it is the caller of */
+    mni_record_t *awaited; /* the job that it waits for */
+    mni_grant_t *waiter_next, *waiter_prev;
+    mni_grant_t *node_next, *node_prev; /* grants of its node, ended ones too */
+    mni_grant_t *dirty_next;            /* lenders with something new to lend */
+    mni_grant_t *walk_next;             /* work list of a walk over a tree */
+    mni_heap_node_t timer;
+    uint64_t deadline; /* MNI_NEVER: not in the heap of timers */
     uint64_t memory;
+    uint64_t mark; /* the walk that saw it last */
+    mni_node_t *node;
+    uint32_t rank;
     uint32_t millicores, declaration;
-    int32_t priority;
-    uint32_t zero; /* no padding: the key is hashed as bytes */
-} mni_shape_key_t;
+    uint32_t below; /* hungry demands and waits, its own and those of all below it */
+    uint32_t lent;  /* pieces with out > 0 */
+    uint32_t pieces;
+    int stop;           /* 0, or the code it was asked to stop with */
+    mn_reason_t killed; /* NONE: not killed by the core */
+    mn_reason_t outcome;
+    char *error;
+    bool own;              /* an attempt of a job */
+    bool ended;            /* its processes are gone */
+    bool finished;         /* and all below it too: out of the tree */
+    bool waiting, blocked; /* waits; and for something that has got nothing yet, or itself waits */
+    bool dirty;            /* in core->dirty */
+    bool put_back;         /* asked to stop to make room for others */
+    mni_piece_t piece[];
+};
 
-typedef struct mni_shape {
-    mni_shape_key_t key;
-    mni_job_record_t *queue;
-    uint64_t count;
-    uint64_t blocked_at;       /* core->releases when it did not fit */
-    struct mni_shape *prev, *next; /* of those with jobs */
-    UT_hash_handle hh;
-} mni_shape_t;
-
-typedef struct mni_demand {
-    uint64_t number;
-    mni_task_t *caller;        /* NULL: the driver */
-    uint32_t declaration, want, granted;
+struct mni_demand {
+    mni_link_t by_id;
+    uint64_t id, age;
+    mni_grant_t *caller;       /* NULL: the driver */
+    mni_demand_t *next, *prev; /* of the same caller */
+    mni_shape_t *shape;
     mni_need_t need;
-    uint64_t order;
-    struct mni_demand *prev, *next;
-    UT_hash_handle hh;
-} mni_core_demand_t;
+    mni_grant_t *slots;
+    uint32_t want, live;
+    uint32_t cap; /* no more than this at once, since more led to a circle */
+    bool hungry;  /* wants more: in its shape's heap */
+    mni_heap_node_t place;
+};
+
+typedef enum mni_shape_kind {
+    MNI_SHAPE_TREE,  /* demands of callers below a job or below the driver's slots */
+    MNI_SHAPE_JOB,   /* pending jobs */
+    MNI_SHAPE_DRIVER /* demands of the driver */
+} mni_shape_kind_t;
+
+typedef enum mni_shape_state {
+    MNI_SHAPE_IDLE,   /* nothing in it */
+    MNI_SHAPE_READY,  /* in the heap of those to be tried */
+    MNI_SHAPE_BLOCKED /* fits nowhere */
+} mni_shape_state_t;
+
+struct mni_shape {
+    mni_link_t link;
+    mni_shape_kind_t kind;
+    mni_shape_state_t state;
+    uint32_t millicores, max_concurrency, declaration;
+    int32_t priority;
+    uint64_t memory;
+    size_t users;              /* unfinished jobs and open demands of it */
+    mni_record_t *head, *tail; /* JOB: the queue, oldest first */
+    size_t count;
+    mni_heap_t hungry; /* else: demands that want more, the one with fewest slots first */
+    mni_heap_node_t ready;
+    mni_shape_t *next, *prev; /* BLOCKED: the list of those */
+    mni_node_t *only;         /* READY: the one node that may have room; NULL: any */
+    bool crowded;             /* BLOCKED by max_concurrency, not by lack of room */
+    uint64_t since;           /* when it last got something, or began to wait */
+};
+
+/* How the cores of a node lie; shared by nodes that are alike. */
+typedef struct mni_layout {
+    struct mni_layout *next;
+    uint32_t cores, words;
+    uint32_t groups[3];   /* how many L3s, NUMA nodes, packages */
+    uint64_t *masks[3];   /* groups[i] times words */
+    uint16_t *parents[2]; /* of an L3 its NUMA node, of a NUMA node its package */
+    mni_core_place_t place[];
+} mni_layout_t;
+
+/* A node's place in a tree ordered by (room, memory). */
+typedef struct mni_spot {
+    struct mni_spot *left, *right;
+    mni_node_t *node;
+    uint64_t memory, most; /* its own; the most in the subtree */
+    uint32_t room, weight;
+    bool in;
+} mni_spot_t;
+
+enum { MNI_BY_CORES, MNI_BY_SHARE, MNI_BY_SIZE, MNI_TREES };
+
+typedef struct mni_seat {
+    uint32_t rank;
+    uint32_t tasks;
+} mni_seat_t;
+
+struct mni_node {
+    mni_spot_t spot[MNI_TREES];
+    mni_layout_t *layout;
+    uint64_t memory, memory_used;
+    uint64_t *free;   /* bits: cores of which nothing is used */
+    uint64_t *shared; /* bits: cores that are used, but not wholly */
+    uint16_t *used;   /* millicores of each core taken from the pool */
+    uint32_t cores, free_cores;
+    uint32_t share_room; /* most millicores left on a shared core */
+    uint32_t index;
+    uint32_t seats, waiting; /* workers; live grants here that wait */
+    mni_seat_t *seat;
+    mni_grant_t *grants;
+    mni_node_t *stale_next, *freed_next;
+    bool stale, freed;
+    uint64_t mark;
+    char *host;
+};
 
 typedef struct mni_declared {
     char *name;
-    uint32_t running;
+    uint32_t running; /* attempts and slots that live */
+    uint32_t crowded; /* shapes blocked by max_concurrency */
 } mni_declared_t;
 
-typedef struct mni_timer {
-    uint64_t time, task;
-} mni_timer_t;
+typedef struct mni_worker {
+    mni_node_t *node; /* NULL: no such worker */
+} mni_worker_t;
 
-typedef struct mni_queued_action {
-    struct mni_queued_action *next;
-    mni_action_t action;
-    char *error;
-} mni_queued_action_t;
+/* A placement being worked out; the pieces are in core->scratch. */
+typedef struct mni_spread {
+    mni_node_t *node;
+    uint32_t pieces;
+} mni_spread_t;
 
 struct mni_core {
-    mni_node_t *nodes;
-    uint32_t node_count;
-    mni_rank_state_t *ranks;
-    uint32_t rank_count;
+    uint64_t now;
+    uint64_t next_task, next_age, mark;
+    mni_table_t jobs, locks, keys, grants, demands, shapes;
+    mni_record_t *newest, *oldest;
+    mni_record_t *held;   /* put back: PENDING, but not before something has ended */
+    mni_record_t *doomed; /* forgotten and reported: freed at the next call */
+    mni_demand_t *driver; /* demands of the driver */
+    mni_heap_t ready;     /* shapes */
+    mni_shape_t *blocked;
+    mni_heap_t timers; /* grants */
+    mni_node_t **nodes;
+    uint32_t node_count, node_room;
+    mni_layout_t *layouts;
+    mni_spot_t *tree[MNI_TREES];
+    mni_node_t *stale;              /* nodes whose spots are out of date */
+    mni_node_t *freed, *freed_last; /* nodes on which something was freed */
+    mni_grant_t *dirty;             /* lenders to be looked at */
+    mni_worker_t *workers;          /* by rank */
+    uint32_t worker_room;
     mni_declared_t *declared;
-    uint32_t declared_count;
-    mni_job_record_t *jobs;    /* by id */
-    mni_job_record_t *newest;  /* list, newest first */
-    mni_job_record_t *locks, *keys;
-    mni_job_record_t *awaited; /* PENDING and waited for by a task: placed first */
-    mni_job_record_t *held_back;
-    mni_shape_t *shapes, *active; /* all, by key; those with jobs, by priority */
-    mni_task_t *tasks;
-    mni_core_demand_t *demands, *demand_list;
-    uint64_t next_task, next_order, releases; /* releases: counts what may make room */
-    uint64_t unfinished;
-    mni_timer_t *timers;       /* a heap, earliest first */
-    size_t timer_count, timer_room;
-    mni_queued_action_t *actions, **actions_end, *current;
-    mni_job_record_t *forgotten; /* freed at the next call */
-    mni_shape_t *reserved_for;
-    uint32_t reserved_node;
-    bool draining, scheduling;
+    uint32_t declared_room;
+    mni_shape_t *reserving; /* the shape for which `reserved` is kept free */
+    mni_node_t *reserved;
+    uint64_t starve_at; /* when to look for starving shapes */
+    uint64_t drain_at;  /* MNI_NEVER: not draining, or nothing to kill */
+    bool draining;
+    size_t alive, blocked_grants, unfinished;
+    mni_action_t *actions; /* a ring */
+    size_t action_first, action_count, action_room;
+    bool lost_action;      /* no memory for one: reported by every later start */
+    char *refusal;         /* text of the last REFUSE taken */
+    mni_piece_t *scratch;  /* MNI_PIECES */
+    uint16_t *lent;        /* MNI_MAX_CORES */
+    mni_grant_t **lenders; /* MNI_LENDERS */
+    uint32_t lender_count;
+    uint64_t random;
 };
 
-/* jobs.c */
-void mni_core_queue(mni_core_t *core, uint64_t now, mni_job_record_t *job, bool front);
-void mni_core_unqueue(mni_core_t *core, mni_job_record_t *job);
-void mni_core_move(mni_core_t *core, mni_job_record_t *job, mni_job_event_t event, mn_reason_t reason, const char *error);
-void mni_core_finish(mni_core_t *core, uint64_t now, mni_job_record_t *job, mni_task_t *task);
-void mni_core_stop_awaiting(mni_core_t *core, uint64_t now, mni_task_t *task);
-void mni_core_release_held_back(mni_core_t *core, uint64_t now);
-void mni_core_bury(mni_core_t *core);
+/* --- actions.c ------------------------------------------------------------------------- */
 
-/* actions.c */
-mni_action_t *mni_core_act(mni_core_t *core, mni_action_kind_t kind);
-void mni_core_act_error(mni_core_t *core, const char *error); /* of the action added last */
+void mni_action_job(mni_core_t *core, mni_action_kind_t kind, mni_record_t *record);
+void mni_action_begin(mni_core_t *core, const mni_grant_t *grant);
+void mni_action_stop(mni_core_t *core, const mni_grant_t *grant, int code);
+void mni_action_kill(mni_core_t *core, const mni_grant_t *grant, mn_reason_t reason);
+/* Refuses a demand, or with `awaited` the wait of `caller` for that job. The text is copied. */
+void mni_action_refuse(mni_core_t *core, uint64_t demand, const mni_grant_t *caller,
+                       mni_record_t *awaited, int code, const char *text);
+/* Every call that changes something begins with this: notes the time and frees what was forgotten.
+ * */
+void mni_core_enter(mni_core_t *core, uint64_t now);
 
-/* tasks.c */
-mni_task_t *mni_core_task(const mni_core_t *core, uint64_t id);
-mni_task_t *mni_core_new_task(mni_core_t *core, uint32_t declaration);
-void mni_core_stop_task(mni_core_t *core, uint64_t now, mni_task_t *task, int code, double grace);
-void mni_core_kill_task(mni_core_t *core, mni_task_t *task, mn_reason_t reason);
-void mni_core_end_task(mni_core_t *core, uint64_t now, mni_task_t *task, const mni_outcome_t *outcome);
-void mni_demand_drop(mni_core_t *core, mni_core_demand_t *demand);
-bool mni_core_task_waits(const mni_task_t *task);
-mni_job_record_t *mni_core_task_root(const mni_task_t *task);
-int mni_timer_add(mni_core_t *core, uint64_t time, uint64_t task);
+/* --- node.c ---------------------------------------------------------------------------- */
 
-/* place.c */
-#define MNI_PIECES_MAX (2 * MNI_MAX_CORES)
-typedef struct mni_placement {
-    uint32_t node, rank;
-    uint32_t count;
-    mni_held_core_t held[MNI_PIECES_MAX];
-} mni_placement_t;
-/* Finds room for a need. `from`: the task whose ancestors lend; `awaited`: a job whose waiters lend. `reserved` says
- * whether the reserved node may be used. False: there is none now. */
-bool mni_place(mni_core_t *core, const mni_need_t *need, mni_task_t *from, mni_job_record_t *awaited, bool reserved,
-               mni_placement_t *placement);
-/* Gives it to a task, takes it back. */
-int mni_place_take(mni_core_t *core, mni_task_t *task, const mni_need_t *need, const mni_placement_t *placement);
-void mni_place_give_back(mni_core_t *core, mni_task_t *task);
+/* Takes from a node's pool, or gives back. */
+void mni_node_take(mni_core_t *core, mni_node_t *node, uint32_t cpu, uint32_t mc);
+void mni_node_give(mni_core_t *core, mni_node_t *node, uint32_t cpu, uint32_t mc);
+void mni_node_memory(mni_core_t *core, mni_node_t *node, uint64_t taken, uint64_t given);
+/* Something may fit on it now that did not before. */
+void mni_node_freed(mni_core_t *core, mni_node_t *node);
+/* Brings the trees up to date. */
+void mni_node_index(mni_core_t *core);
+/* The node with least room that has this much; NULL: none. */
+mni_node_t *mni_node_first(const mni_core_t *core, unsigned tree, uint32_t room, uint64_t memory);
+void mni_node_destroy(mni_node_t *node);
+void mni_layouts_destroy(mni_core_t *core);
+mni_seat_t *mni_node_seat(mni_node_t *node, uint32_t rank);
+static inline uint64_t mni_node_memory_free(const mni_node_t *node)
+{
+    return node->memory - node->memory_used;
+}
 
-/* schedule.c */
-void mni_schedule(mni_core_t *core, uint64_t now);
+/* --- place.c --------------------------------------------------------------------------- */
 
-/* deadlock.c */
-bool mni_deadlock_break(mni_core_t *core, uint64_t now); /* true: something was done */
-bool mni_wait_circle(const mni_core_t *core, const mni_job_record_t *from, const mni_job_record_t *to);
+/* Picks `count` of the candidates (bits), compactly. They must be there. */
+void mni_place_pick(const mni_layout_t *layout, const uint64_t *candidates, uint32_t count,
+                    uint64_t *picked);
+/* Whether what the shape needs is free in the node's pool. */
+bool mni_place_fits(const mni_core_t *core, const mni_shape_t *shape, const mni_node_t *node);
+/* Works out a placement from free cores: on `prefer` when it fits there, else on the best node. */
+bool mni_place_free(mni_core_t *core, const mni_shape_t *shape, mni_node_t *prefer,
+                    mni_spread_t *spread);
+/* Works out a placement from what core->lenders lend; with `mixed`, together with what is free. */
+bool mni_place_lent(mni_core_t *core, const mni_shape_t *shape, bool mixed, mni_spread_t *spread);
+
+/* --- lend.c ---------------------------------------------------------------------------- */
+
+/* Fills core->lenders with what lends to a task below `grant`, or to the job. */
+void mni_lend_collect(mni_core_t *core, mni_grant_t *grant, mni_record_t *record);
+/* All that wait on a node. */
+void mni_lend_collect_node(mni_core_t *core, mni_node_t *node);
+void mni_lend_dirty(mni_core_t *core, mni_grant_t *grant);
+void mni_lend_clean(mni_core_t *core, mni_grant_t *grant);
+/* Serves what is hungry below a lender. True: something was granted. */
+bool mni_lend_serve(mni_core_t *core, mni_grant_t *lender, bool mixed);
+/* Gives a piece back to where it came from. */
+void mni_lend_return(mni_core_t *core, mni_grant_t *grant, uint32_t piece);
+
+/* --- queue.c --------------------------------------------------------------------------- */
+
+/* The shape of a need; made if it is not there. NULL: no memory. Counts a user. */
+mni_shape_t *mni_shape_get(mni_core_t *core, mni_shape_kind_t kind, uint32_t declaration,
+                           int32_t priority, const mni_need_t *need);
+void mni_shape_put(mni_core_t *core, mni_shape_t *shape);
+void mni_queue_add(mni_core_t *core, mni_record_t *record);
+void mni_queue_remove(mni_core_t *core, mni_record_t *record);
+void mni_queue_add_demand(mni_core_t *core, mni_demand_t *demand);
+void mni_queue_remove_demand(mni_core_t *core, mni_demand_t *demand);
+uint64_t mni_shape_hash(const mni_link_t *link);
+bool mni_ready_before(const mni_heap_node_t *a, const mni_heap_node_t *b);
+bool mni_shape_before(const mni_shape_t *a, const mni_shape_t *b);
+bool mni_shape_crowded(const mni_core_t *core, const mni_shape_t *shape);
+/* A task of the declaration has ended: its crowded shapes may go on. */
+void mni_queue_uncrowd(mni_core_t *core, uint32_t declaration);
+/* Gives out whatever can be given out. */
+void mni_schedule(mni_core_t *core);
+/* Reservations. */
+void mni_reserve_check(mni_core_t *core);
+void mni_reserve_drop(mni_core_t *core);
+bool mni_reserve_allows(const mni_core_t *core, const mni_shape_t *shape, const mni_node_t *node);
+
+/* --- jobs.c ---------------------------------------------------------------------------- */
+
+void mni_job_change(mni_core_t *core, mni_record_t *record, mni_job_event_t event,
+                    mn_reason_t reason);
+/* Its own grant and all below it have ended. */
+void mni_job_finish(mni_core_t *core, mni_record_t *record, mni_grant_t *grant);
+/* Something has ended: jobs that were put back may run again. */
+void mni_job_release_held(mni_core_t *core);
+void mni_job_release(mni_core_t *core, mni_record_t *record); /* this one */
+/* Its grant; NULL: it does not run. */
+static inline mni_grant_t *mni_job_runs(const mni_record_t *record)
+{
+    return record->job.status == MN_RUNNING || record->job.status == MN_CANCELLING ? record->at.run
+                                                                                   : NULL;
+}
+void mni_job_free(mni_record_t *record);
+uint64_t mni_job_hash(const mni_link_t *link);
+static inline mni_record_t *mni_record(const mni_job_t *job)
+{
+    return (mni_record_t *)(uintptr_t)job;
+}
+const char *mni_declared_name(const mni_core_t *core, uint32_t declaration);
+
+/* --- locks.c --------------------------------------------------------------------------- */
+
+uint64_t mni_lock_hash(const mni_link_t *link);
+uint64_t mni_key_hash(const mni_link_t *link);
+mni_record_t *mni_lock_find(const mni_core_t *core, const char *name);
+mni_record_t *mni_key_find(const mni_core_t *core, const char *key);
+void mni_lock_hold(mni_core_t *core, mni_record_t *record);
+void mni_lock_release(mni_core_t *core, mni_record_t *record);
+void mni_key_hold(mni_core_t *core, mni_record_t *record);
+void mni_key_release(mni_core_t *core, mni_record_t *record);
+
+/* --- tasks.c --------------------------------------------------------------------------- */
+
+/* Begins an attempt of a job, or a slot for a demand, on what was worked out. False: no memory,
+ * nothing changed. */
+bool mni_grant_begin(mni_core_t *core, const mni_shape_t *shape, const mni_spread_t *spread,
+                     mni_record_t *record, mni_demand_t *demand);
+uint64_t mni_grant_hash(const mni_link_t *link);
+bool mni_timer_before(const mni_heap_node_t *a, const mni_heap_node_t *b);
+mni_grant_t *mni_grant_find(const mni_core_t *core, uint64_t id); /* ended ones are not found */
+/* Whether it waits changed, or what it waits for. */
+void mni_grant_review(mni_core_t *core, mni_grant_t *grant);
+void mni_grant_below(mni_grant_t *grant, int change);
+static inline bool mni_grant_waits(const mni_grant_t *grant)
+{
+    return !grant->ended && (grant->demands || grant->awaited);
+}
+void mni_grant_end(mni_core_t *core, mni_grant_t *grant, mn_reason_t reason, const char *error);
+void mni_grant_free_if_done(mni_core_t *core, mni_grant_t *grant);
+void mni_grant_deadline(mni_core_t *core, mni_grant_t *grant, uint64_t deadline);
+void mni_grant_unwait(mni_core_t *core, mni_grant_t *grant);
+/* Asks it and all below it to stop, or kills them; `reason` is for itself, below it is CANCELLED.
+ * */
+void mni_grants_stop(mni_core_t *core, mni_grant_t *root, int code);
+void mni_grants_kill(mni_core_t *core, mni_grant_t *root, mn_reason_t reason);
+/* The next of a walk from `root` down, parents first; begin with `at` = root. NULL at the end. */
+mni_grant_t *mni_grants_next(const mni_grant_t *root, const mni_grant_t *at);
+
+/* --- demand.c -------------------------------------------------------------------------- */
+
+/* Counts slots that came or went (`change`), and finds out whether it wants more. */
+void mni_demand_review(mni_core_t *core, mni_demand_t *demand, int change);
+void mni_demand_end(mni_core_t *core, mni_demand_t *demand);
+mni_demand_t *mni_demand_find(const mni_core_t *core, uint64_t id);
+uint64_t mni_demand_hash(const mni_link_t *link);
+
+/* --- deadlock.c ------------------------------------------------------------------------ */
+
+/* Called when all that lives waits. True: something was done about it. */
+bool mni_deadlock_resolve(mni_core_t *core);
+/* Whether what `caller` waits for can never be given, since `caller` and its ancestors themselves
+ * hold what it needs. Writes the sentence. */
+bool mni_deadlock_circle(mni_core_t *core, mni_grant_t *caller, uint32_t declaration,
+                         const mni_need_t *need, char *text, size_t room);
+
+/* --- explain.c ------------------------------------------------------------------------- */
+
+char *mni_need_format(uint32_t millicores, uint64_t memory, char *text, size_t room);
 
 #endif

@@ -1,340 +1,303 @@
 /* SPDX-License-Identifier: MIT
  *
- * Placement: which cores of which node a need gets.
- *
- * Cores are chosen compact: within one L3 where they fit, else within one NUMA node, one package, the node; of several
- * such places the one with the least room to spare, so that large requests keep finding room. Cores that an
- * ancestor lends come before free ones. Among nodes the one with the fewest free cores that has enough.
+ * Placement: which node, and which of its cores. Cores are picked within one L3 where they fit,
+ * else within one NUMA node, one package, the node; of several such places the one with the least
+ * left over. Shares of a core go where other shares are already. Nothing is taken here: the result
+ * is a list of pieces in core->scratch.
  */
 #include "core/internal.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-#define LENDERS_MAX 64
+/* --- which cores ----------------------------------------------------------------------- */
 
-/* The tasks that lend to a request, nearest first. */
-typedef struct lenders {
-    mni_task_t *tasks[LENDERS_MAX];
-    uint32_t count;
-} lenders_t;
-
-static void collect(const mni_core_t *core, lenders_t *lenders, mni_task_t *task, mni_job_record_t *job);
-
-static void collect_waiters(const mni_core_t *core, lenders_t *lenders, mni_job_record_t *job)
+static uint32_t count_in(const mni_layout_t *layout, const uint64_t *candidates,
+                         const uint64_t *mask)
 {
-    mni_task_t *task, *next;
-    if (!job || job->awaited == 0)
-        return;
-    HASH_ITER(hh, core->tasks, task, next)
-    {
-        if (task->awaits == job)
-            collect(core, lenders, task, NULL);
-    }
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < layout->words; i++)
+        count += (uint32_t)__builtin_popcountll(candidates[i] & mask[i]);
+    return count;
 }
 
-static void collect(const mni_core_t *core, lenders_t *lenders, mni_task_t *task, mni_job_record_t *job)
-{
-    for (; task && lenders->count < LENDERS_MAX; task = task->parent) {
-        for (uint32_t i = 0; i < lenders->count; i++)
-            if (lenders->tasks[i] == task)
-                return;
-        if (mni_core_task_waits(task) && task->stop_code == 0)
-            lenders->tasks[lenders->count++] = task;
-        if (!task->parent)
-            job = task->job;
-    }
-    collect_waiters(core, lenders, job);
-}
-
-/* What can be had of a node's cores by one request: per core what its lenders can lend. */
-typedef struct lendable {
-    uint16_t of[MNI_MAX_CORES];
-} lendable_t;
-
-static void add_lendable(uint32_t number, const lenders_t *lenders, uint32_t cores, lendable_t *lendable)
-{
-    memset(lendable->of, 0, cores * sizeof lendable->of[0]);
-    for (uint32_t i = 0; i < lenders->count; i++) {
-        const mni_task_t *lender = lenders->tasks[i];
-        for (uint32_t k = 0; lender->node == number && k < lender->held_count; k++) {
-            const mni_held_core_t *held = &lender->held[k];
-            lendable->of[held->core] = (uint16_t)(lendable->of[held->core] + held->share - held->lent);
-        }
-    }
-}
-
-/* Puts `share` of a core into the placement: from the lenders, nearest first, the rest from what is free. */
-static bool take_pieces(uint32_t number, uint32_t core, uint32_t share, const lenders_t *lenders,
-                        mni_placement_t *placement)
-{
-    for (uint32_t i = 0; i < lenders->count && share > 0; i++) {
-        mni_task_t *lender = lenders->tasks[i];
-        uint32_t piece = 0;
-        for (uint32_t k = 0; lender->node == number && k < lender->held_count; k++)
-            if (lender->held[k].core == core)
-                piece += lender->held[k].share - lender->held[k].lent;
-        piece = piece < share ? piece : share;
-        if (piece == 0)
-            continue;
-        if (placement->count == MNI_PIECES_MAX)
-            return false;
-        placement->held[placement->count++] =
-            (mni_held_core_t){.core = (uint16_t)core, .share = (uint16_t)piece, .lender = lender};
-        share -= piece;
-    }
-    if (share > 0 && placement->count == MNI_PIECES_MAX)
-        return false;
-    if (share > 0)
-        placement->held[placement->count++] = (mni_held_core_t){.core = (uint16_t)core, .share = (uint16_t)share};
-    return true;
-}
-
-static uint32_t place_number(const mni_node_t *node, uint32_t core, unsigned level)
-{
-    const mni_core_place_t *place = &node->place[core];
-    switch (level) {
-    case 0:
-        return place->l3;
-    case 1:
-        return place->numa;
-    case 2:
-        return place->package;
-    default:
-        return 0;
-    }
-}
-
-/* The L3 (NUMA node, package, node) to take `count` cores from; UINT32_MAX: none has so many. */
-static uint32_t choose_domain(const mni_node_t *node, const uint16_t *offered, uint32_t offered_count,
-                              const lendable_t *lendable, uint32_t count, unsigned level)
-{
-    uint32_t sizes[MNI_MAX_CORES] = {0}, lent[MNI_MAX_CORES] = {0}, best = UINT32_MAX;
-    for (uint32_t i = 0; i < offered_count; i++) {
-        uint32_t number = place_number(node, offered[i], level) % MNI_MAX_CORES;
-        sizes[number]++;
-        lent[number] += lendable->of[offered[i]] > 0;
-    }
-    for (uint32_t number = 0; number < MNI_MAX_CORES; number++) {
-        if (sizes[number] < count)
-            continue;
-        if (best == UINT32_MAX || lent[number] > lent[best] ||
-            (lent[number] == lent[best] && sizes[number] < sizes[best]))
-            best = number;
-    }
-    return best;
-}
-
-static bool choose_whole(const mni_node_t *node, uint32_t number, const lenders_t *lenders, uint32_t count,
-                         mni_placement_t *placement)
-{
-    lendable_t lendable;
-    uint16_t offered[MNI_MAX_CORES];
-    uint32_t offered_count = 0, domain = UINT32_MAX;
-    unsigned level = 0;
-
-    add_lendable(number, lenders, node->cores, &lendable);
-    for (unsigned lent = 0; lent < 2; lent++) /* lent ones first */
-        for (uint32_t core = 0; core < node->cores; core++)
-            if (node->used[core] == lendable.of[core] && (lendable.of[core] == 0) == (lent == 1))
-                offered[offered_count++] = (uint16_t)core;
-    if (offered_count < count)
-        return false;
-    for (; level < 4 && domain == UINT32_MAX; level++)
-        domain = choose_domain(node, offered, offered_count, &lendable, count, level);
-    level--;
-    for (uint32_t i = 0; i < offered_count && count > 0; i++) {
-        if (place_number(node, offered[i], level) % MNI_MAX_CORES != domain)
-            continue;
-        if (!take_pieces(number, offered[i], MNI_WHOLE_CORE, lenders, placement))
-            return false;
-        count--;
-    }
-    return count == 0;
-}
-
-/* A share of one core: of a lender's, of the fullest that is shared already, of a free one. */
-static bool choose_share(const mni_node_t *node, uint32_t number, const lenders_t *lenders, uint32_t share,
-                         mni_placement_t *placement)
-{
-    lendable_t lendable;
-    int64_t best = -1;
-
-    add_lendable(number, lenders, node->cores, &lendable);
-    for (uint32_t core = 0; core < node->cores; core++) {
-        bool lent = lendable.of[core] >= share;
-        if (MNI_WHOLE_CORE - node->used[core] + lendable.of[core] < share)
-            continue;
-        if (best < 0 || lent > (lendable.of[best] >= share) ||
-            (lent == (lendable.of[best] >= share) && node->used[core] > node->used[best]))
-            best = core;
-    }
-    return best >= 0 && take_pieces(number, (uint32_t)best, share, lenders, placement);
-}
-
-static bool place_on(mni_core_t *core, uint32_t number, const mni_need_t *need, const lenders_t *lenders,
-                     mni_placement_t *placement)
-{
-    const mni_node_t *node = &core->nodes[number];
-    if (node->workers == 0 || node->free_memory < need->memory)
-        return false;
-    placement->node = number;
-    placement->count = 0;
-    if (need->millicores == 0)
-        return true;
-    if (need->millicores < MNI_WHOLE_CORE)
-        return choose_share(node, number, lenders, need->millicores, placement);
-    uint32_t count = need->millicores / MNI_WHOLE_CORE;
-    if (lenders->count == 0 && node->free_cores < count)
-        return false;
-    return choose_whole(node, number, lenders, count, placement);
-}
-
-/* The worker of a node with the fewest tasks. */
-static uint32_t choose_rank(const mni_core_t *core, uint32_t node)
+/* The group of a level with the fewest candidates that has enough; else, if `any`, the one with the
+ * most. */
+static uint32_t best_group(const mni_layout_t *layout, unsigned level, const uint64_t *candidates,
+                           uint32_t count, bool any, uint32_t *has)
 {
     uint32_t best = UINT32_MAX;
-    for (uint32_t rank = 0; rank < core->rank_count; rank++) {
-        const mni_rank_state_t *state = &core->ranks[rank];
-        if (state->alive && state->node == node && (best == UINT32_MAX || state->tasks < core->ranks[best].tasks))
-            best = rank;
-    }
-    return best;
-}
 
-bool mni_place(mni_core_t *core, const mni_need_t *need, mni_task_t *from, mni_job_record_t *awaited, bool reserved,
-               mni_placement_t *placement)
-{
-    lenders_t lenders = {.count = 0};
-    uint32_t best = UINT32_MAX;
-    uint32_t cores = (need->millicores + MNI_WHOLE_CORE - 1) / MNI_WHOLE_CORE;
-
-    collect(core, &lenders, from, awaited);
-    for (uint32_t i = 0; i < lenders.count; i++)
-        if (place_on(core, lenders.tasks[i]->node, need, &lenders, placement)) {
-            placement->rank = choose_rank(core, placement->node);
-            return true;
-        }
-    for (uint32_t number = 0; number < core->node_count; number++) {
-        const mni_node_t *node = &core->nodes[number];
-        if (node->workers == 0 || node->free_memory < need->memory)
-            continue;
-        if (!reserved && core->reserved_for && core->reserved_node == number)
-            continue;
-        if (need->millicores >= MNI_WHOLE_CORE && node->free_cores < cores)
-            continue;
-        if (best != UINT32_MAX && node->free_cores >= core->nodes[best].free_cores)
-            continue;
-        lenders.count = 0;
-        if (need->millicores < MNI_WHOLE_CORE && !place_on(core, number, need, &lenders, placement))
-            continue;
-        best = number;
-    }
-    if (best == UINT32_MAX || !place_on(core, best, need, &lenders, placement))
-        return false;
-    placement->rank = choose_rank(core, placement->node);
-    return true;
-}
-
-static void use(mni_node_t *node, uint16_t core, int share)
-{
-    bool free_before = node->used[core] == 0;
-    node->used[core] = (uint16_t)(node->used[core] + share);
-    bool free_after = node->used[core] == 0;
-    node->free_cores += (uint32_t)free_after - (uint32_t)free_before;
-}
-
-/* Books that a lender lends `share` more of a core, or less when it is negative. */
-static void lend(mni_task_t *lender, uint16_t core, int share)
-{
-    for (uint32_t i = 0; i < lender->held_count && share != 0; i++) {
-        mni_held_core_t *held = &lender->held[i];
-        int room = share > 0 ? held->share - held->lent : -held->lent;
-        if (held->core != core)
-            continue;
-        int part = (share > 0) == (room < share) ? room : share;
-        held->lent = (uint16_t)(held->lent + part);
-        share -= part;
-    }
-}
-
-int mni_place_take(mni_core_t *core, mni_task_t *task, const mni_need_t *need, const mni_placement_t *placement)
-{
-    mni_node_t *node = &core->nodes[placement->node];
-    mni_held_core_t *held = malloc((placement->count + 1) * sizeof *held);
-    if (!held)
-        return MN_E_NO_MEMORY;
-    memcpy(held, placement->held, placement->count * sizeof *held);
-    task->held = held;
-    task->held_count = placement->count;
-    task->node = placement->node;
-    task->rank = placement->rank;
-    task->memory = need->memory;
-    node->free_memory -= need->memory;
-    core->ranks[task->rank].tasks++;
-    for (uint32_t i = 0; i < task->held_count; i++) {
-        if (held[i].lender)
-            lend(held[i].lender, held[i].core, held[i].share);
+    *has = 0;
+    for (uint32_t group = 0; group < layout->groups[level]; group++) {
+        uint32_t there =
+            count_in(layout, candidates, layout->masks[level] + (size_t)group * layout->words);
+        bool better;
+        if (there >= count)
+            better = *has < count || there < *has;
         else
-            use(node, held[i].core, held[i].share);
+            better = any && there > *has;
+        if (better) {
+            best = group;
+            *has = there;
+        }
     }
-    return 0;
+    return best;
 }
 
-/* Splits a piece in two, the first with `share`. Its lenders' books do not change. */
-static bool split(mni_task_t *task, uint32_t index, uint16_t share)
+static void pick_lowest(const mni_layout_t *layout, const uint64_t *candidates, uint32_t count,
+                        uint64_t *picked)
 {
-    mni_held_core_t *held = realloc(task->held, (task->held_count + 1) * sizeof *held);
-    if (!held)
+    for (uint32_t i = 0; i < layout->words && count > 0; i++)
+        for (uint64_t bits = candidates[i]; bits && count > 0; bits &= bits - 1, count--)
+            picked[i] |= bits & -bits;
+}
+
+/* Picks from as few groups of the level as it can, and within each from as few of the next lower
+ * level. */
+static void pick_from(const mni_layout_t *layout, int level, const uint64_t *candidates,
+                      uint32_t count, uint64_t *picked)
+{
+    uint64_t left[MNI_WORDS], part[MNI_WORDS];
+
+    if (level < 0) {
+        pick_lowest(layout, candidates, count, picked);
+        return;
+    }
+    memcpy(left, candidates, layout->words * sizeof left[0]);
+    while (count > 0) {
+        uint32_t has, group = best_group(layout, (unsigned)level, left, count, true, &has);
+        const uint64_t *mask = layout->masks[level] + (size_t)group * layout->words;
+        uint32_t take = has < count ? has : count;
+        for (uint32_t i = 0; i < layout->words; i++) {
+            part[i] = left[i] & mask[i];
+            left[i] &= ~mask[i];
+        }
+        pick_from(layout, level - 1, part, take, picked);
+        count -= take;
+    }
+}
+
+void mni_place_pick(const mni_layout_t *layout, const uint64_t *candidates, uint32_t count,
+                    uint64_t *picked)
+{
+    uint64_t part[MNI_WORDS];
+
+    for (unsigned level = 0; level < 3; level++) {
+        uint32_t has, group = best_group(layout, level, candidates, count, false, &has);
+        if (group == UINT32_MAX)
+            continue;
+        const uint64_t *mask = layout->masks[level] + (size_t)group * layout->words;
+        for (uint32_t i = 0; i < layout->words; i++)
+            part[i] = candidates[i] & mask[i];
+        pick_from(layout, (int)level - 1, part, count, picked);
+        return;
+    }
+    pick_from(layout, 2, candidates, count, picked);
+}
+
+static bool add_piece(mni_core_t *core, mni_spread_t *spread, uint32_t cpu, uint32_t mc,
+                      mni_grant_t *source, uint32_t source_piece)
+{
+    if (spread->pieces == MNI_PIECES)
         return false;
-    task->held = held;
-    mni_held_core_t rest = held[index];
-    rest.share = (uint16_t)(rest.share - share);
-    rest.lent = held[index].lent > share ? (uint16_t)(held[index].lent - share) : 0;
-    held[index].share = share;
-    held[index].lent = (uint16_t)(held[index].lent - rest.lent);
-    held[task->held_count++] = rest;
+    core->scratch[spread->pieces++] = (mni_piece_t){
+        .core = (uint16_t)cpu, .mc = (uint16_t)mc, .source = source, .source_piece = source_piece};
     return true;
 }
 
-/* Who borrowed `lent` of a piece of `task` borrows it from whom that was borrowed itself, or owns it, from now on. */
-static void pass_on(mni_core_t *core, const mni_task_t *task, const mni_held_core_t *piece)
+/* --- free cores ------------------------------------------------------------------------ */
+
+static bool has_room(const mni_node_t *node, uint32_t millicores, uint64_t memory)
 {
-    mni_task_t *borrower, *next;
-    uint32_t lent = piece->lent;
-    if (lent == 0)
+    if (node->seats == 0 || mni_node_memory_free(node) < memory)
+        return false;
+    if (millicores < MNI_WHOLE)
+        return millicores == 0 || node->free_cores > 0 || node->share_room >= millicores;
+    return node->free_cores >= millicores / MNI_WHOLE;
+}
+
+bool mni_place_fits(const mni_core_t *core, const mni_shape_t *shape, const mni_node_t *node)
+{
+    return has_room(node, shape->millicores, shape->memory) &&
+           mni_reserve_allows(core, shape, node);
+}
+
+/* The shared core with the least room that has enough, else a free one. */
+static uint32_t pick_share(const mni_node_t *node, uint32_t millicores)
+{
+    uint64_t picked[MNI_WORDS] = {0};
+    uint32_t best = UINT32_MAX;
+
+    for (uint32_t word = 0; node->share_room >= millicores && word < node->layout->words; word++)
+        for (uint64_t bits = node->shared[word]; bits; bits &= bits - 1) {
+            uint32_t cpu = word * 64 + (uint32_t)__builtin_ctzll(bits);
+            if (node->used[cpu] + millicores <= MNI_WHOLE &&
+                (best == UINT32_MAX || node->used[cpu] > node->used[best]))
+                best = cpu;
+        }
+    if (best != UINT32_MAX)
+        return best;
+    mni_place_pick(node->layout, node->free, 1, picked);
+    for (uint32_t word = 0;; word++)
+        if (picked[word])
+            return word * 64 + (uint32_t)__builtin_ctzll(picked[word]);
+}
+
+static void spread_free(mni_core_t *core, mni_node_t *node, uint32_t millicores,
+                        mni_spread_t *spread)
+{
+    uint64_t picked[MNI_WORDS] = {0};
+
+    spread->node = node;
+    spread->pieces = 0;
+    if (millicores == 0)
         return;
-    HASH_ITER(hh, core->tasks, borrower, next)
-    {
-        for (uint32_t i = 0; lent > 0 && i < borrower->held_count; i++) {
-            if (borrower->held[i].lender != task || borrower->held[i].core != piece->core)
+    if (millicores < MNI_WHOLE) {
+        add_piece(core, spread, pick_share(node, millicores), millicores, NULL, 0);
+        return;
+    }
+    mni_place_pick(node->layout, node->free, millicores / MNI_WHOLE, picked);
+    for (uint32_t word = 0; word < node->layout->words; word++)
+        for (uint64_t bits = picked[word]; bits; bits &= bits - 1)
+            add_piece(core, spread, word * 64 + (uint32_t)__builtin_ctzll(bits), MNI_WHOLE, NULL,
+                      0);
+}
+
+bool mni_place_free(mni_core_t *core, const mni_shape_t *shape, mni_node_t *prefer,
+                    mni_spread_t *spread)
+{
+    mni_node_t *node = NULL;
+
+    if (shape->only) {
+        node = mni_place_fits(core, shape, shape->only) ? shape->only : NULL;
+    } else if (prefer && mni_place_fits(core, shape, prefer)) {
+        node = prefer;
+    } else {
+        mni_node_index(core);
+        if (shape->millicores > 0 && shape->millicores < MNI_WHOLE)
+            node = mni_node_first(core, MNI_BY_SHARE, shape->millicores, shape->memory);
+        if (!node)
+            node = mni_node_first(core, MNI_BY_CORES,
+                                  (shape->millicores + MNI_WHOLE - 1) / MNI_WHOLE, shape->memory);
+        if (!node && core->reserved && mni_place_fits(core, shape, core->reserved))
+            node = core->reserved;
+    }
+    if (!node)
+        return false;
+    spread_free(core, node, shape->millicores, spread);
+    return true;
+}
+
+/* --- lent cores ------------------------------------------------------------------------ */
+
+/* Sums up what the lenders on a node can lend of each core. False: nothing at all. */
+static bool sum_lent(mni_core_t *core, const mni_node_t *node)
+{
+    bool any = false;
+
+    memset(core->lent, 0, node->cores * sizeof core->lent[0]);
+    for (uint32_t i = 0; i < core->lender_count; i++) {
+        const mni_grant_t *lender = core->lenders[i];
+        for (uint32_t k = 0; lender->node == node && k < lender->pieces; k++) {
+            const mni_piece_t *piece = &lender->piece[k];
+            core->lent[piece->core] = (uint16_t)(core->lent[piece->core] + piece->mc - piece->out);
+            any |= piece->mc > piece->out;
+        }
+    }
+    return any;
+}
+
+/* Pieces that make up `mc` of a core: from the nearest lender first, the rest from the pool. */
+static bool borrow(mni_core_t *core, const mni_node_t *node, uint32_t cpu, uint32_t mc,
+                   mni_spread_t *spread)
+{
+    for (uint32_t i = 0; i < core->lender_count && mc > 0; i++) {
+        mni_grant_t *lender = core->lenders[i];
+        for (uint32_t k = 0; lender->node == node && mc > 0 && k < lender->pieces; k++) {
+            const mni_piece_t *piece = &lender->piece[k];
+            uint32_t part = (uint32_t)(piece->mc - piece->out);
+            if (piece->core != cpu || part == 0)
                 continue;
-            if (borrower->held[i].share > lent && !split(borrower, i, (uint16_t)lent))
-                abort(); /* the books could not be kept */
-            borrower->held[i].lender = piece->lender;
-            lent -= borrower->held[i].share;
+            part = part < mc ? part : mc;
+            if (!add_piece(core, spread, cpu, part, lender, k))
+                return false;
+            mc -= part;
         }
     }
+    return mc == 0 || add_piece(core, spread, cpu, mc, NULL, 0);
 }
 
-void mni_place_give_back(mni_core_t *core, mni_task_t *task)
+static bool lent_share(mni_core_t *core, mni_node_t *node, uint32_t mc, bool mixed,
+                       mni_spread_t *spread)
 {
-    mni_node_t *node = &core->nodes[task->node];
-    for (uint32_t i = 0; i < task->held_count; i++) {
-        const mni_held_core_t *piece = &task->held[i];
-        int back = piece->share - piece->lent; /* the rest is still in use by borrowers */
-        pass_on(core, task, piece);
-        if (piece->lender)
-            lend(piece->lender, piece->core, -back);
-        else
-            use(node, piece->core, -back);
+    uint32_t best = UINT32_MAX;
+
+    for (uint32_t cpu = 0; cpu < node->cores; cpu++) {
+        if (core->lent[cpu] == 0 ||
+            core->lent[cpu] + (mixed ? MNI_WHOLE - node->used[cpu] : 0) < mc)
+            continue;
+        if (best == UINT32_MAX || core->lent[cpu] > core->lent[best])
+            best = cpu;
     }
-    if (task->held)
-        core->ranks[task->rank].tasks--;
-    node->free_memory += task->memory;
-    free(task->held);
-    task->held = NULL;
-    task->held_count = 0;
-    task->memory = 0;
-    core->releases++;
+    return best != UINT32_MAX && borrow(core, node, best, mc, spread);
+}
+
+/* Cores of which the lenders have all that is used; those lent wholly first, then those lent in
+ * part, then free ones. */
+static bool lent_whole(mni_core_t *core, mni_node_t *node, uint32_t count, bool mixed,
+                       mni_spread_t *spread)
+{
+    uint64_t class[3][MNI_WORDS] = {{0}}, picked[MNI_WORDS] = {0};
+    uint32_t has[3] = {0};
+
+    for (uint32_t cpu = 0; cpu < node->cores; cpu++) {
+        unsigned which = core->lent[cpu] == MNI_WHOLE ? 0 : core->lent[cpu] > 0 ? 1 : 2;
+        if (core->lent[cpu] != node->used[cpu] && which != 0)
+            continue;
+        class[which][cpu / 64] |= UINT64_C(1) << (cpu % 64);
+        has[which]++;
+    }
+    if (has[0] + (mixed ? has[1] + has[2] : 0) < count)
+        return false;
+    for (unsigned which = 0; which < 3 && count > 0; which++) {
+        uint32_t take = has[which] < count ? has[which] : count;
+        if (take > 0)
+            mni_place_pick(node->layout, class[which], take, picked);
+        count -= take;
+    }
+    for (uint32_t word = 0; word < node->layout->words; word++)
+        for (uint64_t bits = picked[word]; bits; bits &= bits - 1)
+            if (!borrow(core, node, word * 64 + (uint32_t)__builtin_ctzll(bits), MNI_WHOLE, spread))
+                return false;
+    return true;
+}
+
+static bool lent_on(mni_core_t *core, const mni_shape_t *shape, mni_node_t *node, bool mixed,
+                    mni_spread_t *spread)
+{
+    if (node->seats == 0 || mni_node_memory_free(node) < shape->memory || !sum_lent(core, node))
+        return false;
+    spread->node = node;
+    spread->pieces = 0;
+    if (shape->millicores < MNI_WHOLE)
+        return lent_share(core, node, shape->millicores, mixed, spread);
+    return lent_whole(core, node, shape->millicores / MNI_WHOLE, mixed, spread);
+}
+
+bool mni_place_lent(mni_core_t *core, const mni_shape_t *shape, bool mixed, mni_spread_t *spread)
+{
+    uint64_t mark = ++core->mark;
+
+    if (shape->millicores == 0)
+        return false;
+    for (uint32_t i = 0; i < core->lender_count; i++) {
+        mni_node_t *node = core->lenders[i]->node;
+        if (node->mark == mark)
+            continue;
+        node->mark = mark;
+        if (lent_on(core, shape, node, mixed, spread))
+            return true;
+    }
+    return false;
 }

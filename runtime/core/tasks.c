@@ -1,323 +1,375 @@
 /* SPDX-License-Identifier: MIT
  *
- * Tasks: the tree that they form, how they are stopped, killed and ended, and their timers; demands for slots.
+ * Grants: how they begin, form trees, are asked to stop, killed, and end. A grant ends when its
+ * processes are gone; it is finished, and leaves the tree, when all below it are finished too; it
+ * is freed when nobody uses cores that it lent.
  */
 #include "core/internal.h"
-#include "util/clock.h"
-#include "util/error.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* --- timers: a binary heap; entries of tasks that are gone are skipped ------------------------------------- */
-
-int mni_timer_add(mni_core_t *core, uint64_t time, uint64_t task)
+uint64_t mni_grant_hash(const mni_link_t *link)
 {
-    if (time == MNI_NEVER)
-        return 0;
-    if (core->timer_count == core->timer_room) {
-        size_t room = core->timer_room ? 2 * core->timer_room : 64;
-        mni_timer_t *timers = realloc(core->timers, room * sizeof *timers);
-        if (!timers)
-            return mni_error(MN_E_NO_MEMORY, "no memory for a timer");
-        core->timers = timers;
-        core->timer_room = room;
-    }
-    size_t at = core->timer_count++;
-    for (; at > 0 && core->timers[(at - 1) / 2].time > time; at = (at - 1) / 2)
-        core->timers[at] = core->timers[(at - 1) / 2];
-    core->timers[at] = (mni_timer_t){.time = time, .task = task};
-    return 0;
+    return mni_hash_number(MNI_CONTAINER(link, mni_grant_t, by_id)->id);
 }
 
-static void timer_pop(mni_core_t *core)
+bool mni_timer_before(const mni_heap_node_t *a, const mni_heap_node_t *b)
 {
-    mni_timer_t last = core->timers[--core->timer_count];
-    size_t at = 0;
-    for (;;) {
-        size_t child = 2 * at + 1;
-        if (child >= core->timer_count)
-            break;
-        if (child + 1 < core->timer_count && core->timers[child + 1].time < core->timers[child].time)
-            child++;
-        if (core->timers[child].time >= last.time)
-            break;
-        core->timers[at] = core->timers[child];
-        at = child;
-    }
-    core->timers[at] = last;
+    return MNI_CONTAINER(a, mni_grant_t, timer)->deadline <
+           MNI_CONTAINER(b, mni_grant_t, timer)->deadline;
 }
 
-void mni_core_tick(mni_core_t *core, uint64_t now)
+mni_grant_t *mni_grant_find(const mni_core_t *core, uint64_t id)
 {
-    while (core->timer_count > 0 && core->timers[0].time <= now) {
-        mni_task_t *task = mni_core_task(core, core->timers[0].task);
-        timer_pop(core);
-        if (!task)
+    mni_link_t *link = mni_table_chain(&core->grants, mni_hash_number(id));
+
+    for (; link; link = link->next)
+        if (MNI_CONTAINER(link, mni_grant_t, by_id)->id == id)
+            return MNI_CONTAINER(link, mni_grant_t, by_id);
+    return NULL;
+}
+
+void mni_grant_deadline(mni_core_t *core, mni_grant_t *grant, uint64_t deadline)
+{
+    if (grant->deadline != MNI_NEVER)
+        mni_heap_remove(&core->timers, &grant->timer);
+    grant->deadline = deadline;
+    if (deadline != MNI_NEVER)
+        mni_heap_insert(&core->timers, &grant->timer);
+}
+
+void mni_grant_below(mni_grant_t *grant, int change)
+{
+    for (; grant; grant = grant->parent)
+        grant->below += (uint32_t)change;
+}
+
+/* Whether nothing that it waits for can come without somebody else giving something up. */
+static bool is_blocked(const mni_grant_t *grant)
+{
+    if (!grant->waiting || grant->stop || grant->killed)
+        return false;
+    for (const mni_demand_t *demand = grant->demands; demand; demand = demand->next)
+        if (!demand->hungry && demand->live == 0)
+            return false; /* it wants nothing more: it will go on by itself */
+    return true;
+}
+
+void mni_grant_review(mni_core_t *core, mni_grant_t *grant)
+{
+    bool waits = mni_grant_waits(grant);
+
+    if (waits != grant->waiting) {
+        grant->waiting = waits;
+        grant->node->waiting += waits ? 1u : -1u;
+        if (waits)
+            mni_lend_dirty(core, grant);
+    }
+    bool blocked = is_blocked(grant);
+    if (blocked != grant->blocked) {
+        grant->blocked = blocked;
+        core->blocked_grants += blocked ? (size_t)1 : (size_t)-1;
+    }
+}
+
+/* --- beginning ------------------------------------------------------------------------- */
+
+static mni_seat_t *idlest_seat(mni_node_t *node)
+{
+    mni_seat_t *best = &node->seat[0];
+
+    for (uint32_t i = 1; i < node->seats; i++)
+        if (node->seat[i].tasks < best->tasks)
+            best = &node->seat[i];
+    return best;
+}
+
+static void take_pieces(mni_core_t *core, mni_grant_t *grant, const mni_spread_t *spread)
+{
+    memcpy(grant->piece, core->scratch, spread->pieces * sizeof grant->piece[0]);
+    grant->pieces = spread->pieces;
+    for (uint32_t i = 0; i < grant->pieces; i++) {
+        mni_piece_t *piece = &grant->piece[i];
+        if (!piece->source) {
+            mni_node_take(core, grant->node, piece->core, piece->mc);
             continue;
-        if (task->kill_at <= now) {
-            mni_core_kill_task(core, task, MN_REASON_KILLED);
-        } else if (task->timeout_at <= now && !task->timed_out && task->stop_code == 0) {
-            task->timed_out = true;
-            mni_core_kill_task(core, task, MN_REASON_TIMEOUT);
         }
-    }
-    mni_schedule(core, now);
-}
-
-uint64_t mni_core_next_time(const mni_core_t *core)
-{
-    uint64_t next = core->timer_count > 0 ? core->timers[0].time : MNI_NEVER;
-    const mni_shape_t *shape;
-    if (core->reserved_for || core->draining)
-        return next;
-    DL_FOREACH(core->active, shape)
-    {
-        uint64_t time = shape->queue->queued + MNI_RESERVE_AFTER;
-        if (shape->blocked_at == core->releases && time < next)
-            next = time;
-    }
-    return next;
-}
-
-/* --- the tree --------------------------------------------------------------------------------------------------- */
-
-mni_task_t *mni_core_task(const mni_core_t *core, uint64_t id)
-{
-    mni_task_t *task = NULL;
-    HASH_FIND(hh, core->tasks, &id, sizeof id, task);
-    return task;
-}
-
-mni_task_t *mni_core_new_task(mni_core_t *core, uint32_t declaration)
-{
-    mni_task_t *task = calloc(1, sizeof *task);
-    if (!task)
-        return NULL;
-    task->id = ++core->next_task;
-    task->declaration = declaration;
-    task->kill_at = task->timeout_at = MNI_NEVER;
-    return task;
-}
-
-bool mni_core_task_waits(const mni_task_t *task)
-{
-    return !task->ended && (task->demands > 0 || task->awaits);
-}
-
-mni_job_record_t *mni_core_task_root(const mni_task_t *task)
-{
-    while (task->parent)
-        task = task->parent;
-    return task->job;
-}
-
-/* Asks the whole tree to stop; only its top has a time at which it is killed. */
-static void stop_tree(mni_core_t *core, mni_task_t *task, int code)
-{
-    mni_task_t *child;
-    if (!task->ended && task->stop_code != code) {
-        task->stop_code = code;
-        mni_action_t *action = mni_core_act(core, MNI_STOP);
-        action->rank = task->rank;
-        action->task = task->id;
-        action->code = code;
-        action->job = task->job ? &task->job->job : NULL;
-    }
-    DL_FOREACH(task->children, child)
-    stop_tree(core, child, code);
-}
-
-void mni_core_stop_task(mni_core_t *core, uint64_t now, mni_task_t *task, int code, double grace)
-{
-    uint64_t kill_at = mni_clock_after(now, grace);
-    stop_tree(core, task, code);
-    if (grace < 0 || kill_at <= now) {
-        task->kill_at = now;
-        mni_core_kill_task(core, task, MN_REASON_KILLED);
-    } else if (kill_at < task->kill_at) {
-        task->kill_at = kill_at;
-        mni_timer_add(core, kill_at, task->id);
+        mni_piece_t *lent = &piece->source->piece[piece->source_piece];
+        if (lent->out == 0)
+            piece->source->lent++;
+        lent->out = (uint16_t)(lent->out + piece->mc);
     }
 }
 
-void mni_core_kill_task(mni_core_t *core, mni_task_t *task, mn_reason_t reason)
+static void begin_job(mni_core_t *core, mni_grant_t *grant, mni_record_t *record)
 {
-    mni_task_t *child;
-    if (!task->ended && !task->killed) {
-        task->killed = true;
-        mni_action_t *action = mni_core_act(core, MNI_KILL);
-        action->rank = task->rank;
-        action->task = task->id;
-        action->reason = reason;
-        action->job = task->job ? &task->job->job : NULL;
+    mni_queue_remove(core, record);
+    grant->own = true;
+    grant->record = record;
+    record->at.run = grant;
+    record->job.task = grant->id;
+    record->job.attempts++;
+    if (isfinite(record->job.need.timeout))
+        mni_grant_deadline(core, grant, mni_clock_after(core->now, record->job.need.timeout));
+    mni_job_change(core, record, MNI_JOB_BEGIN, MN_REASON_NONE);
+}
+
+static void begin_slot(mni_core_t *core, mni_grant_t *grant, mni_demand_t *demand)
+{
+    grant->demand = demand;
+    grant->slot_next = demand->slots;
+    if (grant->slot_next)
+        grant->slot_next->slot_prev = grant;
+    demand->slots = grant;
+    grant->parent = demand->caller;
+    if (grant->parent) {
+        grant->record = grant->parent->record;
+        grant->sibling_next = grant->parent->children;
+        if (grant->sibling_next)
+            grant->sibling_next->sibling_prev = grant;
+        grant->parent->children = grant;
     }
-    DL_FOREACH(task->children, child)
-    mni_core_kill_task(core, child, MN_REASON_CANCELLED);
+    mni_demand_review(core, demand, 1);
 }
 
-/* Takes a task that has ended, and has nothing below it any more, out of the world. */
-static void task_bury(mni_core_t *core, uint64_t now, mni_task_t *task)
+bool mni_grant_begin(mni_core_t *core, const mni_shape_t *shape, const mni_spread_t *spread,
+                     mni_record_t *record, mni_demand_t *demand)
 {
-    mni_task_t *parent = task->parent;
-    mni_job_record_t *job = task->job;
+    mni_grant_t *grant = calloc(1, sizeof *grant + spread->pieces * sizeof grant->piece[0]);
 
-    mni_place_give_back(core, task);
-    core->declared[task->declaration].running--;
-    if (task->demand)
-        task->demand->granted--;
-    if (parent)
-        DL_DELETE(parent->children, task);
-    HASH_DELETE(hh, core->tasks, task);
-    mni_core_release_held_back(core, now);
-    if (job)
-        mni_core_finish(core, now, job, task);
-    free((void *)task->outcome.error);
-    free(task);
-    if (parent && parent->ended && !parent->children)
-        task_bury(core, now, parent);
+    if (!grant)
+        return false; /* it stays where it is, and is tried again when something ends */
+    grant->id = ++core->next_task;
+    grant->deadline = MNI_NEVER;
+    grant->node = spread->node;
+    grant->millicores = shape->millicores;
+    grant->memory = shape->memory;
+    grant->declaration = shape->declaration;
+    take_pieces(core, grant, spread);
+    mni_node_memory(core, grant->node, grant->memory, 0);
+    mni_seat_t *seat = idlest_seat(grant->node);
+    seat->tasks++;
+    grant->rank = seat->rank;
+    core->declared[grant->declaration].running++;
+    core->alive++;
+    grant->node_next = grant->node->grants;
+    if (grant->node_next)
+        grant->node_next->node_prev = grant;
+    grant->node->grants = grant;
+    mni_table_insert(&core->grants, &grant->by_id);
+    ((mni_shape_t *)(uintptr_t)shape)->since = core->now;
+    if (core->reserving == shape)
+        mni_reserve_drop(core);
+    if (record)
+        begin_job(core, grant, record);
+    else
+        begin_slot(core, grant, demand);
+    mni_action_begin(core, grant);
+    return true;
 }
 
-void mni_core_end_task(mni_core_t *core, uint64_t now, mni_task_t *task, const mni_outcome_t *outcome)
-{
-    mni_core_demand_t *demand, *next;
-    mni_task_t *child;
+/* --- asking to stop, killing ----------------------------------------------------------- */
 
-    if (task->ended)
+mni_grant_t *mni_grants_next(const mni_grant_t *root, const mni_grant_t *at)
+{
+    if (at->children)
+        return at->children;
+    while (at != root && !at->sibling_next)
+        at = at->parent;
+    return at == root ? NULL : at->sibling_next;
+}
+
+static void review_all(mni_core_t *core, mni_grant_t *grant)
+{
+    for (mni_demand_t *demand = grant->demands; demand; demand = demand->next)
+        mni_demand_review(core, demand, 0);
+    mni_grant_review(core, grant);
+}
+
+void mni_grants_stop(mni_core_t *core, mni_grant_t *root, int code)
+{
+    for (mni_grant_t *grant = root; grant; grant = mni_grants_next(root, grant)) {
+        if (grant->ended || grant->killed || grant->stop == code || grant->stop == MN_E_CANCELLED)
+            continue;
+        grant->stop = code;
+        review_all(core, grant);
+        mni_action_stop(core, grant, code);
+    }
+}
+
+void mni_grants_kill(mni_core_t *core, mni_grant_t *root, mn_reason_t reason)
+{
+    for (mni_grant_t *grant = root; grant; grant = mni_grants_next(root, grant)) {
+        if (grant->ended || grant->killed)
+            continue;
+        grant->killed = grant == root ? reason : MN_REASON_CANCELLED;
+        review_all(core, grant);
+        mni_action_kill(core, grant, grant->killed);
+    }
+}
+
+/* --- ending ---------------------------------------------------------------------------- */
+
+void mni_grant_unwait(mni_core_t *core, mni_grant_t *grant)
+{
+    mni_record_t *record = grant->awaited;
+
+    if (!record)
         return;
-    task->ended = true;
-    task->outcome = *outcome;
-    task->outcome.error = outcome->error ? strdup(outcome->error) : NULL;
-    mni_core_stop_awaiting(core, now, task);
-    DL_FOREACH_SAFE(core->demand_list, demand, next)
-    {
-        if (demand->caller == task)
-            mni_demand_drop(core, demand);
-    }
-    /* Functions that were asked to stop with their caller keep what is left of the grace. */
-    if (task->stop_code == 0 || task->killed)
-        DL_FOREACH(task->children, child)
-        {
-            mni_core_kill_task(core, child, MN_REASON_CANCELLED);
-        }
-    if (!task->children)
-        task_bury(core, now, task);
+    if (grant->waiter_next)
+        grant->waiter_next->waiter_prev = grant->waiter_prev;
+    if (grant->waiter_prev)
+        grant->waiter_prev->waiter_next = grant->waiter_next;
+    else
+        record->waiters = grant->waiter_next;
+    grant->waiter_next = grant->waiter_prev = NULL;
+    grant->awaited = NULL;
+    mni_grant_below(grant, -1);
+    mni_grant_review(core, grant);
 }
 
-void mni_core_task_ended(mni_core_t *core, uint64_t now, uint64_t id, const mni_outcome_t *outcome)
+void mni_grant_free_if_done(mni_core_t *core, mni_grant_t *grant)
 {
-    mni_task_t *task = mni_core_task(core, id);
-    if (!task)
+    (void)core;
+    if (!grant->finished || grant->lent > 0)
         return;
-    mni_core_end_task(core, now, task, outcome);
-    mni_schedule(core, now);
+    if (grant->node_next)
+        grant->node_next->node_prev = grant->node_prev;
+    if (grant->node_prev)
+        grant->node_prev->node_next = grant->node_next;
+    else
+        grant->node->grants = grant->node_next;
+    free(grant->error);
+    free(grant);
 }
 
-void mni_core_slot_release(mni_core_t *core, uint64_t now, uint64_t id)
+/* Takes it out of the tree, and its parent too if that was only waiting for it. */
+static void finish(mni_core_t *core, mni_grant_t *grant)
 {
-    mni_core_task_ended(core, now, id, &(mni_outcome_t){.reason = MN_REASON_RETURNED});
+    while (grant && grant->ended && !grant->children) {
+        mni_grant_t *parent = grant->parent;
+        if (grant->sibling_next)
+            grant->sibling_next->sibling_prev = grant->sibling_prev;
+        if (grant->sibling_prev)
+            grant->sibling_prev->sibling_next = grant->sibling_next;
+        else if (parent)
+            parent->children = grant->sibling_next;
+        if (grant->own)
+            mni_job_finish(core, grant->record, grant);
+        grant->parent = grant->sibling_next = grant->sibling_prev = NULL;
+        grant->record = NULL;
+        grant->finished = true;
+        mni_grant_free_if_done(core, grant);
+        grant = parent;
+    }
 }
 
-/* --- workers ------------------------------------------------------------------------------------------------------ */
+static void leave_demand(mni_core_t *core, mni_grant_t *grant)
+{
+    mni_demand_t *demand = grant->demand;
+
+    if (!demand)
+        return;
+    if (grant->slot_next)
+        grant->slot_next->slot_prev = grant->slot_prev;
+    if (grant->slot_prev)
+        grant->slot_prev->slot_next = grant->slot_next;
+    else
+        demand->slots = grant->slot_next;
+    grant->demand = NULL;
+    grant->slot_next = grant->slot_prev = NULL;
+    mni_demand_review(core, demand, -1);
+}
+
+void mni_grant_end(mni_core_t *core, mni_grant_t *grant, mn_reason_t reason, const char *error)
+{
+    mni_seat_t *seat = mni_node_seat(grant->node, grant->rank);
+
+    mni_grant_unwait(core, grant);
+    while (grant->demands)
+        mni_demand_end(core, grant->demands);
+    grant->ended = true;
+    grant->outcome = reason;
+    grant->error = grant->own && error ? strdup(error) : NULL;
+    mni_grant_review(core, grant);
+    mni_lend_clean(core, grant);
+    mni_grant_deadline(core, grant, MNI_NEVER);
+    mni_table_remove(&core->grants, &grant->by_id);
+    core->alive--;
+    if (seat)
+        seat->tasks--;
+    core->declared[grant->declaration].running--;
+    mni_queue_uncrowd(core, grant->declaration);
+    mni_node_memory(core, grant->node, 0, grant->memory);
+    for (uint32_t i = 0; i < grant->pieces; i++)
+        if (grant->piece[i].out == 0)
+            mni_lend_return(core, grant, i);
+    for (mni_grant_t *child = grant->children; child; child = child->sibling_next)
+        mni_grants_kill(core, child, MN_REASON_CANCELLED);
+    leave_demand(core, grant);
+    mni_job_release_held(core);
+    finish(core, grant);
+}
+
+void mni_core_task_ended(mni_core_t *core, uint64_t now, uint64_t task,
+                         const mni_outcome_t *outcome)
+{
+    mni_grant_t *grant = mni_grant_find(core, task);
+
+    mni_core_enter(core, now);
+    if (!grant)
+        return;
+    mni_grant_end(core, grant, outcome->reason, outcome->error);
+    mni_schedule(core);
+}
+
+void mni_core_slot_release(mni_core_t *core, uint64_t now, uint64_t task)
+{
+    mni_grant_t *grant = mni_grant_find(core, task);
+
+    mni_core_enter(core, now);
+    if (!grant || grant->own)
+        return;
+    mni_grant_end(core, grant, MN_REASON_RETURNED, NULL);
+    mni_schedule(core);
+}
 
 void mni_core_worker_lost(mni_core_t *core, uint64_t now, uint32_t rank)
 {
-    mni_outcome_t lost = {.reason = MN_REASON_WORKER_LOST, .error = "the worker that ran it was lost"};
-    bool found = true;
+    mni_grant_t *lost = NULL, *grant, *next;
+    mni_node_t *node = rank < core->worker_room ? core->workers[rank].node : NULL;
 
-    if (rank >= core->rank_count || !core->ranks[rank].alive)
+    mni_core_enter(core, now);
+    if (!node)
         return;
-    core->ranks[rank].alive = false;
-    core->nodes[core->ranks[rank].node].workers--;
-    core->releases++;
-    while (found) { /* ending one may bury others: begin again each time */
-        mni_task_t *task, *next;
-        found = false;
-        HASH_ITER(hh, core->tasks, task, next)
-        {
-            if (task->rank == rank && !task->ended) {
-                mni_core_end_task(core, now, task, &lost);
-                found = true;
-                break;
-            }
-        }
+    core->workers[rank].node = NULL;
+    *mni_node_seat(node, rank) = node->seat[node->seats - 1];
+    node->seats--;
+    if (node == core->reserved && node->seats == 0)
+        mni_reserve_drop(core);
+    mni_node_freed(core, node); /* out of the trees if it was the last */
+    mni_node_index(core);
+    for (grant = node->grants; grant; grant = grant->node_next) {
+        if (grant->ended || grant->rank != rank)
+            continue;
+        if (!grant->killed)
+            grant->killed = MN_REASON_WORKER_LOST; /* nobody is there to be told */
+        grant->walk_next = lost;
+        lost = grant;
     }
-    mni_schedule(core, now);
-}
-
-/* --- demands ------------------------------------------------------------------------------------------------------- */
-
-static mni_core_demand_t *demand_of(const mni_core_t *core, uint64_t number)
-{
-    mni_core_demand_t *demand = NULL;
-    HASH_FIND(hh, core->demands, &number, sizeof number, demand);
-    return demand;
-}
-
-int mni_core_demand(mni_core_t *core, uint64_t now, uint64_t number, uint64_t caller, uint32_t declaration,
-                    const mni_need_t *need, uint32_t want)
-{
-    mni_task_t *task = caller ? mni_core_task(core, caller) : NULL;
-    int rc;
-
-    if (declaration >= core->declared_count || want == 0 || demand_of(core, number))
-        return mni_error(MN_E_INTERNAL, "a demand for slots is malformed");
-    if (caller && (!task || task->ended))
-        return mni_error(MN_E_NO_JOB, "the task that calls has ended");
-    if (task && task->stop_code != 0)
-        return mni_error(task->stop_code, "the task that calls was asked to stop");
-    if (core->draining)
-        return mni_error(MN_E_INTERRUPTED, "the runtime is stopping");
-    if ((rc = mni_core_possible(core, core->declared[declaration].name, need)) < 0)
-        return rc;
-    mni_core_demand_t *demand = calloc(1, sizeof *demand);
-    if (!demand)
-        return mni_error(MN_E_NO_MEMORY, "no memory for a demand for slots");
-    *demand = (mni_core_demand_t){.number = number,
-                                  .caller = task,
-                                  .declaration = declaration,
-                                  .want = want,
-                                  .need = *need,
-                                  .order = ++core->next_order};
-    HASH_ADD(hh, core->demands, number, sizeof demand->number, demand);
-    DL_APPEND(core->demand_list, demand);
-    if (task)
-        task->demands++;
-    core->releases++; /* its caller's cores are lent now */
-    mni_schedule(core, now);
-    return 0;
-}
-
-void mni_core_demand_want(mni_core_t *core, uint64_t now, uint64_t number, uint32_t want)
-{
-    mni_core_demand_t *demand = demand_of(core, number);
-    if (!demand)
-        return;
-    demand->want = want;
-    mni_schedule(core, now);
-}
-
-void mni_demand_drop(mni_core_t *core, mni_core_demand_t *demand)
-{
-    mni_task_t *task, *next;
-    HASH_ITER(hh, core->tasks, task, next)
-    {
-        if (task->demand == demand)
-            task->demand = NULL;
+    for (grant = lost; grant; grant = next) {
+        next = grant->walk_next;
+        mni_grant_end(core, grant, MN_REASON_WORKER_LOST, NULL);
     }
-    if (demand->caller)
-        demand->caller->demands--;
-    HASH_DELETE(hh, core->demands, demand);
-    DL_DELETE(core->demand_list, demand);
-    free(demand);
+    mni_schedule(core);
 }
 
-void mni_core_demand_close(mni_core_t *core, uint64_t now, uint64_t number)
+void mni_core_count(const mni_core_t *core, size_t *tasks, size_t *unfinished)
 {
-    mni_core_demand_t *demand = demand_of(core, number);
-    if (!demand)
-        return;
-    mni_demand_drop(core, demand);
-    mni_core_release_held_back(core, now);
-    mni_schedule(core, now);
+    if (tasks)
+        *tasks = core->alive;
+    if (unfinished)
+        *unfinished = core->unfinished;
 }

@@ -18,28 +18,34 @@
 
 #include <multinode.h>
 
-#define MNI_RING_BYTES ((size_t)256 * 1024)    /* of each direction; a power of two */
-#define MNI_LOG_PART ((size_t)64 * 1024)       /* first and last bytes kept of a stream */
+#define MNI_RING_BYTES ((size_t)256 * 1024)      /* of each direction; a power of two */
+#define MNI_LOG_PART ((size_t)64 * 1024)         /* first and last bytes kept of a stream */
 #define MNI_FRAME_MAX (MN_MAX_VALUE * 2 + 65536) /* largest frame accepted from anywhere */
 
 /* What the spawner keeps of one stream (standard output, standard error) since the last reset. The spawner writes,
  * the worker reads and resets (only while the executor is between tasks). */
 typedef struct mni_log_area {
-    uint64_t total;          /* bytes written since the reset; the last MNI_LOG_PART of those past the head are in tail */
+    uint64_t
+        total; /* bytes written since the reset; the last MNI_LOG_PART of those past the head are in tail */
     uint32_t storing;        /* the spawner holds bytes that it has read but not stored yet */
     char head[MNI_LOG_PART]; /* the first bytes */
-    char tail[MNI_LOG_PART]; /* ring of the bytes after them: byte number n (from 0, n >= MNI_LOG_PART) is at
+    char tail
+        [MNI_LOG_PART]; /* ring of the bytes after them: byte number n (from 0, n >= MNI_LOG_PART) is at
                                 (n - MNI_LOG_PART) % MNI_LOG_PART */
 } mni_log_area_t;
 
 /* Control words. Written by the side named. */
 typedef struct mni_control {
-    mni_doorbell_t bell;      /* the executor sleeps on it; the worker rings */
-    int32_t stop;             /* worker: 0, MN_E_CANCELLED or MN_E_INTERRUPTED for the task that runs */
-    _Alignas(64) uint64_t items_done; /* executor: items of the present block that are complete, results included */
-    uint64_t item_started;    /* executor: mni_clock_now() at the start of the present item, 0: not timed */
-    _Alignas(64) uint64_t from_read, from_written; /* ring from the executor: bytes read (worker), written (executor) */
-    _Alignas(64) uint64_t to_read, to_written;     /* ring to the executor: bytes read (executor), written (worker) */
+    mni_doorbell_t bell; /* the executor sleeps on it; the worker rings */
+    int32_t stop;        /* worker: 0, MN_E_CANCELLED or MN_E_INTERRUPTED for the task that runs */
+    _Alignas(64) uint64_t
+        items_done; /* executor: items of the present block that are complete, results included */
+    uint64_t
+        item_started; /* executor: mni_clock_now() at the start of the present item, 0: not timed */
+    _Alignas(64) uint64_t from_read,
+        from_written; /* ring from the executor: bytes read (worker), written (executor) */
+    _Alignas(64) uint64_t to_read,
+        to_written; /* ring to the executor: bytes read (executor), written (worker) */
 } mni_control_t;
 
 /* One side's view of a channel. */

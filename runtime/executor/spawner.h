@@ -27,26 +27,27 @@ typedef struct mni_spawner mni_spawner_t;
 typedef int mni_child_main_t(mni_channel_t *channel);
 
 typedef struct mni_spawn {
-    uint32_t slot;          /* caller's number for the child, repeated in its events; unique among live ones */
-    bool driver;            /* the driver rather than an executor */
+    uint32_t
+        slot;    /* caller's number for the child, repeated in its events; unique among live ones */
+    bool driver; /* the driver rather than an executor */
     mni_child_main_t *main;
-    int memfd;              /* of its channel; not closed */
+    int memfd; /* of its channel; not closed */
 } mni_spawn_t;
 
 typedef enum mni_spawn_event_kind {
-    MNI_SPAWNED = 1, /* pid is known; the child runs */
-    MNI_SPAWN_FAILED,/* it could not be started: errnum says why */
-    MNI_ENDED,       /* the child was reaped and nothing of its tree is left */
-    MNI_SPAWNER_LOST /* the spawner itself is gone; its executors died with it */
+    MNI_SPAWNED = 1,  /* pid is known; the child runs */
+    MNI_SPAWN_FAILED, /* it could not be started: errnum says why */
+    MNI_ENDED,        /* the child was reaped and nothing of its tree is left */
+    MNI_SPAWNER_LOST  /* the spawner itself is gone; its executors died with it */
 } mni_spawn_event_kind_t;
 
 typedef struct mni_spawn_event {
     mni_spawn_event_kind_t kind;
     uint32_t slot;
     pid_t pid;
-    int status;             /* ENDED: as from waitpid() */
-    int errnum;             /* SPAWN_FAILED */
-    struct rusage usage;    /* ENDED */
+    int status;          /* ENDED: as from waitpid() */
+    int errnum;          /* SPAWN_FAILED */
+    struct rusage usage; /* ENDED */
 } mni_spawn_event_t;
 
 /* Forks the spawner. Before MPI_Init and before any thread. */

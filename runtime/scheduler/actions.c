@@ -28,6 +28,13 @@ static void task_impossible(mni_scheduler_t *scheduler, uint64_t now, uint64_t t
     mni_core_task_ended(scheduler->core, now, task, &outcome);
 }
 
+/* The time, but not before `earlier`: the calendar's clock may be put back. */
+static double later_of(double earlier)
+{
+    double now = mni_clock_calendar();
+    return now > earlier ? now : earlier;
+}
+
 static void act_run(mni_scheduler_t *scheduler, uint64_t now, const mni_action_t *action)
 {
     mni_job_t *job = action->job;
@@ -51,7 +58,7 @@ static void act_run(mni_scheduler_t *scheduler, uint64_t now, const mni_action_t
     }
     data->rank = (int32_t)action->rank;
     data->host = scheduler->hosts[scheduler->node_of[action->rank]];
-    data->started = mni_clock_calendar();
+    data->started = later_of(data->created);
     free(data->cpus);
     data->cpus = strdup(mni_cpus_format(&action->cpus, cpus, sizeof cpus));
     mni_writer_begin(&scheduler->frame, MNI_MSG_TASK_RUN, 0);
@@ -104,7 +111,7 @@ static void act_changed(mni_scheduler_t *scheduler, mni_job_t *job)
 {
     mni_data_t *data = job->user;
     if (mn_status_terminal(job->status) && data->ended == 0)
-        data->ended = mni_clock_calendar();
+        data->ended = later_of(data->started > 0 ? data->started : data->created);
     mni_data_changed(scheduler, data);
 }
 

@@ -349,6 +349,7 @@ static int take_yield(mni_scheduler_t *scheduler, uint32_t source, mni_reader_t 
     mn_value_t value = mni_get_value(reader);
     mni_client_address_t who = {
         .rank = source, .client = mni_get_u64(reader), .request = mni_get_u64(reader)};
+    uint64_t count = mni_get_u64(reader);
     int rc = mni_reader_end(reader);
     if (rc < 0)
         return rc;
@@ -356,7 +357,7 @@ static int take_yield(mni_scheduler_t *scheduler, uint32_t source, mni_reader_t 
     if (live && live->data) {
         rc = mni_data_keep(&live->data->result, value);
         if (rc == 0) {
-            live->data->yields++;
+            live->data->yields += count;
             mni_data_changed(scheduler, live->data);
         }
     }

@@ -70,8 +70,8 @@ typedef struct mni_executor {
     mn_reason_t killed;          /* why it was killed; NONE: it was not */
     bool report_kill;            /* rank 0 had it killed and waits for TASK_ENDED of a slot */
     mni_writer_t yield;          /* TASK_YIELD not sent yet */
-    bool yield_pending;
-    mni_map_t *maps; /* that it called */
+    uint64_t yields_pending;     /* how many it stands for; 0: there is none */
+    mni_map_t *maps;             /* that it called */
 } mni_executor_t;
 
 #define MNI_KILLED_KEPT 1024

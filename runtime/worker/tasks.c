@@ -48,9 +48,9 @@ int mni_task_run(mni_worker_t *worker, const void *frame, size_t size)
 
 void mni_task_flush_yield(mni_worker_t *worker, mni_executor_t *executor)
 {
-    if (!executor->yield_pending)
+    if (executor->yields_pending == 0)
         return;
-    executor->yield_pending = false;
+    executor->yields_pending = 0;
     mni_comm_send(worker->comm, 0, &executor->yield);
 }
 
@@ -96,13 +96,13 @@ static void take_yield(mni_worker_t *worker, mni_executor_t *executor, mni_reade
     mn_value_t value = mni_get_value(reader);
     if (mni_reader_end(reader) < 0)
         return;
-    /* Only the last of several that wait here counts; one that wants an answer goes at once. */
+    /* Of several that wait here only the last is sent, with their number; one that wants an answer goes at once. */
     mni_writer_begin(&executor->yield, MNI_MSG_TASK_YIELD, 0);
     mni_put_u64(&executor->yield, executor->task);
     mni_put_value(&executor->yield, value);
     mni_put_u64(&executor->yield, executor->client);
     mni_put_u64(&executor->yield, reader->request);
-    executor->yield_pending = true;
+    mni_put_u64(&executor->yield, ++executor->yields_pending);
     if (reader->request != 0)
         mni_task_flush_yield(worker, executor);
 }

@@ -106,20 +106,31 @@ static void plain_functions(mn_task_t *task)
 {
     mn_id_t id = {{7}}, parsed;
     char text[MN_ID_TEXT];
-    const char *bad_ids[] = {"", "x", "01234567-89ab-4def-8123-456789abcde", "01234567-89ab-4def-8123-456789abcdeff",
-                             "01234567 89ab-4def-8123-456789abcdef", "g1234567-89ab-4def-8123-456789abcdef",
-                             " 1234567-89ab-4def-8123-456789abcdef", "0123456-789ab-4def-8123-456789abcdef"};
+    const char *bad_ids[] = {"",
+                             "x",
+                             "01234567-89ab-4def-8123-456789abcde",
+                             "01234567-89ab-4def-8123-456789abcdeff",
+                             "01234567 89ab-4def-8123-456789abcdef",
+                             "g1234567-89ab-4def-8123-456789abcdef",
+                             " 1234567-89ab-4def-8123-456789abcdef",
+                             "0123456-789ab-4def-8123-456789abcdef"};
     (void)task;
     for (int code = -40; code <= 3; code++)
-        CHECK(mn_strerror(code) && mn_strerror(code)[0] && mn_error_name(code) && mn_error_name(code)[0]);
-    CHECK(mn_strerror(INT32_MIN) && mn_error_name(INT32_MIN) && mn_strerror(INT32_MAX) && mn_error_name(INT32_MAX));
-    CHECK(strcmp(mn_error_name(MN_E_DEADLOCK), "MN_E_DEADLOCK") == 0 && strcmp(mn_error_name(0), "MN_OK") == 0);
+        CHECK(mn_strerror(code) && mn_strerror(code)[0] && mn_error_name(code) &&
+              mn_error_name(code)[0]);
+    CHECK(mn_strerror(INT32_MIN) && mn_error_name(INT32_MIN) && mn_strerror(INT32_MAX) &&
+          mn_error_name(INT32_MAX));
+    CHECK(strcmp(mn_error_name(MN_E_DEADLOCK), "MN_E_DEADLOCK") == 0 &&
+          strcmp(mn_error_name(0), "MN_OK") == 0);
     CHECK(strcmp(mn_version(), MN_VERSION) == 0);
-    CHECK(mn_type_size((mn_type_t)77) == 0 && mn_type_size((mn_type_t)-1) == 0 && mn_type_size(MN_FLOAT64) == 8);
-    CHECK(strcmp(mn_type_name((mn_type_t)77), "unknown") == 0 && strcmp(mn_type_name(MN_FLOAT32), "float32") == 0);
+    CHECK(mn_type_size((mn_type_t)77) == 0 && mn_type_size((mn_type_t)-1) == 0 &&
+          mn_type_size(MN_FLOAT64) == 8);
+    CHECK(strcmp(mn_type_name((mn_type_t)77), "unknown") == 0 &&
+          strcmp(mn_type_name(MN_FLOAT32), "float32") == 0);
     CHECK(strcmp(mn_status_name((mn_status_t)77), "UNKNOWN") == 0);
     CHECK(strcmp(mn_reason_name((mn_reason_t)77), "unknown") == 0);
-    CHECK(!mn_status_terminal((mn_status_t)77) && !mn_status_terminal(MN_CANCELLING) && mn_status_terminal(MN_FAILED));
+    CHECK(!mn_status_terminal((mn_status_t)77) && !mn_status_terminal(MN_CANCELLING) &&
+          mn_status_terminal(MN_FAILED));
     for (size_t i = 0; i < sizeof bad_ids / sizeof *bad_ids; i++) {
         parsed = id;
         CHECK_REFUSED(mn_id_parse(bad_ids[i], &parsed), MN_E_INVALID);
@@ -127,7 +138,8 @@ static void plain_functions(mn_task_t *task)
     }
     CHECK_REFUSED(mn_id_parse(null, &parsed), MN_E_INVALID);
     CHECK_REFUSED(mn_id_parse("01234567-89ab-4def-8123-456789abcdef", null), MN_E_INVALID);
-    CHECK(mn_id_format(id, text) == text && mn_id_parse(text, &parsed) == 0 && mn_id_equal(id, parsed));
+    CHECK(mn_id_format(id, text) == text && mn_id_parse(text, &parsed) == 0 &&
+          mn_id_equal(id, parsed));
     CHECK(mn_text(NULL).size == 0 && mn_text(NULL).ndims == 0);
     CHECK(mn_bytes(NULL, 0).size == 0);
 }
@@ -149,9 +161,11 @@ static void malformed_values(mn_value_t values[VALUES_WRONG])
     values[6] = mn_array(MN_INT64, numbers, SIZE_MAX / 4);
     values[7] = mn_matrix(MN_FLOAT64, numbers, SIZE_MAX, SIZE_MAX);
     values[8] = (mn_value_t){.data = numbers, .size = 8, .type = MN_INT64, .ndims = 1, .dims = {2}};
-    values[9] = (mn_value_t){.data = numbers, .size = 8, .type = MN_INT64, .ndims = 77, .dims = {1}};
+    values[9] =
+        (mn_value_t){.data = numbers, .size = 8, .type = MN_INT64, .ndims = 77, .dims = {1}};
     values[10] = (mn_value_t){.data = NULL, .size = 8, .type = MN_INT64, .ndims = 1, .dims = {1}};
-    values[11] = (mn_value_t){.data = numbers, .size = 8, .type = (mn_type_t)-3, .ndims = 1, .dims = {1}};
+    values[11] =
+        (mn_value_t){.data = numbers, .size = 8, .type = (mn_type_t)-3, .ndims = 1, .dims = {1}};
 }
 
 static void values_refused(mn_task_t *task)
@@ -185,9 +199,12 @@ static void values_refused(mn_task_t *task)
 static void start_refused(mn_task_t *task)
 {
     static char long_text[300];
-    const char *bad_labels[] = {"", "a\nb", "\x01", "a\x7f", "\xff\xfe", "caf\xc3", "\xc2\x80", long_text};
-    const char *bad_memory[] = {"", "abc", "-1", "1GBB", "GB", "1.5.5GB", "1 G B", "nan", "inf", "99999999999999999999GiB",
-                                "1e400", "0x10", "1GB extra", "-1GiB", "--1", "1,5GB", "\xff"};
+    const char *bad_labels[] = {"",         "a\nb",    "\x01",     "a\x7f",
+                                "\xff\xfe", "caf\xc3", "\xc2\x80", long_text};
+    const char *bad_memory[] = {"",        "abc",   "-1",        "1GBB",  "GB",
+                                "1.5.5GB", "1 G B", "nan",       "inf",   "99999999999999999999GiB",
+                                "1e400",   "0x10",  "1GB extra", "-1GiB", "--1",
+                                "1,5GB",   "\xff"};
     const double bad_cpu[] = {-1, -0.5, 1.5, 1e9, NAN, INFINITY, -INFINITY, 1e-9};
     mn_id_t id, kept;
     size_t count;
@@ -206,19 +223,27 @@ static void start_refused(mn_task_t *task)
     CHECK(strchr(mn_error_message(), '\x1b') == NULL); /* not to be sent to a terminal */
     CHECK_REFUSED(mn_start_named("function", mn_none(), NULL, &id), MN_E_WRONG_KIND);
     for (size_t i = 0; i < sizeof bad_labels / sizeof *bad_labels; i++) {
-        CHECK_REFUSED(mn_start(job, mn_none(), &(mn_start_options_t){.lock = bad_labels[i]}, &id), MN_E_INVALID);
-        CHECK_REFUSED(mn_start(job, mn_none(), &(mn_start_options_t){.tag = bad_labels[i]}, &id), MN_E_INVALID);
-        CHECK_REFUSED(mn_start(job, mn_none(), &(mn_start_options_t){.key = bad_labels[i]}, &id), MN_E_INVALID);
-        CHECK_REFUSED(mn_list(&(mn_list_options_t){.tag = bad_labels[i]}, &id, 1, &count), MN_E_INVALID);
+        CHECK_REFUSED(mn_start(job, mn_none(), &(mn_start_options_t){.lock = bad_labels[i]}, &id),
+                      MN_E_INVALID);
+        CHECK_REFUSED(mn_start(job, mn_none(), &(mn_start_options_t){.tag = bad_labels[i]}, &id),
+                      MN_E_INVALID);
+        CHECK_REFUSED(mn_start(job, mn_none(), &(mn_start_options_t){.key = bad_labels[i]}, &id),
+                      MN_E_INVALID);
+        CHECK_REFUSED(mn_list(&(mn_list_options_t){.tag = bad_labels[i]}, &id, 1, &count),
+                      MN_E_INVALID);
     }
     for (size_t i = 0; i < sizeof bad_memory / sizeof *bad_memory; i++) {
-        CHECK_REFUSED(mn_start(job, mn_none(), &(mn_start_options_t){.memory = bad_memory[i]}, &id), MN_E_INVALID);
+        CHECK_REFUSED(mn_start(job, mn_none(), &(mn_start_options_t){.memory = bad_memory[i]}, &id),
+                      MN_E_INVALID);
         CHECK(strstr(mn_error_message(), "GiB") != NULL); /* the accepted forms are named */
     }
     for (size_t i = 0; i < sizeof bad_cpu / sizeof *bad_cpu; i++)
-        CHECK_REFUSED(mn_start(job, mn_none(), &(mn_start_options_t){.cpu = bad_cpu[i]}, &id), MN_E_INVALID);
-    CHECK_REFUSED(mn_start(job, mn_none(), &(mn_start_options_t){.timeout = -1}, &id), MN_E_INVALID);
-    CHECK_REFUSED(mn_start(job, mn_none(), &(mn_start_options_t){.timeout = NAN}, &id), MN_E_INVALID);
+        CHECK_REFUSED(mn_start(job, mn_none(), &(mn_start_options_t){.cpu = bad_cpu[i]}, &id),
+                      MN_E_INVALID);
+    CHECK_REFUSED(mn_start(job, mn_none(), &(mn_start_options_t){.timeout = -1}, &id),
+                  MN_E_INVALID);
+    CHECK_REFUSED(mn_start(job, mn_none(), &(mn_start_options_t){.timeout = NAN}, &id),
+                  MN_E_INVALID);
     CHECK_REFUSED(mn_start(job, mn_none(), &(mn_start_options_t){.grace = -2}, &id), MN_E_INVALID);
     CHECK_REFUSED(mn_start(job, mn_none(), &(mn_start_options_t){.grace = NAN}, &id), MN_E_INVALID);
     CHECK(mn_id_equal(id, kept));
@@ -226,15 +251,19 @@ static void start_refused(mn_task_t *task)
 
 static void start_accepted(mn_task_t *task)
 {
-    const char *memory[] = {"1", "1000000", "1GB", "0.5 GiB", "64MiB", "64 MB", "1kB", "100KiB", "1.5MB", "5 B"};
+    const char *memory[] = {"1",     "1000000", "1GB",    "0.5 GiB", "64MiB",
+                            "64 MB", "1kB",     "100KiB", "1.5MB",   "5 B"};
     mn_id_t id;
     (void)task;
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++) {
-        if (!CHECK_CODE(mn_start(job, mn_none(), &(mn_start_options_t){.memory = memory[i]}, &id), 0))
+        if (!CHECK_CODE(mn_start(job, mn_none(), &(mn_start_options_t){.memory = memory[i]}, &id),
+                        0))
             continue;
         CHECK_CODE(mn_remove(id), 0);
     }
-    CHECK_CODE(mn_start(job, mn_none(), &(mn_start_options_t){.cpu = 0.999, .timeout = INFINITY, .grace = INFINITY}, &id),
+    CHECK_CODE(mn_start(job, mn_none(),
+                        &(mn_start_options_t){.cpu = 0.999, .timeout = INFINITY, .grace = INFINITY},
+                        &id),
                0);
     EXPECT_END(id, MN_SUCCEEDED, MN_REASON_RETURNED);
     REQUIRE_CODE(mn_start(fails, mn_none(), NULL, &id), 0);
@@ -267,7 +296,8 @@ static void readers_refused(mn_task_t *task)
     CHECK_REFUSED(mn_remove(gone), MN_E_NO_JOB);
     CHECK_REFUSED(mn_list(NULL, null, 5, &count), MN_E_INVALID);
     CHECK_REFUSED(mn_list(NULL, &id, 1, null), MN_E_INVALID);
-    CHECK_REFUSED(mn_list(&(mn_list_options_t){.statuses = 1u << 20}, &id, 1, &count), MN_E_INVALID);
+    CHECK_REFUSED(mn_list(&(mn_list_options_t){.statuses = 1u << 20}, &id, 1, &count),
+                  MN_E_INVALID);
     CHECK_REFUSED(mn_list(&(mn_list_options_t){.after = &gone}, &id, 1, &count), MN_E_NO_JOB);
     CHECK_REFUSED(mn_locks(null, &count), MN_E_INVALID);
     CHECK_REFUSED(mn_locks(&locks, null), MN_E_INVALID);
@@ -326,7 +356,8 @@ static void maps_refused(mn_task_t *task)
     CHECK_REFUSED(mn_map_fixed(task, function, numbers, huge, 2, results, 8, NULL), MN_E_TOO_LARGE);
     CHECK_REFUSED(mn_map_fixed(task, function, numbers, 8, huge, results, 8, NULL), MN_E_TOO_LARGE);
     CHECK_REFUSED(mn_map_fixed(task, function, numbers, 8, 2, results, huge, NULL), MN_E_TOO_LARGE);
-    CHECK_REFUSED(mn_map_fixed(task, function, numbers, 8, huge / 8, results, 8, NULL), MN_E_TOO_LARGE);
+    CHECK_REFUSED(mn_map_fixed(task, function, numbers, 8, huge / 8, results, 8, NULL),
+                  MN_E_TOO_LARGE);
     CHECK_REFUSED(mn_map_values(none, function, values, 2, values, NULL), MN_E_INVALID);
     CHECK_REFUSED(mn_map_values(task, function, null, 2, NULL, NULL), MN_E_INVALID);
     CHECK_REFUSED(mn_map_values(task, null_entry(), values, 2, NULL, NULL), MN_E_INVALID);

@@ -79,8 +79,9 @@ static void walked(const char *call, int got, int wanted)
 {
     bool said = got == 0 || strlen(mn_error_message()) > 3;
     if (got != wanted || !said)
-        walk.used += (size_t)snprintf(walk.text + walk.used, sizeof walk.text - walk.used, "%s: %s (%s); ", call,
-                                      mn_error_name(got), mn_error_message());
+        walk.used +=
+            (size_t)snprintf(walk.text + walk.used, sizeof walk.text - walk.used, "%s: %s (%s); ",
+                             call, mn_error_name(got), mn_error_message());
 }
 
 #define WALK(call) walked(#call, (call), MN_E_CANCELLED)
@@ -123,7 +124,8 @@ static void walk_calls(mn_task_t *task, mn_id_t other, const char *roll)
     WALK(mn_log(other, 0, MN_STDOUT, &text, NULL));
     WALK(mn_service_address("bystander", address, sizeof address));
     WALK(mn_call(task, hold_item, mn_none(), &value));
-    WALK(mn_map_fixed(task, hold_item, numbers, sizeof *numbers, 2, results, sizeof *results, NULL));
+    WALK(
+        mn_map_fixed(task, hold_item, numbers, sizeof *numbers, 2, results, sizeof *results, NULL));
     WALK(mn_map_values(task, hold_item, values, 2, values, NULL));
     WALK(mn_map_open(task, hold_item, values, 2, NULL, &late));
     WALK(mn_map_next(stream, &value));
@@ -176,7 +178,8 @@ static int call_walk(mn_task_t *task, mn_value_t input)
 {
     walk_order_t order;
     memcpy(&order, input.data, sizeof order);
-    int rc = mn_call(task, walk_in_function, input, NULL); /* returns at once, and the function goes on for a while */
+    int rc = mn_call(task, walk_in_function, input,
+                     NULL); /* returns at once, and the function goes on for a while */
     mn_yield(task, mn_text(mn_error_name(rc)));
     EVENTUALLY(access(order.report, F_OK) == 0);
     return rc;
@@ -258,8 +261,10 @@ static int call_back(mn_task_t *task, mn_value_t input)
     (void)input;
     if (pipe(pipe_ends) < 0)
         return mn_fail(task, MN_E_SYSTEM, "no pipe");
-    if ((rc = mn_on_cancel(task, never_called, NULL)) < 0 || (rc = mn_on_cancel(task, NULL, NULL)) < 0 ||
-        (rc = mn_on_cancel(task, never_called, NULL)) < 0 || (rc = mn_on_cancel(task, write_code, &pipe_ends)) < 0)
+    if ((rc = mn_on_cancel(task, never_called, NULL)) < 0 ||
+        (rc = mn_on_cancel(task, NULL, NULL)) < 0 ||
+        (rc = mn_on_cancel(task, never_called, NULL)) < 0 ||
+        (rc = mn_on_cancel(task, write_code, &pipe_ends)) < 0)
         return rc;
     mn_yield(task, mn_text("ready"));
     while (read(pipe_ends[0], &code, sizeof code) < 0 && errno == EINTR)
@@ -412,7 +417,8 @@ static int be_stubborn_without_grace(mn_task_t *task, mn_value_t input)
 }
 
 /* How the cancel of a job that does not listen ends. `within` NAN: a plain cancel. */
-static void kill_stubborn(mn_entry_t *job, const mn_start_options_t *options, bool plain, double within, double least)
+static void kill_stubborn(mn_entry_t *job, const mn_start_options_t *options, bool plain,
+                          double within, double least)
 {
     mn_id_t id;
     roll_t roll;
@@ -523,7 +529,8 @@ static void of_a_pending_job(mn_task_t *task)
     REQUIRE(await_yields(first, 1));
     CHECK_CODE(mn_cancel(second), 0);
     CHECK_CODE(mn_get(second, &info), 0);
-    CHECK(info->status == MN_CANCELLED && info->reason == MN_REASON_CANCELLED && info->attempts == 0);
+    CHECK(info->status == MN_CANCELLED && info->reason == MN_REASON_CANCELLED &&
+          info->attempts == 0);
     mn_info_destroy(info);
     CHECK_CODE(mn_cancel_within(first, MN_NO_GRACE), 0);
     EXPECT_END(first, MN_CANCELLED, MN_REASON_KILLED);
@@ -542,7 +549,8 @@ static void of_an_ended_job(mn_task_t *task)
     before = ENDED(id, MN_FAILED, MN_REASON_ERROR);
     CHECK(mn_cancel(id) == 1 && mn_cancel_within(id, MN_NO_GRACE) == 1);
     CHECK_CODE(mn_get(id, &after), 0);
-    CHECK(before && after->status == MN_FAILED && after->version == before->version); /* nothing was done */
+    CHECK(before && after->status == MN_FAILED &&
+          after->version == before->version); /* nothing was done */
     mn_info_destroy(before);
     mn_info_destroy(after);
 }
@@ -593,8 +601,8 @@ static void cancel_nest(bool stubborn)
     nest_order_t order = {.depth = 2, .stubborn = stubborn};
     REQUIRE(roll_open(&roll));
     snprintf(order.roll, sizeof order.roll, "%s", roll.path);
-    REQUIRE_CODE(mn_start(nest, mn_bytes(&order, sizeof order), &(mn_start_options_t){.grace = stubborn ? 0.5 : 0},
-                          &id),
+    REQUIRE_CODE(mn_start(nest, mn_bytes(&order, sizeof order),
+                          &(mn_start_options_t){.grace = stubborn ? 0.5 : 0}, &id),
                  0);
     CHECK(roll_await(&roll, 1 + 2 + 4));
     CHECK_CODE(mn_cancel(id), 0);
@@ -622,8 +630,11 @@ static int have_children(mn_task_t *task, mn_value_t input)
 {
     mn_id_t ids[2];
     int rc;
-    if ((rc = input.size > 0 ? mn_start(have_children, mn_none(), &(mn_start_options_t){.cancel_with_parent = true}, &ids[0])
-                             : mn_start(hold, mn_none(), &(mn_start_options_t){.cancel_with_parent = true}, &ids[0])) < 0 ||
+    if ((rc = input.size > 0
+                  ? mn_start(have_children, mn_none(),
+                             &(mn_start_options_t){.cancel_with_parent = true}, &ids[0])
+                  : mn_start(hold, mn_none(), &(mn_start_options_t){.cancel_with_parent = true},
+                             &ids[0])) < 0 ||
         (rc = mn_start(hold, mn_none(), NULL, &ids[1])) < 0)
         return rc;
     rc = mn_yield(task, mn_bytes(ids, sizeof ids));
@@ -635,7 +646,8 @@ static int have_children(mn_task_t *task, mn_value_t input)
 static bool take_ids(mn_id_t id, mn_id_t ids[2])
 {
     mn_info_t *info = NULL;
-    bool good = await_yields(id, 1) && mn_get(id, &info) == 0 && info->result.size == 2 * sizeof *ids;
+    bool good =
+        await_yields(id, 1) && mn_get(id, &info) == 0 && info->result.size == 2 * sizeof *ids;
     if (good)
         memcpy(ids, info->result.data, 2 * sizeof *ids);
     mn_info_destroy(info);
@@ -649,7 +661,8 @@ static void with_the_parent(mn_task_t *task)
     REQUIRE_CODE(mn_start(have_children, mn_text("deep"), NULL, &top), 0);
     REQUIRE(take_ids(top, children));
     REQUIRE(take_ids(children[0], grandchildren));
-    CHECK(await_yields(children[1], 1) && await_yields(grandchildren[0], 1) && await_yields(grandchildren[1], 1));
+    CHECK(await_yields(children[1], 1) && await_yields(grandchildren[0], 1) &&
+          await_yields(grandchildren[1], 1));
     CHECK_CODE(mn_cancel(top), 0);
     EXPECT_END(top, MN_CANCELLED, MN_REASON_CANCELLED);
     EXPECT_END(children[0], MN_CANCELLED, MN_REASON_CANCELLED);

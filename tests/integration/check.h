@@ -21,18 +21,18 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CHECK_PATIENCE 60.0    /* seconds: how long anything that must come is waited for */
-#define CHECK_CASE_LIMIT 150   /* seconds: how long a case may take in the driver */
+#define CHECK_PATIENCE 60.0  /* seconds: how long anything that must come is waited for */
+#define CHECK_CASE_LIMIT 150 /* seconds: how long a case may take in the driver */
 #define CHECK_UNUSED __attribute__((unused))
 
 typedef void check_case_t(mn_task_t *task);
 
 static struct {
-    const char *place;   /* "" in the driver */
-    const char *name;    /* the case that runs */
+    const char *place; /* "" in the driver */
+    const char *name;  /* the case that runs */
     bool case_failed;
     int failures;
-    bool prints;         /* the driver prints at once, others collect */
+    bool prints; /* the driver prints at once, others collect */
     char text[65536];
     size_t used;
 } check_state = {.place = "", .name = "?"};
@@ -47,7 +47,8 @@ __attribute__((format(printf, 1, 2))) static void check_say(const char *format, 
     if (n < 0)
         return;
     if (check_state.prints) {
-        fwrite(check_state.text + check_state.used, 1, (size_t)n < room ? (size_t)n : room - 1, stdout);
+        fwrite(check_state.text + check_state.used, 1, (size_t)n < room ? (size_t)n : room - 1,
+               stdout);
         fflush(stdout);
     } else {
         check_state.used += (size_t)n < room ? (size_t)n : room - 1;
@@ -74,37 +75,41 @@ __attribute__((format(printf, 1, 2))) CHECK_UNUSED static bool check_fail(const 
 
 CHECK_UNUSED static bool check_true(bool good, const char *file, int line, const char *what)
 {
-    return good || check_fail("%s:%d: %s", strrchr(file, '/') ? strrchr(file, '/') + 1 : file, line, what);
+    return good ||
+           check_fail("%s:%d: %s", strrchr(file, '/') ? strrchr(file, '/') + 1 : file, line, what);
 }
 
-CHECK_UNUSED static bool check_code(int got, int wanted, const char *file, int line, const char *what)
+CHECK_UNUSED static bool check_code(int got, int wanted, const char *file, int line,
+                                    const char *what)
 {
     if (got == wanted)
         return true;
-    return check_fail("%s:%d: %s is %d (%s) instead of %s; %s", strrchr(file, '/') ? strrchr(file, '/') + 1 : file,
-                      line, what, got, mn_error_name(got), mn_error_name(wanted), mn_error_message());
+    return check_fail("%s:%d: %s is %d (%s) instead of %s; %s",
+                      strrchr(file, '/') ? strrchr(file, '/') + 1 : file, line, what, got,
+                      mn_error_name(got), mn_error_name(wanted), mn_error_message());
 }
 
 #define CHECK(condition) check_true((condition), __FILE__, __LINE__, #condition)
 #define CHECK_CODE(call, code) check_code((call), (code), __FILE__, __LINE__, #call)
 
 /* In a case: the rest makes no sense without this. */
-#define REQUIRE(condition)                                                                             \
-    do {                                                                                               \
-        if (!CHECK(condition))                                                                         \
-            return;                                                                                    \
+#define REQUIRE(condition)     \
+    do {                       \
+        if (!CHECK(condition)) \
+            return;            \
     } while (0)
-#define REQUIRE_CODE(call, code)                                                                       \
-    do {                                                                                               \
-        if (!CHECK_CODE(call, code))                                                                   \
-            return;                                                                                    \
+#define REQUIRE_CODE(call, code)     \
+    do {                             \
+        if (!CHECK_CODE(call, code)) \
+            return;                  \
     } while (0)
 
 /* A call that must fail with `code` and say something about it. */
-#define CHECK_REFUSED(call, code)                                                                      \
-    do {                                                                                               \
-        if (CHECK_CODE(call, code) && strlen(mn_error_message()) < 8)                                  \
-            check_fail("%s:%d: %s: no sentence but \"%s\"", "line", __LINE__, #call, mn_error_message()); \
+#define CHECK_REFUSED(call, code)                                                    \
+    do {                                                                             \
+        if (CHECK_CODE(call, code) && strlen(mn_error_message()) < 8)                \
+            check_fail("%s:%d: %s: no sentence but \"%s\"", "line", __LINE__, #call, \
+                       mn_error_message());                                          \
     } while (0)
 
 static void check_alarm(int number)
@@ -113,7 +118,8 @@ static void check_alarm(int number)
     (void)number;
     /* Only a driver gets here, where the case's name is known. */
     if (write(STDOUT_FILENO, text, sizeof text - 1) < 0 ||
-        write(STDOUT_FILENO, check_state.name, strlen(check_state.name)) < 0 || write(STDOUT_FILENO, "\n", 1) < 0)
+        write(STDOUT_FILENO, check_state.name, strlen(check_state.name)) < 0 ||
+        write(STDOUT_FILENO, "\n", 1) < 0)
         _exit(98);
     _exit(99);
 }
@@ -162,25 +168,27 @@ CHECK_UNUSED static double seconds_now(void)
 
 CHECK_UNUSED static void pause_ms(long milliseconds)
 {
-    struct timespec time = {.tv_sec = milliseconds / 1000, .tv_nsec = milliseconds % 1000 * 1000000};
+    struct timespec time = {.tv_sec = milliseconds / 1000,
+                            .tv_nsec = milliseconds % 1000 * 1000000};
     nanosleep(&time, NULL);
 }
 
 /* Asks again until the condition holds: for what no call waits for. */
-#define EVENTUALLY(condition)                                                                          \
-    __extension__({                                                                                    \
-        double until_ = seconds_now() + CHECK_PATIENCE;                                                \
-        bool good_;                                                                                    \
-        while (!(good_ = (condition)) && seconds_now() < until_)                                       \
-            pause_ms(5);                                                                               \
-        good_;                                                                                         \
+#define EVENTUALLY(condition)                                    \
+    __extension__({                                              \
+        double until_ = seconds_now() + CHECK_PATIENCE;          \
+        bool good_;                                              \
+        while (!(good_ = (condition)) && seconds_now() < until_) \
+            pause_ms(5);                                         \
+        good_;                                                   \
     })
 
 /* --- jobs -------------------------------------------------------------------------------------------------- */
 
 CHECK_UNUSED static bool value_is_text(mn_value_t value, const char *text)
 {
-    return value.type == MN_TEXT && value.size == strlen(text) && memcmp(value.data, text, value.size) == 0;
+    return value.type == MN_TEXT && value.size == strlen(text) &&
+           memcmp(value.data, text, value.size) == 0;
 }
 
 CHECK_UNUSED static int64_t value_int(mn_value_t value)
@@ -197,7 +205,8 @@ CHECK_UNUSED static mn_value_t int_value(const int64_t *number)
 }
 
 /* Waits for the end; the state it has then is checked and given back (NULL on failure). */
-CHECK_UNUSED static mn_info_t *check_ended(mn_id_t id, mn_status_t status, mn_reason_t reason, int line)
+CHECK_UNUSED static mn_info_t *check_ended(mn_id_t id, mn_status_t status, mn_reason_t reason,
+                                           int line)
 {
     mn_info_t *info = NULL;
     int rc = mn_wait(id, CHECK_PATIENCE, &info);
@@ -206,8 +215,9 @@ CHECK_UNUSED static mn_info_t *check_ended(mn_id_t id, mn_status_t status, mn_re
         return NULL;
     }
     if (info->status != status || info->reason != reason)
-        check_fail("line %d: the job is %s, %s instead of %s, %s; error: %s", line, mn_status_name(info->status),
-                   mn_reason_name(info->reason), mn_status_name(status), mn_reason_name(reason),
+        check_fail("line %d: the job is %s, %s instead of %s, %s; error: %s", line,
+                   mn_status_name(info->status), mn_reason_name(info->reason),
+                   mn_status_name(status), mn_reason_name(reason),
                    info->error ? info->error : "none");
     if ((info->status == MN_FAILED) != (info->error != NULL) || (info->error && !info->error[0]))
         check_fail("line %d: a job that is %s has the error %s", line, mn_status_name(info->status),

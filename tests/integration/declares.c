@@ -38,7 +38,11 @@ static const struct wrong {
     {"null-name", MN_KIND_JOB, NULL, entry, {0}},
     {"control-name", MN_KIND_JOB, "a\nb", entry, {0}},
     {"space-name", MN_KIND_JOB, "a b", entry, {0}},
-    {"long-name", MN_KIND_JOB, "x123456789012345678901234567890123456789012345678901234567890123", entry, {0}},
+    {"long-name",
+     MN_KIND_JOB,
+     "x123456789012345678901234567890123456789012345678901234567890123",
+     entry,
+     {0}},
     {"null-entry", MN_KIND_JOB, "second", NULL, {0}},
     {"kind", (mn_kind_t)9, "second", entry, {0}},
     {"negative-cpu", MN_KIND_JOB, "second", entry, {.cpu = -1}},
@@ -71,8 +75,8 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof wrongs / sizeof *wrongs; i++)
         if (strcmp(what, wrongs[i].what) == 0)
             rc = mn_declare(wrongs[i].kind, wrongs[i].name, wrongs[i].entry, &wrongs[i].spec);
-    bool good = strcmp(what, "fine") == 0 || strcmp(what, "no-driver") == 0 || strcmp(what, "twice") == 0 ||
-                strcmp(what, "no-spec") == 0;
+    bool good = strcmp(what, "fine") == 0 || strcmp(what, "no-driver") == 0 ||
+                strcmp(what, "twice") == 0 || strcmp(what, "no-spec") == 0;
     if ((rc == 0) != good) {
         fprintf(stderr, "mn_declare() gave %s for %s\n", mn_error_name(rc), what);
         return 99;

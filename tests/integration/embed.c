@@ -74,8 +74,8 @@ static void own_traffic(MPI_Comm comm)
     MPI_Comm_rank(comm, &rank);
     MPI_Comm_size(comm, &size);
     for (int tag = 0; tag < 20; tag++) {
-        MPI_Sendrecv(&rank, 1, MPI_INT, (rank + 1) % size, tag, &got, 1, MPI_INT, (rank + size - 1) % size, MPI_ANY_TAG,
-                     comm, MPI_STATUS_IGNORE);
+        MPI_Sendrecv(&rank, 1, MPI_INT, (rank + 1) % size, tag, &got, 1, MPI_INT,
+                     (rank + size - 1) % size, MPI_ANY_TAG, comm, MPI_STATUS_IGNORE);
         CHECK(got == (rank + size - 1) % size);
     }
     MPI_Allreduce(&rank, &sum, 1, MPI_INT, MPI_SUM, comm);
@@ -162,7 +162,8 @@ static void round_on(MPI_Comm comm, const mn_open_options_t *options, bool leave
     MPI_Comm_rank(comm, &rank);
     rc = mn_open(comm, options, &runtime);
     REQUIRE_CODE(rc, 0);
-    CHECK_REFUSED(mn_open(comm, options, &second), MN_E_WRONG_KIND); /* collective, on all of them */
+    CHECK_REFUSED(mn_open(comm, options, &second),
+                  MN_E_WRONG_KIND); /* collective, on all of them */
     CHECK(second == NULL);
     if (rank == 0) {
         mn_task_t *task = mn_runtime_task(runtime);
@@ -176,7 +177,8 @@ static void round_on(MPI_Comm comm, const mn_open_options_t *options, bool leave
     } else {
         CHECK(mn_runtime_task(runtime) == NULL);
         if (rank % 2)
-            CHECK_CODE(mn_serve(runtime), 0); /* the others go to mn_close() at once, which serves first */
+            CHECK_CODE(mn_serve(runtime),
+                       0); /* the others go to mn_close() at once, which serves first */
     }
     CHECK_CODE(mn_close(&runtime), 0);
     CHECK(runtime == NULL);
@@ -206,9 +208,13 @@ static void refused_opens(void)
     outside();
     CHECK_REFUSED(mn_open(MPI_COMM_NULL, NULL, &runtime), MN_E_INVALID);
     CHECK_REFUSED(mn_open(MPI_COMM_WORLD, NULL, NULL), MN_E_INVALID);
-    CHECK_REFUSED(mn_open(MPI_COMM_WORLD, &(mn_open_options_t){.memory = "1GBB"}, &runtime), MN_E_INVALID);
-    CHECK_REFUSED(mn_open(MPI_COMM_WORLD, &(mn_open_options_t){.cpus = 1u << 30}, &runtime), MN_E_INVALID);
-    CHECK_REFUSED(mn_open(MPI_COMM_WORLD, &(mn_open_options_t){.store = "/nowhere/at/all.h5"}, &runtime), MN_E_STORE);
+    CHECK_REFUSED(mn_open(MPI_COMM_WORLD, &(mn_open_options_t){.memory = "1GBB"}, &runtime),
+                  MN_E_INVALID);
+    CHECK_REFUSED(mn_open(MPI_COMM_WORLD, &(mn_open_options_t){.cpus = 1u << 30}, &runtime),
+                  MN_E_INVALID);
+    CHECK_REFUSED(
+        mn_open(MPI_COMM_WORLD, &(mn_open_options_t){.store = "/nowhere/at/all.h5"}, &runtime),
+        MN_E_STORE);
     CHECK(runtime == NULL);
 }
 

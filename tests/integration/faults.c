@@ -190,12 +190,15 @@ static void jobs_end_for_their_reason(mn_task_t *task)
     for (size_t i = 0; i < ENDS; i++) {
         mn_info_t *info = NULL;
         REQUIRE_CODE(mn_wait(ids[i], CHECK_PATIENCE, &info), 0);
-        bool good = info->status == ends[i].status && info->reason == ends[i].reason && info->attempts == 1 &&
-                    (ends[i].error ? info->error && strstr(info->error, ends[i].error) : info->error == NULL) &&
+        bool good = info->status == ends[i].status && info->reason == ends[i].reason &&
+                    info->attempts == 1 &&
+                    (ends[i].error ? info->error && strstr(info->error, ends[i].error)
+                                   : info->error == NULL) &&
                     value_is_text(info->result, "partial");
         if (!good)
-            check_fail("%s: %s, %s, error %s, %u attempts, %llu yields", ends[i].how, mn_status_name(info->status),
-                       mn_reason_name(info->reason), info->error ? info->error : "none", info->attempts,
+            check_fail("%s: %s, %s, error %s, %u attempts, %llu yields", ends[i].how,
+                       mn_status_name(info->status), mn_reason_name(info->reason),
+                       info->error ? info->error : "none", info->attempts,
                        (unsigned long long)info->yields);
         mn_info_destroy(info);
     }
@@ -212,13 +215,15 @@ static void items_end_for_their_reason(mn_task_t *task)
                                    &(mn_map_options_t){.errors = errors, .max_block = block}),
                      0);
         for (size_t i = 0; i < ENDS; i++) {
-            bool good = errors[i].code == ends[i].code &&
-                        (errors[i].code == 0 ? value_is_text(results[i], "fine")
-                                             : errors[i].reason == ends[i].reason && errors[i].message &&
-                                                   strstr(errors[i].message, ends[i].error));
+            bool good =
+                errors[i].code == ends[i].code &&
+                (errors[i].code == 0 ? value_is_text(results[i], "fine")
+                                     : errors[i].reason == ends[i].reason && errors[i].message &&
+                                           strstr(errors[i].message, ends[i].error));
             if (!good)
                 check_fail("%s: %s, %s: %s", ends[i].how, mn_error_name(errors[i].code),
-                           mn_reason_name(errors[i].reason), errors[i].message ? errors[i].message : "no message");
+                           mn_reason_name(errors[i].reason),
+                           errors[i].message ? errors[i].message : "no message");
             mn_value_destroy(&results[i]);
         }
         mn_item_errors_destroy(errors, ENDS);
@@ -256,7 +261,8 @@ static void timeouts(mn_task_t *task)
     double begun = seconds_now();
     REQUIRE_CODE(mn_start(misbehave_slowly, mn_text("loop"), NULL, &ids[0]), 0);
     REQUIRE_CODE(mn_start(misbehave_slowly_again, mn_text("sleep"), NULL, &ids[1]), 0);
-    REQUIRE_CODE(mn_start(misbehave, mn_text("loop"), &(mn_start_options_t){.timeout = 0.2}, &ids[2]), 0);
+    REQUIRE_CODE(
+        mn_start(misbehave, mn_text("loop"), &(mn_start_options_t){.timeout = 0.2}, &ids[2]), 0);
     REQUIRE_CODE(mn_start(misbehave_slowly, mn_text("fine"), NULL, &ids[3]), 0);
     for (int i = 0; i < 3; i++) {
         mn_info_t *info = ENDED(ids[i], MN_FAILED, MN_REASON_TIMEOUT);
@@ -265,7 +271,8 @@ static void timeouts(mn_task_t *task)
         mn_info_destroy(info);
     }
     EXPECT_END(ids[3], MN_SUCCEEDED, MN_REASON_RETURNED);
-    CHECK(seconds_now() - begun >= 0.6 && seconds_now() - begun < 30); /* the second had two attempts */
+    CHECK(seconds_now() - begun >= 0.6 &&
+          seconds_now() - begun < 30); /* the second had two attempts */
 }
 
 static void retries(mn_task_t *task)
@@ -275,7 +282,10 @@ static void retries(mn_task_t *task)
     (void)task;
     for (int i = 0; i < 3; i++) {
         REQUIRE_CODE(mn_start(misbehave_again, mn_text(how[i]), NULL, &id), 0);
-        mn_info_t *info = ENDED(id, MN_FAILED, i == 0 ? MN_REASON_SIGNAL : i == 1 ? MN_REASON_ERROR : MN_REASON_EXITED);
+        mn_info_t *info = ENDED(id, MN_FAILED,
+                                i == 0   ? MN_REASON_SIGNAL
+                                : i == 1 ? MN_REASON_ERROR
+                                         : MN_REASON_EXITED);
         if (info)
             CHECK(info->attempts == 3 && value_is_text(info->result, "partial"));
         mn_info_destroy(info);
@@ -346,7 +356,9 @@ static void concurrency(mn_task_t *task)
     snprintf(path, sizeof path, "%s/items", roll.folder);
     for (int i = 0; i < NARROW; i++)
         values[i] = mn_text(path);
-    CHECK_CODE(mn_map_values(task, narrow_item, values, NARROW, NULL, &(mn_map_options_t){.max_block = 1}), 0);
+    CHECK_CODE(
+        mn_map_values(task, narrow_item, values, NARROW, NULL, &(mn_map_options_t){.max_block = 1}),
+        0);
     end = count(path, 0);
     if (end.now != 0 || end.most > 2 || end.most < 1 || end.total != NARROW)
         check_fail("items: %d at a time, %d altogether, %d left", end.most, end.total, end.now);
@@ -365,7 +377,8 @@ static int print(mn_task_t *task, mn_value_t input)
         printf("hidden: without an end of the line"); /* is flushed when the task returns */
         return mn_fail(task, MN_E_FAILED, "once more");
     }
-    if (system("echo hidden: a child speaks") != 0) /* after what printf() has in its buffer, or before */
+    if (system("echo hidden: a child speaks") !=
+        0) /* after what printf() has in its buffer, or before */
         return mn_fail(task, MN_E_SYSTEM, "no shell");
     return 0;
 }
@@ -425,10 +438,13 @@ static void logs_per_attempt(mn_task_t *task)
     CHECK(log_has(id, 1, MN_STDOUT, "attempt 1 speaks\n"));
     CHECK(log_has(id, 1, MN_STDOUT, "without an end of the line"));
     CHECK(!log_has(id, 1, MN_STDOUT, "attempt 2") && !log_has(id, 1, MN_STDOUT, "complains"));
-    CHECK(log_has(id, 1, MN_STDERR, "attempt 1 complains\n") && !log_has(id, 1, MN_STDERR, "speaks"));
-    CHECK(log_has(id, 2, MN_STDOUT, "attempt 2 speaks\n") && log_has(id, 2, MN_STDERR, "attempt 2 complains\n"));
+    CHECK(log_has(id, 1, MN_STDERR, "attempt 1 complains\n") &&
+          !log_has(id, 1, MN_STDERR, "speaks"));
+    CHECK(log_has(id, 2, MN_STDOUT, "attempt 2 speaks\n") &&
+          log_has(id, 2, MN_STDERR, "attempt 2 complains\n"));
     CHECK(log_has(id, 2, MN_STDOUT, "a child speaks\n"));
-    CHECK(log_has(id, 0, MN_STDOUT, "attempt 2 speaks\n") && !log_has(id, 0, MN_STDOUT, "attempt 1"));
+    CHECK(log_has(id, 0, MN_STDOUT, "attempt 2 speaks\n") &&
+          !log_has(id, 0, MN_STDOUT, "attempt 1"));
     CHECK_REFUSED(mn_log(id, 3, MN_STDOUT, &log, NULL), MN_E_INVALID);
     CHECK(log == NULL);
 }
@@ -474,7 +490,8 @@ static void output_of_functions(mn_task_t *task)
     REQUIRE_CODE(mn_start(call_printer, mn_none(), NULL, &id), 0);
     EXPECT_END(id, MN_SUCCEEDED, MN_REASON_RETURNED);
     CHECK(log_has(id, 1, MN_STDOUT, "from the job\n"));
-    CHECK(EVENTUALLY(log_has(id, 1, MN_STDOUT, "from item 11\n") && log_has(id, 1, MN_STDOUT, "from item 22\n") &&
+    CHECK(EVENTUALLY(log_has(id, 1, MN_STDOUT, "from item 11\n") &&
+                     log_has(id, 1, MN_STDOUT, "from item 22\n") &&
                      log_has(id, 1, MN_STDOUT, "from item 33\n")));
 }
 

@@ -121,7 +121,8 @@ static void refused_while_held(mn_task_t *task)
     size_t count;
     (void)task;
     REQUIRE_CODE(start(hold, NULL, name, &holder), 0);
-    CHECK_REFUSED(start(hold, NULL, name, &second), MN_E_LOCK_IN_USE); /* at once, whatever the first does */
+    CHECK_REFUSED(start(hold, NULL, name, &second),
+                  MN_E_LOCK_IN_USE); /* at once, whatever the first does */
     CHECK(message_names(holder));
     CHECK(mn_id_equal(second, zero));
     CHECK(await_yields(holder, 1));

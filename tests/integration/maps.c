@@ -175,7 +175,8 @@ enum { MOST = 100000 };
 
 static void map_squares(mn_task_t *task, mn_entry_t *function, size_t count, size_t max_block)
 {
-    int64_t *numbers = calloc(count + 1, sizeof *numbers), *squares = calloc(count + 1, sizeof *squares);
+    int64_t *numbers = calloc(count + 1, sizeof *numbers),
+            *squares = calloc(count + 1, sizeof *squares);
     REQUIRE(numbers && squares);
     for (size_t i = 0; i < count; i++)
         numbers[i] = (int64_t)i - 7;
@@ -186,7 +187,8 @@ static void map_squares(mn_task_t *task, mn_entry_t *function, size_t count, siz
     for (size_t i = 0; rc == 0 && i < count; i++)
         wrong += squares[i] != numbers[i] * numbers[i];
     if (rc != 0 || wrong != 0)
-        check_fail("a map of %zu: %s, %zu wrong: %s", count, mn_error_name(rc), wrong, mn_error_message());
+        check_fail("a map of %zu: %s, %zu wrong: %s", count, mn_error_name(rc), wrong,
+                   mn_error_message());
     CHECK(squares[count] == -1);
     free(numbers);
     free(squares);
@@ -207,7 +209,8 @@ static void no_items(mn_task_t *task)
     int64_t number = 3, result = -1;
     mn_map_stream_t *stream = NULL;
     mn_value_t value = mn_none();
-    CHECK_CODE(mn_map_fixed(task, square, &number, sizeof number, 0, &result, sizeof result, NULL), 0);
+    CHECK_CODE(mn_map_fixed(task, square, &number, sizeof number, 0, &result, sizeof result, NULL),
+               0);
     CHECK_CODE(mn_map_fixed(task, square, NULL, sizeof number, 0, NULL, sizeof result, NULL), 0);
     CHECK(result == -1);
     CHECK_CODE(mn_map_values(task, square, NULL, 0, NULL, NULL), 0);
@@ -236,7 +239,8 @@ enum { LARGE = 1 << 20, LARGE_COUNT = 12 };
 
 static void large_items(mn_task_t *task)
 {
-    unsigned char *arguments = malloc((size_t)LARGE * LARGE_COUNT), *results = malloc((size_t)LARGE * LARGE_COUNT);
+    unsigned char *arguments = malloc((size_t)LARGE * LARGE_COUNT),
+                  *results = malloc((size_t)LARGE * LARGE_COUNT);
     REQUIRE(arguments && results);
     for (size_t i = 0; i < (size_t)LARGE * LARGE_COUNT; i++)
         arguments[i] = (unsigned char)(i * 31 + i / 1000);
@@ -261,11 +265,21 @@ static void make_values(mn_value_t *values, const unsigned char *block)
     for (size_t i = 0; i < VALUES; i++) {
         size_t size = i % 50 == 49 ? VALUE_BYTES / 8 : i * i % 997;
         switch (i % 5) {
-        case 0: values[i] = mn_bytes(block + i, size); break;
-        case 1: values[i] = mn_none(); break;
-        case 2: values[i] = mn_array(MN_FLOAT64, block, size / 8); break;
-        case 3: values[i] = mn_matrix(MN_INT16, block, size / 6, 3); break;
-        default: values[i] = mn_text("some text"); break;
+        case 0:
+            values[i] = mn_bytes(block + i, size);
+            break;
+        case 1:
+            values[i] = mn_none();
+            break;
+        case 2:
+            values[i] = mn_array(MN_FLOAT64, block, size / 8);
+            break;
+        case 3:
+            values[i] = mn_matrix(MN_INT16, block, size / 6, 3);
+            break;
+        default:
+            values[i] = mn_text("some text");
+            break;
         }
     }
 }
@@ -300,7 +314,8 @@ static void values_of_any_size(mn_task_t *task)
         mn_value_destroy(&results[i]);
     }
     CHECK(wrong == 0);
-    CHECK_CODE(mn_map_values(task, echo, values, VALUES, NULL, NULL), 0); /* results need not be wanted */
+    CHECK_CODE(mn_map_values(task, echo, values, VALUES, NULL, NULL),
+               0); /* results need not be wanted */
     free(block);
 }
 
@@ -345,7 +360,8 @@ static void stream_gives_what_is_ready(mn_task_t *task)
     REQUIRE(roll_open(&roll));
     for (int i = 0; i < 3; i++)
         values[i] = mn_text(roll.path);
-    REQUIRE_CODE(mn_map_open(task, hold_item, values, 3, &(mn_map_options_t){.max_block = 1}, &stream), 0);
+    REQUIRE_CODE(
+        mn_map_open(task, hold_item, values, 3, &(mn_map_options_t){.max_block = 1}, &stream), 0);
     CHECK(roll_await(&roll, 1));
     double begun = seconds_now();
     mn_map_close(stream); /* cancels what runs */
@@ -354,14 +370,17 @@ static void stream_gives_what_is_ready(mn_task_t *task)
     int64_t numbers[2] = {3, -1}; /* the second is too slow, and fails */
     mn_value_t pair[2] = {int_value(&numbers[0]), int_value(&numbers[1])};
     mn_item_error_t errors[2] = {{0}};
-    REQUIRE_CODE(mn_map_open(task, slow_if_asked, pair, 2, &(mn_map_options_t){.errors = errors}, &stream), 0);
+    REQUIRE_CODE(
+        mn_map_open(task, slow_if_asked, pair, 2, &(mn_map_options_t){.errors = errors}, &stream),
+        0);
     CHECK_CODE(mn_map_next(stream, &result), 0);
     CHECK(value_int(result) == 3);
     mn_value_destroy(&result);
     CHECK_REFUSED(mn_map_next(stream, &result), MN_E_TIMEOUT);
     CHECK_REFUSED(mn_map_next(stream, &result), MN_E_END);
     mn_map_close(stream);
-    CHECK(errors[0].code == 0 && errors[1].code == MN_E_TIMEOUT && errors[1].reason == MN_REASON_TIMEOUT);
+    CHECK(errors[0].code == 0 && errors[1].code == MN_E_TIMEOUT &&
+          errors[1].reason == MN_REASON_TIMEOUT);
     mn_item_errors_destroy(errors, 2);
     roll_close(&roll);
 }
@@ -376,14 +395,15 @@ static void errors_per_item(mn_task_t *task)
     mn_item_error_t errors[MIXED] = {{0}};
     for (int i = 0; i < MIXED; i++)
         numbers[i] = i, results[i] = -1;
-    REQUIRE_CODE(mn_map_fixed(task, odd_fails, numbers, sizeof *numbers, MIXED, results, sizeof *results,
-                              &(mn_map_options_t){.errors = errors}),
+    REQUIRE_CODE(mn_map_fixed(task, odd_fails, numbers, sizeof *numbers, MIXED, results,
+                              sizeof *results, &(mn_map_options_t){.errors = errors}),
                  0);
     for (int i = 0; i < MIXED; i++) {
         char wanted[32];
         snprintf(wanted, sizeof wanted, "%d is odd", i);
-        bool good = i % 2 ? errors[i].code == MN_E_STORE && errors[i].reason == MN_REASON_ERROR && errors[i].message &&
-                                strstr(errors[i].message, wanted) && results[i] == -1
+        bool good = i % 2 ? errors[i].code == MN_E_STORE && errors[i].reason == MN_REASON_ERROR &&
+                                errors[i].message && strstr(errors[i].message, wanted) &&
+                                results[i] == -1
                           : errors[i].code == 0 && errors[i].message == NULL && results[i] == i;
         if (!good)
             check_fail("item %d: %s, %s, %lld", i, mn_error_name(errors[i].code),
@@ -395,7 +415,9 @@ static void errors_per_item(mn_task_t *task)
     mn_value_t values[MIXED], got[MIXED];
     for (int i = 0; i < MIXED; i++)
         values[i] = int_value(&numbers[i]);
-    REQUIRE_CODE(mn_map_values(task, odd_fails, values, MIXED, got, &(mn_map_options_t){.errors = errors}), 0);
+    REQUIRE_CODE(
+        mn_map_values(task, odd_fails, values, MIXED, got, &(mn_map_options_t){.errors = errors}),
+        0);
     for (int i = 0; i < MIXED; i++) {
         CHECK((errors[i].code != 0) == (i % 2) && (got[i].size == 0) == (i % 2));
         mn_value_destroy(&got[i]);
@@ -410,22 +432,23 @@ static void the_first_error(mn_task_t *task)
     size_t failed = 999;
     for (int i = 0; i < MIXED; i++)
         numbers[i] = i == 23 ? 23 : 2 * i, results[i] = -1, values[i] = int_value(&numbers[i]);
-    CHECK_REFUSED(mn_map_fixed(task, odd_fails, numbers, sizeof *numbers, MIXED, results, sizeof *results,
-                               &(mn_map_options_t){.failed = &failed}),
+    CHECK_REFUSED(mn_map_fixed(task, odd_fails, numbers, sizeof *numbers, MIXED, results,
+                               sizeof *results, &(mn_map_options_t){.failed = &failed}),
                   MN_E_STORE);
     CHECK(failed == 23 && strstr(mn_error_message(), "23 is odd"));
     CHECK_REFUSED(mn_map(task, odd_fails, numbers, MIXED, results), MN_E_STORE);
     const char *at = strstr(mn_error_message(), "23");
     CHECK(at && strstr(at + 1, "23 is odd")); /* the index, then the message */
     failed = 999;
-    CHECK_REFUSED(mn_map_values(task, odd_fails, values, MIXED, got, &(mn_map_options_t){.failed = &failed}),
-                  MN_E_STORE);
+    CHECK_REFUSED(
+        mn_map_values(task, odd_fails, values, MIXED, got, &(mn_map_options_t){.failed = &failed}),
+        MN_E_STORE);
     CHECK(failed == 23);
     for (int i = 0; i < MIXED; i++) /* several fail: one that did is named */
         numbers[i] = i;
     failed = 998;
-    CHECK_REFUSED(mn_map_fixed(task, odd_fails, numbers, sizeof *numbers, MIXED, results, sizeof *results,
-                               &(mn_map_options_t){.failed = &failed}),
+    CHECK_REFUSED(mn_map_fixed(task, odd_fails, numbers, sizeof *numbers, MIXED, results,
+                               sizeof *results, &(mn_map_options_t){.failed = &failed}),
                   MN_E_STORE);
     CHECK(failed % 2 == 1 && failed < MIXED);
 }
@@ -434,21 +457,23 @@ static void result_of_wrong_size(mn_task_t *task)
 {
     int64_t numbers[3] = {9, 8, 7}, results[3] = {-1, -1, -1};
     mn_item_error_t errors[3] = {{0}};
-    REQUIRE_CODE(mn_map_fixed(task, wrong_size, numbers, sizeof *numbers, 3, results, sizeof *results,
-                              &(mn_map_options_t){.errors = errors}),
+    REQUIRE_CODE(mn_map_fixed(task, wrong_size, numbers, sizeof *numbers, 3, results,
+                              sizeof *results, &(mn_map_options_t){.errors = errors}),
                  0);
-    CHECK(errors[0].code == MN_E_TOO_LARGE && strstr(errors[0].message, "9 bytes")); /* both sizes are named */
+    CHECK(errors[0].code == MN_E_TOO_LARGE &&
+          strstr(errors[0].message, "9 bytes")); /* both sizes are named */
     CHECK(strstr(errors[0].message, "8 bytes") && errors[1].code == 0);
     CHECK(errors[2].code == MN_E_INVALID && strstr(errors[2].message, "7 bytes"));
     CHECK(results[0] == -1 && results[2] == -1 && memcmp(&results[1], "some byt", 8) == 0);
     mn_item_errors_destroy(errors, 3);
     results[1] = -1;
     CHECK_REFUSED(mn_map(task, wrong_size, numbers, 1, results), MN_E_TOO_LARGE);
-    REQUIRE_CODE(mn_map_fixed(task, yield_nothing, numbers, sizeof *numbers, 3, results, sizeof *results,
-                              &(mn_map_options_t){.errors = errors}),
+    REQUIRE_CODE(mn_map_fixed(task, yield_nothing, numbers, sizeof *numbers, 3, results,
+                              sizeof *results, &(mn_map_options_t){.errors = errors}),
                  0);
     for (int i = 0; i < 3; i++)
-        CHECK(errors[i].code < 0 && errors[i].message && strlen(errors[i].message) > 8 && results[i] == -1);
+        CHECK(errors[i].code < 0 && errors[i].message && strlen(errors[i].message) > 8 &&
+              results[i] == -1);
     mn_item_errors_destroy(errors, 3);
 }
 
@@ -456,14 +481,15 @@ static void item_timeouts(mn_task_t *task)
 {
     int64_t numbers[8] = {0, 1, -1, 3, 4, -1, 6, 7}, results[8];
     mn_item_error_t errors[8] = {{0}};
-    REQUIRE_CODE(mn_map_fixed(task, slow_if_asked, numbers, sizeof *numbers, 8, results, sizeof *results,
-                              &(mn_map_options_t){.errors = errors}),
+    REQUIRE_CODE(mn_map_fixed(task, slow_if_asked, numbers, sizeof *numbers, 8, results,
+                              sizeof *results, &(mn_map_options_t){.errors = errors}),
                  0);
     for (int i = 0; i < 8; i++) {
         bool slow = numbers[i] < 0;
         if (slow ? errors[i].code != MN_E_TIMEOUT || errors[i].reason != MN_REASON_TIMEOUT
                  : errors[i].code != 0 || results[i] != i)
-            check_fail("item %d: %s: %s", i, mn_error_name(errors[i].code), errors[i].message ? errors[i].message : "");
+            check_fail("item %d: %s: %s", i, mn_error_name(errors[i].code),
+                       errors[i].message ? errors[i].message : "");
     }
     mn_item_errors_destroy(errors, 8);
     CHECK_REFUSED(mn_call(task, slow_if_asked, int_value(&numbers[2]), NULL), MN_E_TIMEOUT);
@@ -576,6 +602,7 @@ static int driver(mn_task_t *task, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    memory_only = argc > 1 && strcmp(argv[1], "memory") == 0; /* before the processes are forked that need it */
+    memory_only = argc > 1 &&
+                  strcmp(argv[1], "memory") == 0; /* before the processes are forked that need it */
     return mn_main(argc, argv, driver);
 }

@@ -66,7 +66,8 @@ static int rows_in_a_service(mn_task_t *task, mn_value_t input)
     while (!mn_cancelled(task) && !places_find(PLACES_BEGIN, &id))
         pause_ms(10);
     if (!mn_cancelled(task) && mn_task_attempt(task) == 1)
-        mn_start(carry_report, places_report(task, "service"), &(mn_start_options_t){.tag = PLACES_REPORT}, &id);
+        mn_start(carry_report, places_report(task, "service"),
+                 &(mn_start_options_t){.tag = PLACES_REPORT}, &id);
     while (!mn_cancelled(task))
         pause_ms(10);
     return 0;
@@ -98,7 +99,8 @@ CHECK_UNUSED static void places_in_job(mn_task_t *task)
     REQUIRE_CODE(mn_start(rows_in_a_job, mn_none(), NULL, &id), 0);
     REQUIRE_CODE(mn_wait(id, 2 * CHECK_PATIENCE, &info), 0);
     if (info->status != MN_SUCCEEDED)
-        check_fail("the job that checks is %s: %s", mn_status_name(info->status), info->error ? info->error : "");
+        check_fail("the job that checks is %s: %s", mn_status_name(info->status),
+                   info->error ? info->error : "");
     else
         places_take("job", info->result);
     mn_info_destroy(info);
@@ -117,7 +119,8 @@ CHECK_UNUSED static void places_in_service(mn_task_t *task)
     mn_id_t id;
     mn_info_t *info;
     (void)task;
-    REQUIRE_CODE(mn_start(carry_report, mn_none(), &(mn_start_options_t){.tag = PLACES_BEGIN}, NULL), 0);
+    REQUIRE_CODE(
+        mn_start(carry_report, mn_none(), &(mn_start_options_t){.tag = PLACES_BEGIN}, NULL), 0);
     REQUIRE(EVENTUALLY(places_find(PLACES_REPORT, &id)));
     REQUIRE_CODE(mn_wait(id, CHECK_PATIENCE, &info), 0);
     places_take("service", info->result);
@@ -133,7 +136,8 @@ CHECK_UNUSED static void run_in_all_places(mn_task_t *task)
     struct {
         const char *name;
         check_case_t *run;
-    } places[] = {{"job", places_in_job}, {"function", places_in_function}, {"service", places_in_service}};
+    } places[] = {
+        {"job", places_in_job}, {"function", places_in_function}, {"service", places_in_service}};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         if (only && strcmp(only, places[i].name) != 0)
             continue;

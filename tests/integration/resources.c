@@ -129,8 +129,9 @@ static void check_sight(const void *data, size_t size, int cores, const char *wh
     memcpy(&sight, data, sizeof sight);
     if (sight.main != cores || sight.thread != cores || sight.child != cores || !sight.same ||
         sight.granted != cores || sight.variable != cores)
-        check_fail("%s saw %d cores, %d in a thread, %d in a child, mn_task_cpus() %d, OMP_NUM_THREADS %d instead of %d",
-                   who, sight.main, sight.thread, sight.child, sight.granted, sight.variable, cores);
+        check_fail(
+            "%s saw %d cores, %d in a thread, %d in a child, mn_task_cpus() %d, OMP_NUM_THREADS %d instead of %d",
+            who, sight.main, sight.thread, sight.child, sight.granted, sight.variable, cores);
 }
 
 static void see_from_job(mn_entry_t *job, double cpu, int cores, const char *who)
@@ -255,15 +256,17 @@ static void memory_is_used_once(mn_task_t *task)
         CHECK(mn_cancel(ids[i]) >= 0);
         EXPECT_END(ids[i], MN_CANCELLED, MN_REASON_CANCELLED);
     }
-    CHECK_REFUSED(mn_start(hold_memory, mn_none(), &(mn_start_options_t){.memory = "257MiB"}, &ids[0]),
-                  MN_E_IMPOSSIBLE);
+    CHECK_REFUSED(
+        mn_start(hold_memory, mn_none(), &(mn_start_options_t){.memory = "257MiB"}, &ids[0]),
+        MN_E_IMPOSSIBLE);
 }
 
 static bool names_the_largest_node(void)
 {
     char host[256] = "";
     gethostname(host, sizeof host - 1);
-    return strstr(mn_error_message(), host) || check_fail("%s is not named: %s", host, mn_error_message());
+    return strstr(mn_error_message(), host) ||
+           check_fail("%s is not named: %s", host, mn_error_message());
 }
 
 static void what_no_node_has(mn_task_t *task)
@@ -277,16 +280,19 @@ static void what_no_node_has(mn_task_t *task)
     bool any = count == 1;
     CHECK_REFUSED(mn_start(huge, mn_none(), NULL, &id), MN_E_IMPOSSIBLE);
     CHECK(names_the_largest_node() && strstr(mn_error_message(), "1000"));
-    CHECK_REFUSED(mn_start(look, mn_none(), &(mn_start_options_t){.cpu = offered() + 1}, &id), MN_E_IMPOSSIBLE);
+    CHECK_REFUSED(mn_start(look, mn_none(), &(mn_start_options_t){.cpu = offered() + 1}, &id),
+                  MN_E_IMPOSSIBLE);
     CHECK(names_the_largest_node());
-    CHECK_REFUSED(mn_start(look, mn_none(), &(mn_start_options_t){.memory = "900 TiB"}, &id), MN_E_IMPOSSIBLE);
+    CHECK_REFUSED(mn_start(look, mn_none(), &(mn_start_options_t){.memory = "900 TiB"}, &id),
+                  MN_E_IMPOSSIBLE);
     CHECK(names_the_largest_node());
     CHECK_REFUSED(mn_call(task, huge_item, mn_none(), NULL), MN_E_IMPOSSIBLE);
     CHECK(names_the_largest_node());
     CHECK_REFUSED(mn_call(task, greedy_item, mn_none(), NULL), MN_E_IMPOSSIBLE);
     CHECK(names_the_largest_node());
-    CHECK_REFUSED(mn_map_fixed(task, huge_item, &number, sizeof number, 1, result, sizeof result, NULL),
-                  MN_E_IMPOSSIBLE);
+    CHECK_REFUSED(
+        mn_map_fixed(task, huge_item, &number, sizeof number, 1, result, sizeof result, NULL),
+        MN_E_IMPOSSIBLE);
     CHECK(seconds_now() - begun < 10);
     CHECK(mn_list(NULL, &after, 1, &count) == 0);
     CHECK((count == 1) == any || offered() > 0);

@@ -48,8 +48,8 @@ static int listen_well(mn_task_t *task, mn_value_t input)
     mn_yield(task, mn_text("at work"));
     int rc = mn_call(task, listen_item, input, NULL);
     int start = mn_start(keep, mn_none(), NULL, NULL);
-    snprintf(text, sizeof text, "call %s, flag %s, start %s", mn_error_name(rc), mn_error_name(mn_cancelled(task)),
-             mn_error_name(start));
+    snprintf(text, sizeof text, "call %s, flag %s, start %s", mn_error_name(rc),
+             mn_error_name(mn_cancelled(task)), mn_error_name(start));
     mn_yield(task, mn_text(text));
     return rc;
 }
@@ -129,8 +129,9 @@ static int hold_a_job(mn_entry_t *job, int signatures)
                                              info->status != MN_CANCELLING))
         rc = 0;
     if (info)
-        printf("job: %s, %s, %u attempts, result %.*s\n", mn_status_name(info->status), mn_reason_name(info->reason),
-               info->attempts, (int)info->result.size, info->result.data ? (const char *)info->result.data : "");
+        printf("job: %s, %s, %u attempts, result %.*s\n", mn_status_name(info->status),
+               mn_reason_name(info->reason), info->attempts, (int)info->result.size,
+               info->result.data ? (const char *)info->result.data : "");
     fflush(stdout);
     int status = !info ? 4 : info->status == MN_SUCCEEDED ? 0 : info->status == MN_PENDING ? 3 : 5;
     mn_info_destroy(info);
@@ -144,8 +145,9 @@ static int keep_results(void)
     const int32_t numbers[4] = {7, -8, 9, 2147483647};
     const uint8_t bytes[3] = {1, 2, 255};
     const int64_t large = 9007199254740993;
-    const mn_value_t values[] = {mn_matrix(MN_FLOAT64, matrix, 2, 3), mn_array(MN_INT32, numbers, 4),
-                                 mn_array(MN_UINT8, bytes, 3), mn_array(MN_INT64, &large, 1), mn_text("words")};
+    const mn_value_t values[] = {mn_matrix(MN_FLOAT64, matrix, 2, 3),
+                                 mn_array(MN_INT32, numbers, 4), mn_array(MN_UINT8, bytes, 3),
+                                 mn_array(MN_INT64, &large, 1), mn_text("words")};
     mn_id_t ids[5];
     for (int i = 0; i < 5; i++)
         if (mn_start(keep, values[i], &(mn_start_options_t){.tag = "kept"}, &ids[i]) < 0)

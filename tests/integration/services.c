@@ -62,7 +62,8 @@ static bool serve_one(mn_task_t *task, int client, double begun)
     if (n <= 0)
         return true;
     if (strcmp(request, "ping") == 0)
-        snprintf(text, sizeof text, "pong %u %u %.6f", mn_task_attempt(task), mn_task_port(task), begun);
+        snprintf(text, sizeof text, "pong %u %u %.6f", mn_task_attempt(task), mn_task_port(task),
+                 begun);
     else if (strcmp(request, "api") == 0)
         use_api(task, text, sizeof text);
     else if (strcmp(request, "crash") == 0)
@@ -76,7 +77,8 @@ static bool serve_one(mn_task_t *task, int client, double begun)
 static int listen_on(unsigned port)
 {
     int one = 1, fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0), zero = 0;
-    struct sockaddr_in6 any6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port), .sin6_addr = in6addr_any};
+    struct sockaddr_in6 any6 = {
+        .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port), .sin6_addr = in6addr_any};
     struct sockaddr_in any4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     if (fd >= 0) {
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
@@ -87,7 +89,9 @@ static int listen_on(unsigned port)
     }
     fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    return fd >= 0 && bind(fd, (struct sockaddr *)&any4, sizeof any4) == 0 && listen(fd, 16) == 0 ? fd : -1;
+    return fd >= 0 && bind(fd, (struct sockaddr *)&any4, sizeof any4) == 0 && listen(fd, 16) == 0
+               ? fd
+               : -1;
 }
 
 static int answer(mn_task_t *task, mn_value_t input)
@@ -117,8 +121,8 @@ static int answer(mn_task_t *task, mn_value_t input)
     if (file) {
         mn_id_t id;
         int rc = mn_start(echo, mn_none(), NULL, &id);
-        fprintf(file, "%s stopped: %s, a start: %s\n", mn_task_name(task), mn_error_name(mn_cancelled(task)),
-                mn_error_name(rc));
+        fprintf(file, "%s stopped: %s, a start: %s\n", mn_task_name(task),
+                mn_error_name(mn_cancelled(task)), mn_error_name(rc));
         fclose(file);
     }
     return mn_cancelled(task);
@@ -179,7 +183,8 @@ static bool await_pong(const char *name, unsigned least, pong_t *pong)
 {
     char reply[128];
     return EVENTUALLY(ask(name, "ping", reply, sizeof reply) &&
-                      sscanf(reply, "pong %u %u %lf", &pong->attempt, &pong->port, &pong->begun) == 3 &&
+                      sscanf(reply, "pong %u %u %lf", &pong->attempt, &pong->port, &pong->begun) ==
+                          3 &&
                       pong->attempt >= least);
 }
 
@@ -192,7 +197,8 @@ static void reached_at_its_address(mn_task_t *task)
     CHECK(pong.attempt == 1 && pong.port > 0);
     REQUIRE_CODE(mn_service_address("answer", address, sizeof address), 0);
     snprintf(wanted, sizeof wanted, ":%u", pong.port);
-    CHECK(strlen(address) > strlen(wanted) && strcmp(address + strlen(address) - strlen(wanted), wanted) == 0);
+    CHECK(strlen(address) > strlen(wanted) &&
+          strcmp(address + strlen(address) - strlen(wanted), wanted) == 0);
 }
 
 static void uses_the_api(mn_task_t *task)
@@ -220,7 +226,8 @@ static void begun_again_with_pauses(mn_task_t *task)
         pauses[i] = pong.begun - died;
     }
     if (!(pauses[3] > 2 * pauses[0] && pauses[2] > pauses[0]))
-        check_fail("pauses do not grow: %.3f %.3f %.3f %.3f", pauses[0], pauses[1], pauses[2], pauses[3]);
+        check_fail("pauses do not grow: %.3f %.3f %.3f %.3f", pauses[0], pauses[1], pauses[2],
+                   pauses[3]);
 }
 
 static void one_that_dies_harms_nothing(mn_task_t *task)
@@ -277,6 +284,7 @@ int main(int argc, char **argv)
     const char *port = getenv("SERVICE_PORT");
     fixed_port = port ? atoi(port) : 0;
     if (fixed_port > 0) /* the same entry may have two names */
-        mn_declare(MN_KIND_SERVICE, "at_a_port", answer, &(mn_spec_t){.port = (unsigned)fixed_port});
+        mn_declare(MN_KIND_SERVICE, "at_a_port", answer,
+                   &(mn_spec_t){.port = (unsigned)fixed_port});
     return mn_main(argc, argv, driver);
 }

@@ -86,7 +86,7 @@ static void test_moves_that_cannot_be_added(void **state)
 
 static void test_texts_that_are_refused(void **state)
 {
-#define FEN_LINE  "fen " CHESS_START_FEN "\n"
+#define FEN_LINE "fen " CHESS_START_FEN "\n"
 #define CANDIDATE "candidate deep e2e4 e4 1 2 3 4 5\n"
     static const char *const texts[] = {
         "",

@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Nodes, their workers, what they have free, and the trees in which they are found by it.
+ *
+ * Each tree is a treap ordered by (room, memory free, index) that knows the most memory in each
+ * subtree, so that the node with least room that has enough of both is found in logarithmic time. A
+ * node's spots are brought up to date only when somebody looks (mni_node_index()): taking and
+ * giving back the same thing costs nothing.
+ */
+#include "core/internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- trees ----------------------------------------------------------------------------- */
+
+static bool spot_before(const mni_spot_t *a, const mni_spot_t *b)
+{
+    if (a->room != b->room)
+        return a->room < b->room;
+    if (a->memory != b->memory)
+        return a->memory < b->memory;
+    return a->node->index < b->node->index;
+}
+
+static void spot_update(mni_spot_t *spot)
+{
+    spot->most = spot->memory;
+    if (spot->left && spot->left->most > spot->most)
+        spot->most = spot->left->most;
+    if (spot->right && spot->right->most > spot->most)
+        spot->most = spot->right->most;
+}
+
+/* Splits a tree into what is before `key` and the rest. */
+static void spot_split(mni_spot_t *tree, const mni_spot_t *key, mni_spot_t **low, mni_spot_t **high)
+{
+    if (!tree) {
+        *low = *high = NULL;
+    } else if (spot_before(tree, key)) {
+        spot_split(tree->right, key, &tree->right, high);
+        *low = tree;
+        spot_update(tree);
+    } else {
+        spot_split(tree->left, key, low, &tree->left);
+        *high = tree;
+        spot_update(tree);
+    }
+}
+
+static mni_spot_t *spot_merge(mni_spot_t *low, mni_spot_t *high)
+{
+    if (!low || !high)
+        return low ? low : high;
+    if (low->weight > high->weight) {
+        low->right = spot_merge(low->right, high);
+        spot_update(low);
+        return low;
+    }
+    high->left = spot_merge(low, high->left);
+    spot_update(high);
+    return high;
+}
+
+static mni_spot_t *spot_insert(mni_spot_t *tree, mni_spot_t *spot)
+{
+    if (!tree || spot->weight > tree->weight) {
+        spot_split(tree, spot, &spot->left, &spot->right);
+        spot_update(spot);
+        return spot;
+    }
+    if (spot_before(spot, tree))
+        tree->left = spot_insert(tree->left, spot);
+    else
+        tree->right = spot_insert(tree->right, spot);
+    spot_update(tree);
+    return tree;
+}
+
+static mni_spot_t *spot_remove(mni_spot_t *tree, mni_spot_t *spot)
+{
+    if (tree == spot)
+        return spot_merge(tree->left, tree->right);
+    if (spot_before(spot, tree))
+        tree->left = spot_remove(tree->left, spot);
+    else
+        tree->right = spot_remove(tree->right, spot);
+    spot_update(tree);
+    return tree;
+}
+
+static mni_spot_t *spot_first(mni_spot_t *tree, uint32_t room, uint64_t memory)
+{
+    while (tree && tree->most >= memory) {
+        if (tree->room >= room) {
+            /* Left of here may be both too small and large enough: at most one path turns out to be
+             * in vain. */
+            mni_spot_t *found = spot_first(tree->left, room, memory);
+            if (found)
+                return found;
+            if (tree->memory >= memory)
+                return tree;
+        }
+        tree = tree->right;
+    }
+    return NULL;
+}
+
+/* Puts a spot where it belongs, or takes it out. */
+static void spot_place(mni_core_t *core, mni_node_t *node, unsigned tree, bool in, uint32_t room,
+                       uint64_t memory)
+{
+    mni_spot_t *spot = &node->spot[tree];
+
+    if (spot->in == in && (!in || (spot->room == room && spot->memory == memory)))
+        return;
+    if (spot->in)
+        core->tree[tree] = spot_remove(core->tree[tree], spot);
+    spot->room = room;
+    spot->memory = memory;
+    spot->left = spot->right = NULL;
+    spot->in = in;
+    if (in)
+        core->tree[tree] = spot_insert(core->tree[tree], spot);
+}
+
+static void make_stale(mni_core_t *core, mni_node_t *node)
+{
+    if (node->stale)
+        return;
+    node->stale = true;
+    node->stale_next = core->stale;
+    core->stale = node;
+}
+
+static uint32_t share_room(const mni_node_t *node)
+{
+    uint32_t least = MNI_WHOLE;
+
+    for (uint32_t word = 0; word < node->layout->words; word++)
+        for (uint64_t bits = node->shared[word]; bits; bits &= bits - 1) {
+            uint32_t cpu = word * 64 + (uint32_t)__builtin_ctzll(bits);
+            if (node->used[cpu] < least)
+                least = node->used[cpu];
+        }
+    return MNI_WHOLE - least;
+}
+
+void mni_node_index(mni_core_t *core)
+{
+    mni_node_t *node;
+
+    while ((node = core->stale)) {
+        core->stale = node->stale_next;
+        node->stale = false;
+        bool usable = node->seats > 0, open = usable && node != core->reserved;
+        uint64_t memory = mni_node_memory_free(node);
+        spot_place(core, node, MNI_BY_CORES, open, node->free_cores, memory);
+        spot_place(core, node, MNI_BY_SHARE, open && node->share_room > 0, node->share_room,
+                   memory);
+        spot_place(core, node, MNI_BY_SIZE, usable, node->cores, node->memory);
+    }
+}
+
+mni_node_t *mni_node_first(const mni_core_t *core, unsigned tree, uint32_t room, uint64_t memory)
+{
+    mni_spot_t *spot = spot_first(core->tree[tree], room, memory);
+    return spot ? spot->node : NULL;
+}
+
+/* --- what is taken and given back ------------------------------------------------------ */
+
+static void set_used(mni_core_t *core, mni_node_t *node, uint32_t cpu, uint32_t used)
+{
+    uint64_t bit = UINT64_C(1) << (cpu % 64);
+    bool was_free = node->used[cpu] == 0, was_shared = node->shared[cpu / 64] & bit;
+    bool is_shared = used > 0 && used < MNI_WHOLE;
+
+    node->used[cpu] = (uint16_t)used;
+    if (was_free != (used == 0)) {
+        node->free[cpu / 64] ^= bit;
+        node->free_cores += used == 0 ? 1u : -1u;
+    }
+    if (was_shared != is_shared)
+        node->shared[cpu / 64] ^= bit;
+    if (was_shared || is_shared)
+        node->share_room = share_room(node);
+    make_stale(core, node);
+}
+
+void mni_node_take(mni_core_t *core, mni_node_t *node, uint32_t cpu, uint32_t mc)
+{
+    set_used(core, node, cpu, node->used[cpu] + mc);
+}
+
+void mni_node_give(mni_core_t *core, mni_node_t *node, uint32_t cpu, uint32_t mc)
+{
+    set_used(core, node, cpu, node->used[cpu] - mc);
+    mni_node_freed(core, node);
+}
+
+void mni_node_memory(mni_core_t *core, mni_node_t *node, uint64_t taken, uint64_t given)
+{
+    node->memory_used = node->memory_used + taken - given;
+    make_stale(core, node);
+    if (given > 0)
+        mni_node_freed(core, node);
+}
+
+void mni_node_freed(mni_core_t *core, mni_node_t *node)
+{
+    make_stale(core, node);
+    if (node->freed)
+        return;
+    node->freed = true;
+    node->freed_next = NULL;
+    if (core->freed_last)
+        core->freed_last->freed_next = node;
+    else
+        core->freed = node;
+    core->freed_last = node;
+}
+
+/* --- adding ---------------------------------------------------------------------------- */
+
+static bool same_place(const mni_core_place_t *a, const mni_core_place_t *b, unsigned level)
+{
+    if (a->package != b->package)
+        return false;
+    if (level < 2 && a->numa != b->numa)
+        return false;
+    return level > 0 || a->l3 == b->l3;
+}
+
+/* Gives each core its group's number on a level, in the order in which they are met. */
+static uint32_t number_groups(const mni_layout_t *layout, unsigned level, uint16_t *group)
+{
+    uint32_t count = 0;
+
+    for (uint32_t cpu = 0; cpu < layout->cores; cpu++) {
+        uint32_t like = cpu;
+        /* Neighbours are mostly alike; look at the nearest first. */
+        while (like > 0 && !same_place(&layout->place[cpu], &layout->place[like - 1], level))
+            like--;
+        group[cpu] = like > 0 ? group[like - 1] : (uint16_t)count++;
+    }
+    return count;
+}
+
+static int layout_fill(mni_layout_t *layout)
+{
+    uint16_t group[3][MNI_MAX_CORES];
+
+    for (unsigned level = 0; level < 3; level++) {
+        layout->groups[level] = number_groups(layout, level, group[level]);
+        layout->masks[level] =
+            calloc((size_t)layout->groups[level] * layout->words, sizeof(uint64_t));
+        if (level < 2)
+            layout->parents[level] = calloc(layout->groups[level], sizeof(uint16_t));
+        if (!layout->masks[level] || (level < 2 && !layout->parents[level]))
+            return MN_E_NO_MEMORY;
+        for (uint32_t cpu = 0; cpu < layout->cores; cpu++)
+            layout->masks[level][group[level][cpu] * layout->words + cpu / 64] |= UINT64_C(1)
+                                                                                  << (cpu % 64);
+    }
+    for (unsigned level = 0; level < 2; level++)
+        for (uint32_t cpu = 0; cpu < layout->cores; cpu++)
+            layout->parents[level][group[level][cpu]] = group[level + 1][cpu];
+    return 0;
+}
+
+static void layout_destroy(mni_layout_t *layout)
+{
+    if (!layout)
+        return;
+    for (unsigned level = 0; level < 3; level++)
+        free(layout->masks[level]);
+    free(layout->parents[0]);
+    free(layout->parents[1]);
+    free(layout);
+}
+
+static mni_layout_t *layout_get(mni_core_t *core, const mni_node_offer_t *offer)
+{
+    size_t size = offer->cores * sizeof(mni_core_place_t);
+    mni_layout_t *layout = calloc(1, sizeof *layout + size), *other;
+
+    if (!layout)
+        return NULL;
+    layout->cores = offer->cores;
+    layout->words = (offer->cores + 63) / 64;
+    if (offer->place)
+        memcpy(layout->place, offer->place, size);
+    for (other = core->layouts; other; other = other->next)
+        if (other->cores == layout->cores && memcmp(other->place, layout->place, size) == 0) {
+            free(layout);
+            return other;
+        }
+    if (layout_fill(layout) < 0) {
+        layout_destroy(layout);
+        return NULL;
+    }
+    layout->next = core->layouts;
+    core->layouts = layout;
+    return layout;
+}
+
+void mni_layouts_destroy(mni_core_t *core)
+{
+    while (core->layouts) {
+        mni_layout_t *layout = core->layouts;
+        core->layouts = layout->next;
+        layout_destroy(layout);
+    }
+}
+
+void mni_node_destroy(mni_node_t *node)
+{
+    if (!node)
+        return;
+    free(node->free);
+    free(node->shared);
+    free(node->used);
+    free(node->seat);
+    free(node->host);
+    free(node);
+}
+
+static uint32_t next_weight(mni_core_t *core)
+{
+    core->random = core->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (uint32_t)(core->random >> 32);
+}
+
+int mni_core_node_add(mni_core_t *core, const mni_node_offer_t *offer, uint32_t *index)
+{
+    mni_node_t *node = NULL, **nodes;
+
+    if (!offer || !offer->host || offer->cores > MNI_MAX_CORES || offer->memory > INT64_MAX)
+        return mni_error(MN_E_INVALID,
+                         "a node must have a name, at most %d cores and less than 8 EiB of memory",
+                         MNI_MAX_CORES);
+    if (core->node_count == core->node_room) {
+        uint32_t room = core->node_room ? core->node_room * 2 : 16;
+        nodes = realloc(core->nodes, room * sizeof(mni_node_t *));
+        if (!nodes)
+            goto no_memory;
+        core->nodes = nodes;
+        core->node_room = room;
+    }
+    node = calloc(1, sizeof *node);
+    if (!node || !(node->layout = layout_get(core, offer)))
+        goto no_memory;
+    size_t words = node->layout->words ? node->layout->words : 1;
+    node->host = strdup(offer->host);
+    node->free = calloc(words, sizeof *node->free);
+    node->shared = calloc(words, sizeof *node->shared);
+    node->used = calloc(words * 64, sizeof *node->used);
+    if (!node->host || !node->free || !node->shared || !node->used)
+        goto no_memory;
+    for (uint32_t cpu = 0; cpu < offer->cores; cpu++)
+        node->free[cpu / 64] |= UINT64_C(1) << (cpu % 64);
+    node->cores = node->free_cores = offer->cores;
+    node->memory = offer->memory;
+    node->index = core->node_count;
+    for (unsigned tree = 0; tree < MNI_TREES; tree++) {
+        node->spot[tree].node = node;
+        node->spot[tree].weight = next_weight(core);
+    }
+    core->nodes[core->node_count++] = node;
+    *index = node->index;
+    return 0;
+
+no_memory:
+    mni_node_destroy(node);
+    return mni_error(MN_E_NO_MEMORY, "no memory for one more node");
+}
+
+mni_seat_t *mni_node_seat(mni_node_t *node, uint32_t rank)
+{
+    for (uint32_t i = 0; i < node->seats; i++)
+        if (node->seat[i].rank == rank)
+            return &node->seat[i];
+    return NULL;
+}
+
+int mni_core_worker_add(mni_core_t *core, uint32_t rank, uint32_t index)
+{
+    if (index >= core->node_count)
+        return mni_error(MN_E_INVALID, "there is no node %u", index);
+    if (rank >= 1u << 24)
+        return mni_error(MN_E_INVALID, "rank %u is out of range", rank);
+    if (rank < core->worker_room && core->workers[rank].node)
+        return mni_error(MN_E_INVALID, "rank %u is a worker already", rank);
+    if (rank >= core->worker_room) {
+        uint32_t room = rank * 2 > 64 ? rank * 2 : 64;
+        mni_worker_t *workers = realloc(core->workers, room * sizeof *workers);
+        if (!workers)
+            return mni_error(MN_E_NO_MEMORY, "no memory for one more worker");
+        memset(workers + core->worker_room, 0, (room - core->worker_room) * sizeof *workers);
+        core->workers = workers;
+        core->worker_room = room;
+    }
+    mni_node_t *node = core->nodes[index];
+    mni_seat_t *seat = realloc(node->seat, (node->seats + 1) * sizeof *seat);
+    if (!seat)
+        return mni_error(MN_E_NO_MEMORY, "no memory for one more worker");
+    node->seat = seat;
+    seat[node->seats++] = (mni_seat_t){.rank = rank};
+    core->workers[rank].node = node;
+    mni_node_freed(core, node);
+    mni_job_release_held(core);
+    mni_node_index(core);
+    mni_schedule(core);
+    return 0;
+}

@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Queues of what waits for room, one per shape, and the pass that gives room out.
+ *
+ * Order: priority; then slots for what runs already (else nested maps would starve), the demand
+ * with the fewest slots first; then jobs and the driver's demands by age. Only the first of a shape
+ * is tried, and a shape that fits nowhere is blocked until something is freed on a node where it
+ * fits: so the cost of a decision does not grow with what is pending, nor with the nodes, only with
+ * the number of shapes that are blocked.
+ */
+#include "core/internal.h"
+
+#include <stdlib.h>
+
+/* --- shapes ---------------------------------------------------------------------------- */
+
+static uint64_t shape_hash_of(mni_shape_kind_t kind, uint32_t declaration, int32_t priority,
+                              const mni_need_t *need)
+{
+    uint64_t hash = mni_hash_number(((uint64_t)need->millicores << 32) + declaration);
+    hash = mni_hash_number(hash + need->memory);
+    return mni_hash_number(hash + ((uint64_t)(uint32_t)priority << 34) + ((uint64_t)kind << 32) +
+                           need->max_concurrency);
+}
+
+uint64_t mni_shape_hash(const mni_link_t *link)
+{
+    const mni_shape_t *shape = MNI_CONTAINER(link, mni_shape_t, link);
+    mni_need_t need = {.millicores = shape->millicores,
+                       .memory = shape->memory,
+                       .max_concurrency = shape->max_concurrency};
+    return shape_hash_of(shape->kind, shape->declaration, shape->priority, &need);
+}
+
+static const mni_demand_t *demand_at(const mni_heap_node_t *node)
+{
+    return MNI_CONTAINER(node, mni_demand_t, place);
+}
+
+static bool demand_before(const mni_heap_node_t *a, const mni_heap_node_t *b)
+{
+    const mni_demand_t *one = demand_at(a), *other = demand_at(b);
+    if (one->live != other->live && one->shape->kind == MNI_SHAPE_TREE)
+        return one->live < other->live;
+    return one->age < other->age;
+}
+
+mni_shape_t *mni_shape_get(mni_core_t *core, mni_shape_kind_t kind, uint32_t declaration,
+                           int32_t priority, const mni_need_t *need)
+{
+    mni_link_t *link =
+        mni_table_chain(&core->shapes, shape_hash_of(kind, declaration, priority, need));
+    mni_shape_t *shape;
+
+    for (; link; link = link->next) {
+        shape = MNI_CONTAINER(link, mni_shape_t, link);
+        if (shape->kind == kind && shape->declaration == declaration &&
+            shape->priority == priority && shape->millicores == need->millicores &&
+            shape->memory == need->memory && shape->max_concurrency == need->max_concurrency) {
+            shape->users++;
+            return shape;
+        }
+    }
+    shape = calloc(1, sizeof *shape);
+    if (!shape)
+        return NULL;
+    shape->kind = kind;
+    shape->declaration = declaration;
+    shape->priority = priority;
+    shape->millicores = need->millicores;
+    shape->memory = need->memory;
+    shape->max_concurrency = need->max_concurrency;
+    shape->hungry.before = demand_before;
+    shape->users = 1;
+    mni_table_insert(&core->shapes, &shape->link);
+    return shape;
+}
+
+void mni_shape_put(mni_core_t *core, mni_shape_t *shape)
+{
+    if (--shape->users > 0)
+        return;
+    mni_table_remove(&core->shapes, &shape->link);
+    free(shape);
+}
+
+/* Age and slots of the request that a shape would have served first. */
+static uint64_t head_order(const mni_shape_t *shape, uint32_t *live)
+{
+    *live = 0;
+    if (shape->kind == MNI_SHAPE_JOB)
+        return shape->head->age;
+    *live = shape->kind == MNI_SHAPE_TREE ? demand_at(shape->hungry.top)->live : 0;
+    return demand_at(shape->hungry.top)->age;
+}
+
+bool mni_shape_before(const mni_shape_t *a, const mni_shape_t *b)
+{
+    uint32_t a_live, b_live;
+
+    if (a->priority != b->priority)
+        return a->priority > b->priority;
+    if ((a->kind == MNI_SHAPE_TREE) != (b->kind == MNI_SHAPE_TREE))
+        return a->kind == MNI_SHAPE_TREE;
+    uint64_t a_age = head_order(a, &a_live), b_age = head_order(b, &b_live);
+    return a_live != b_live ? a_live < b_live : a_age < b_age;
+}
+
+bool mni_ready_before(const mni_heap_node_t *a, const mni_heap_node_t *b)
+{
+    return mni_shape_before(MNI_CONTAINER(a, mni_shape_t, ready),
+                            MNI_CONTAINER(b, mni_shape_t, ready));
+}
+
+bool mni_shape_crowded(const mni_core_t *core, const mni_shape_t *shape)
+{
+    return core->declared[shape->declaration].running >= shape->max_concurrency;
+}
+
+static bool is_empty(const mni_shape_t *shape)
+{
+    return shape->kind == MNI_SHAPE_JOB ? !shape->head : !shape->hungry.top;
+}
+
+static void unblock(mni_core_t *core, mni_shape_t *shape)
+{
+    if (shape->next)
+        shape->next->prev = shape->prev;
+    if (shape->prev)
+        shape->prev->next = shape->next;
+    else
+        core->blocked = shape->next;
+    if (shape->crowded)
+        core->declared[shape->declaration].crowded--;
+    shape->crowded = false;
+    shape->state = MNI_SHAPE_IDLE;
+}
+
+static void block(mni_core_t *core, mni_shape_t *shape, bool crowded)
+{
+    mni_heap_remove(&core->ready, &shape->ready);
+    shape->state = MNI_SHAPE_BLOCKED;
+    shape->only = NULL;
+    shape->crowded = crowded;
+    if (crowded)
+        core->declared[shape->declaration].crowded++;
+    shape->prev = NULL;
+    shape->next = core->blocked;
+    if (shape->next)
+        shape->next->prev = shape;
+    core->blocked = shape;
+    if (!crowded && shape->since + MNI_STARVED < core->starve_at)
+        core->starve_at = shape->since + MNI_STARVED;
+    if (crowded && core->reserving == shape)
+        mni_reserve_drop(core);
+}
+
+static void make_ready(mni_core_t *core, mni_shape_t *shape, mni_node_t *only)
+{
+    if (shape->state == MNI_SHAPE_BLOCKED)
+        unblock(core, shape);
+    shape->state = MNI_SHAPE_READY;
+    shape->only = only;
+    mni_heap_insert(&core->ready, &shape->ready);
+}
+
+/* What is first in a shape is about to change, or has. */
+static void before_change(mni_core_t *core, mni_shape_t *shape)
+{
+    if (shape->state == MNI_SHAPE_READY)
+        mni_heap_remove(&core->ready, &shape->ready);
+}
+
+static void after_change(mni_core_t *core, mni_shape_t *shape, bool first_is_new)
+{
+    if (is_empty(shape)) {
+        if (shape->state == MNI_SHAPE_BLOCKED)
+            unblock(core, shape);
+        shape->state = MNI_SHAPE_IDLE;
+        shape->only = NULL;
+        if (core->reserving == shape)
+            mni_reserve_drop(core);
+        return;
+    }
+    if (core->reserving == shape || (core->reserved && first_is_new))
+        mni_node_freed(core, core->reserved); /* one may be before the other now */
+    if (shape->state == MNI_SHAPE_READY) {
+        mni_heap_insert(&core->ready, &shape->ready);
+    } else if (shape->state == MNI_SHAPE_IDLE) {
+        shape->since = core->now;
+        make_ready(core, shape, NULL);
+    }
+}
+
+void mni_queue_uncrowd(mni_core_t *core, uint32_t declaration)
+{
+    for (mni_shape_t *shape = core->blocked, *next;
+         core->declared[declaration].crowded > 0 && shape; shape = next) {
+        next = shape->next;
+        if (shape->crowded && shape->declaration == declaration) {
+            shape->since = core->now;
+            make_ready(core, shape, NULL);
+        }
+    }
+}
+
+/* --- requests -------------------------------------------------------------------------- */
+
+void mni_queue_add(mni_core_t *core, mni_record_t *record)
+{
+    mni_shape_t *shape = record->shape;
+    mni_record_t *after = shape->tail;
+
+    before_change(core, shape);
+    /* Nearly always the youngest; one that comes back is older than nearly all. */
+    if (after && after->age > record->age) {
+        after = NULL;
+        for (mni_record_t *next = shape->head; next->age < record->age; next = next->next)
+            after = next;
+    }
+    record->at.prev = after;
+    record->next = after ? after->next : shape->head;
+    if (after)
+        after->next = record;
+    else
+        shape->head = record;
+    if (record->next)
+        record->next->at.prev = record;
+    else
+        shape->tail = record;
+    shape->count++;
+    after_change(core, shape, shape->head == record);
+}
+
+void mni_queue_remove(mni_core_t *core, mni_record_t *record)
+{
+    mni_shape_t *shape = record->shape;
+
+    before_change(core, shape);
+    if (record->at.prev)
+        record->at.prev->next = record->next;
+    else
+        shape->head = record->next;
+    if (record->next)
+        record->next->at.prev = record->at.prev;
+    else
+        shape->tail = record->at.prev;
+    record->next = record->at.prev = NULL;
+    shape->count--;
+    after_change(core, shape, false);
+}
+
+void mni_queue_add_demand(mni_core_t *core, mni_demand_t *demand)
+{
+    before_change(core, demand->shape);
+    mni_heap_insert(&demand->shape->hungry, &demand->place);
+    after_change(core, demand->shape, demand->shape->hungry.top == &demand->place);
+}
+
+void mni_queue_remove_demand(mni_core_t *core, mni_demand_t *demand)
+{
+    before_change(core, demand->shape);
+    mni_heap_remove(&demand->shape->hungry, &demand->place);
+    after_change(core, demand->shape, false);
+}
+
+/* --- the pass -------------------------------------------------------------------------- */
+
+/* Tries the first request of a shape. */
+static bool serve_head(mni_core_t *core, mni_shape_t *shape)
+{
+    mni_record_t *record = shape->kind == MNI_SHAPE_JOB ? shape->head : NULL;
+    mni_demand_t *demand = record ? NULL : MNI_CONTAINER(shape->hungry.top, mni_demand_t, place);
+    mni_grant_t *caller = demand ? demand->caller : NULL;
+    mni_spread_t spread;
+    bool found = mni_place_free(core, shape, caller ? caller->node : NULL, &spread);
+
+    if (!found && (caller || (record && record->waiters))) {
+        mni_lend_collect(core, caller, record);
+        found = mni_place_lent(core, shape, true, &spread);
+    }
+    return found && mni_grant_begin(core, shape, &spread, record, demand);
+}
+
+static void serve_ready(mni_core_t *core)
+{
+    while (core->ready.top) {
+        mni_shape_t *shape = MNI_CONTAINER(core->ready.top, mni_shape_t, ready);
+        if (mni_shape_crowded(core, shape))
+            block(core, shape, true);
+        else if (!serve_head(core, shape))
+            block(core, shape, false);
+    }
+}
+
+static void serve_lenders(mni_core_t *core)
+{
+    mni_grant_t *lender;
+
+    while ((lender = core->dirty)) {
+        core->dirty = lender->dirty_next;
+        lender->dirty = false;
+        if (mni_grant_waits(lender))
+            mni_lend_serve(core, lender, false);
+    }
+}
+
+/* Offers a node, on which something was freed, to the shapes that were blocked. */
+static void offer(mni_core_t *core, mni_node_t *node)
+{
+    for (mni_shape_t *shape = core->blocked, *next; shape; shape = next) {
+        next = shape->next;
+        if (!shape->crowded &&
+            (mni_place_fits(core, shape, node) || (shape->kind == MNI_SHAPE_TREE && node->waiting)))
+            make_ready(core, shape, node);
+    }
+    serve_ready(core);
+    /* What is left may do together with what is lent there. */
+    if (node->waiting == 0)
+        return;
+    for (mni_grant_t *grant = node->grants; grant; grant = grant->node_next)
+        if (mni_grant_waits(grant))
+            mni_lend_serve(core, grant, true);
+}
+
+void mni_schedule(mni_core_t *core)
+{
+    if (core->draining)
+        return;
+    do {
+        serve_lenders(core);
+        serve_ready(core);
+        while (core->freed) {
+            mni_node_t *node = core->freed;
+            core->freed = node->freed_next;
+            if (!core->freed)
+                core->freed_last = NULL;
+            node->freed = false;
+            offer(core, node);
+        }
+    } while (core->dirty || (core->alive > 0 && core->blocked_grants == core->alive &&
+                             mni_deadlock_resolve(core)));
+}
+
+/* --- reservations ---------------------------------------------------------------------- */
+
+bool mni_reserve_allows(const mni_core_t *core, const mni_shape_t *shape, const mni_node_t *node)
+{
+    return node != core->reserved || shape == core->reserving || shape->kind == MNI_SHAPE_TREE ||
+           mni_shape_before(shape, core->reserving);
+}
+
+void mni_reserve_drop(mni_core_t *core)
+{
+    mni_node_t *node = core->reserved;
+
+    core->reserving = NULL;
+    core->reserved = NULL;
+    if (node)
+        mni_node_freed(core, node);
+}
+
+/* The node on which a shape's first request will have room soonest. */
+static mni_node_t *reserve_node(const mni_core_t *core, const mni_shape_t *shape)
+{
+    uint32_t cores = (shape->millicores + MNI_WHOLE - 1) / MNI_WHOLE;
+    mni_node_t *best = NULL;
+
+    if (shape->kind == MNI_SHAPE_TREE) {
+        /* There its ancestors' cores count as well. */
+        best = demand_at(shape->hungry.top)->caller->node;
+        return best->seats > 0 && best->cores >= cores && best->memory >= shape->memory ? best
+                                                                                        : NULL;
+    }
+    for (uint32_t i = 0; i < core->node_count; i++) {
+        mni_node_t *node = core->nodes[i];
+        if (node->seats == 0 || node->cores < cores || node->memory < shape->memory)
+            continue;
+        if (!best || node->free_cores > best->free_cores ||
+            (node->free_cores == best->free_cores &&
+             mni_node_memory_free(node) > mni_node_memory_free(best)))
+            best = node;
+    }
+    return best;
+}
+
+void mni_reserve_check(mni_core_t *core)
+{
+    mni_shape_t *starved = NULL;
+
+    if (core->now < core->starve_at)
+        return;
+    core->starve_at = MNI_NEVER;
+    for (mni_shape_t *shape = core->blocked; shape; shape = shape->next) {
+        if (shape->crowded || shape == core->reserving)
+            continue;
+        if (shape->since + MNI_STARVED > core->now) {
+            if (shape->since + MNI_STARVED < core->starve_at)
+                core->starve_at = shape->since + MNI_STARVED;
+        } else if (!starved || shape->priority > starved->priority ||
+                   (shape->priority == starved->priority && shape->since < starved->since)) {
+            starved = shape;
+        }
+    }
+    if (!starved || core->draining)
+        return;
+    /* Others that starve as well come after this one, or when it takes as long as that again. */
+    if (core->now + MNI_STARVED < core->starve_at)
+        core->starve_at = core->now + MNI_STARVED;
+    if (core->reserving)
+        return;
+    mni_node_t *node = reserve_node(core, starved);
+    if (!node)
+        return;
+    core->reserving = starved;
+    core->reserved = node;
+    mni_node_freed(core, node); /* out of the trees */
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Chained hash tables whose members carry their link. Inserting never fails: when there is no
+ * memory for more buckets the chains just get longer.
+ */
+#include "core/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define FIRST_BUCKETS 64
+
+int mni_table_init(mni_table_t *table, mni_hash_t *hash)
+{
+    table->buckets = calloc(FIRST_BUCKETS, sizeof *table->buckets);
+    if (!table->buckets)
+        return mni_error(MN_E_NO_MEMORY, "no memory for the scheduler's tables");
+    table->mask = FIRST_BUCKETS - 1;
+    table->count = 0;
+    table->hash = hash;
+    return 0;
+}
+
+void mni_table_fini(mni_table_t *table)
+{
+    free(table->buckets);
+    table->buckets = NULL;
+}
+
+static void grow(mni_table_t *table)
+{
+    size_t mask = table->mask * 2 + 1;
+    mni_link_t **buckets = calloc(mask + 1, sizeof *buckets);
+
+    if (!buckets)
+        return;
+    for (size_t i = 0; i <= table->mask; i++)
+        for (mni_link_t *link = table->buckets[i], *next; link; link = next) {
+            mni_link_t **at = &buckets[table->hash(link) & mask];
+            next = link->next;
+            link->next = *at;
+            *at = link;
+        }
+    free(table->buckets);
+    table->buckets = buckets;
+    table->mask = mask;
+}
+
+void mni_table_insert(mni_table_t *table, mni_link_t *link)
+{
+    if (table->count > table->mask)
+        grow(table);
+    mni_link_t **at = &table->buckets[table->hash(link) & table->mask];
+    link->next = *at;
+    *at = link;
+    table->count++;
+}
+
+void mni_table_remove(mni_table_t *table, mni_link_t *link)
+{
+    mni_link_t **at = &table->buckets[table->hash(link) & table->mask];
+
+    while (*at != link)
+        at = &(*at)->next;
+    *at = link->next;
+    link->next = NULL;
+    table->count--;
+}
+
+uint64_t mni_hash_number(uint64_t number)
+{
+    number ^= number >> 33; /* the finalizer of MurmurHash3 */
+    number *= UINT64_C(0xff51afd7ed558ccd);
+    number ^= number >> 33;
+    number *= UINT64_C(0xc4ceb9fe1a85ec53);
+    return number ^ number >> 33;
+}
+
+uint64_t mni_hash_bytes(const void *bytes, size_t size)
+{
+    const unsigned char *at = bytes;
+    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
+
+    for (size_t i = 0; i < size; i++)
+        hash = (hash ^ at[i]) * UINT64_C(0x100000001b3);
+    return mni_hash_number(hash);
+}

@@ -1,0 +1,723 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A property test: random events over random nodes, with simulated workers that answer. The core is
+ * checked from inside after every event (mni_core_check()), and from outside by a model that knows
+ * only the actions: no core and no byte is granted twice beyond lending, no job runs twice at once,
+ * every job ends when the workers answer. The seed is printed; MULTINODE_TEST_SEED repeats a run,
+ * MULTINODE_TEST_ROUNDS makes it longer.
+ */
+#include "core_world.h"
+
+#define TASKS 4096
+#define JOBS 512
+#define NODES 6
+
+typedef struct model_task {
+    uint64_t id, parent, demand; /* parent 0: a root; demand: that it is a slot of */
+    mni_job_t *job;              /* at the root of its tree; NULL below the driver */
+    bool own, alive, killed, deaf, stranger;
+    int stop;
+    uint32_t node, rank, share; /* share: millicores on each of its cores */
+    uint64_t memory;
+    mni_cpus_t cpus;
+    uint64_t opened; /* demand that it has open, 0: none */
+    mni_job_t *awaits;
+    uint32_t depth, group; /* group: trees that may have shared cores by waits */
+} model_task_t;
+
+typedef struct model_demand {
+    uint64_t id, caller;
+    mni_need_t need;
+    uint32_t items, slots;
+    bool open;
+} model_demand_t;
+
+typedef struct model_job {
+    mni_job_t *job; /* NULL: forgotten */
+    uint32_t running, group;
+    bool terminal;
+} model_job_t;
+
+static uint64_t random_state;
+static world_t *world;
+static model_task_t tasks[TASKS];
+static size_t task_count;
+static model_demand_t demands[TASKS];
+static size_t demand_count;
+static model_job_t jobs[JOBS];
+static size_t job_count;
+static uint32_t node_count, node_cores[NODES], node_of[64], rank_count;
+static uint64_t node_memory[NODES];
+static bool rank_alive[64];
+static bool draining;
+static uint32_t groups;
+
+static uint32_t draw(uint32_t below)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return (uint32_t)((random_state >> 20) % below);
+}
+
+static model_task_t *task_by_id(uint64_t id)
+{
+    for (size_t i = task_count; i-- > 0;)
+        if (tasks[i].id == id)
+            return &tasks[i];
+    return NULL;
+}
+
+static model_demand_t *demand_by_id(uint64_t id)
+{
+    return id > 0 && id <= demand_count ? &demands[id - 1] : NULL;
+}
+
+static model_job_t *job_of(const mni_job_t *job)
+{
+    for (size_t i = 0; i < job_count; i++)
+        if (jobs[i].job == job)
+            return &jobs[i];
+    fail_msg("an action names a job that nobody started, or that was forgotten");
+    return NULL;
+}
+
+static void merge_groups(uint32_t from, uint32_t to)
+{
+    for (size_t i = 0; i < task_count; i++)
+        if (tasks[i].group == from)
+            tasks[i].group = to;
+    for (size_t i = 0; i < job_count; i++)
+        if (jobs[i].group == from)
+            jobs[i].group = to;
+}
+
+static bool is_waiting(const model_task_t *task)
+{
+    return task->alive && (task->opened || task->awaits);
+}
+
+/* --- what the core asks for ------------------------------------------------------------ */
+
+/* The least of a core that a tree takes up: what its top has, or what its children have together.
+ * */
+static uint32_t claim_of(const model_task_t *task, uint32_t cpu)
+{
+    uint32_t below = 0, own = task->alive && mni_cpus_has(&task->cpus, cpu) ? task->share : 0;
+    if (task->stranger)
+        return 0;
+    for (size_t i = 0; i < task_count; i++)
+        if (tasks[i].parent == task->id && tasks[i].node == task->node)
+            below += claim_of(&tasks[i], cpu);
+    return own > below ? own : below;
+}
+
+static const model_task_t *root_of(const model_task_t *task)
+{
+    const model_task_t *parent;
+    while (task->parent && (parent = task_by_id(task->parent)))
+        task = parent;
+    return task;
+}
+
+static bool in_mixed_group(const model_task_t *root)
+{
+    for (size_t i = 0; i < task_count; i++)
+        if (tasks[i].alive && tasks[i].group == root->group && root_of(&tasks[i]) != root)
+            return true;
+    return false;
+}
+
+static void show_core(uint32_t node, uint32_t cpu)
+{
+    for (size_t i = 0; i < task_count; i++)
+        if (tasks[i].alive && tasks[i].node == node && mni_cpus_has(&tasks[i].cpus, cpu))
+            printf("task %llu, parent %llu, group %u: %u, %s%s\n", (unsigned long long)tasks[i].id,
+                   (unsigned long long)tasks[i].parent, tasks[i].group, tasks[i].share,
+                   is_waiting(&tasks[i]) ? "waits" : "works",
+                   tasks[i].stop || tasks[i].killed ? ", to stop" : "");
+}
+
+/* What is taken of a core at least. Trees that never waited for each other share nothing; of those
+ * that did only the largest claim is counted. */
+static uint32_t taken_of(uint32_t node, uint32_t cpu)
+{
+    uint32_t sum = 0, most = 0, mixed[JOBS * 8] = {0};
+    for (size_t i = 0; i < task_count; i++) {
+        if (tasks[i].parent != 0 || tasks[i].node != node)
+            continue;
+        uint32_t claim = claim_of(&tasks[i], cpu);
+        most = claim > most ? claim : most;
+        if (!in_mixed_group(&tasks[i]))
+            sum += claim;
+        else if (claim > mixed[tasks[i].group % (JOBS * 8)])
+            mixed[tasks[i].group % (JOBS * 8)] = claim;
+    }
+    for (size_t i = 0; i < JOBS * 8; i++)
+        sum += mixed[i];
+    return sum > most ? sum : most;
+}
+
+static void check_memory(uint32_t node)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < task_count; i++)
+        if (tasks[i].alive && tasks[i].node == node)
+            sum += tasks[i].memory;
+    if (sum > node_memory[node])
+        fail_msg("memory of node %u is granted twice", node);
+}
+
+static bool all_others_wait(const model_task_t *task)
+{
+    for (size_t i = 0; i < task_count; i++)
+        if (tasks[i].alive && &tasks[i] != task && !is_waiting(&tasks[i]))
+            return false;
+    return true;
+}
+
+/* A job that is waited for below a stranger has its cores from there. */
+static bool follows_stranger(const mni_job_t *job)
+{
+    for (size_t i = 0; i < task_count; i++)
+        for (const model_task_t *at = tasks[i].alive && tasks[i].awaits == job ? &tasks[i] : NULL;
+             at; at = at->parent ? task_by_id(at->parent) : NULL)
+            if (at->stranger)
+                return true;
+    return false;
+}
+
+/* When all others wait they lend to whoever can go on: such a stranger is not counted, nor what is
+ * below it. */
+static void check_cores(model_task_t *task)
+{
+    task->stranger = task->own && follows_stranger(task->job);
+    for (uint32_t cpu = 0; cpu < MNI_MAX_CORES; cpu++) {
+        if (!mni_cpus_has(&task->cpus, cpu))
+            continue;
+        assert_true(cpu < node_cores[task->node]);
+        if (taken_of(task->node, cpu) > 1000 && all_others_wait(task))
+            task->stranger = true;
+        if (taken_of(task->node, cpu) > 1000) {
+            show_core(task->node, cpu);
+            fail_msg("core %u of node %u is granted twice", cpu, task->node);
+        }
+    }
+}
+
+static void on_begin(const mni_action_t *action)
+{
+    const mni_need_t *wanted;
+    assert_true(task_count < TASKS);
+    assert_null(task_by_id(action->task));
+    model_task_t *task = &tasks[task_count++];
+    *task = (model_task_t){
+        .id = action->task, .alive = true, .node = action->node, .rank = action->rank};
+    task->cpus = action->cpus;
+    task->deaf = draw(10) == 0;
+    if (action->kind == MNI_RUN) {
+        model_job_t *job = job_of(action->job);
+        assert_int_equal(job->running, 0);
+        job->running++;
+        task->job = action->job;
+        task->own = true;
+        task->group = job->group;
+        wanted = &action->job->need;
+        assert_true(action->job->attempts > 0);
+    } else {
+        model_demand_t *of = demand_by_id(action->demand);
+        model_task_t *caller = of->caller ? task_by_id(of->caller) : NULL;
+        assert_true(of->open);
+        of->slots++;
+        task->demand = of->id;
+        task->parent = of->caller;
+        task->group = caller ? caller->group : ++groups + JOBS;
+        task->job = caller ? caller->job : NULL;
+        task->depth = caller ? caller->depth + 1 : 1;
+        wanted = &of->need;
+        assert_true(!caller ||
+                    (caller->alive && !caller->stop && !caller->killed && is_waiting(caller)));
+    }
+    assert_false(draining);
+    task->share = wanted->millicores < 1000 ? wanted->millicores : 1000;
+    task->memory = wanted->memory;
+    assert_int_equal(mni_cpus_count(&task->cpus), (wanted->millicores + 999) / 1000);
+    assert_true(action->rank < rank_count && rank_alive[action->rank] &&
+                node_of[action->rank] == action->node);
+    check_cores(task);
+    check_memory(task->node);
+}
+
+static void forget_waits(const mni_job_t *job)
+{
+    for (size_t i = 0; i < task_count; i++)
+        if (tasks[i].awaits == job)
+            tasks[i].awaits = NULL;
+}
+
+static void on_changed(mni_job_t *job)
+{
+    model_job_t *known = job_of(job);
+    assert_false(known->terminal);
+    if (mn_status_terminal(job->status)) {
+        known->terminal = true;
+        assert_int_equal(known->running, 0);
+        for (size_t i = 0; i < task_count; i++) /* its processes are gone, to any depth */
+            assert_false(tasks[i].alive && tasks[i].job == job);
+        forget_waits(job);
+    }
+}
+
+static void on_refuse(const mni_action_t *action, const char *error)
+{
+    assert_true(error && strlen(error) > 10);
+    if (action->demand != 0) {
+        model_demand_t *of = demand_by_id(action->demand);
+        model_task_t *caller = of->caller ? task_by_id(of->caller) : NULL;
+        assert_true(of->open);
+        of->open = false;
+        if (caller && caller->opened == of->id)
+            caller->opened = 0;
+    } else {
+        task_by_id(action->task)->awaits = NULL;
+    }
+}
+
+static void on_action(const mni_action_t *action)
+{
+    model_task_t *task = task_by_id(action->task);
+    switch (action->kind) {
+    case MNI_RUN:
+    case MNI_GRANT:
+        on_begin(action);
+        break;
+    case MNI_STOP:
+        assert_true(task && task->alive && action->rank == task->rank);
+        task->stop = action->code;
+        break;
+    case MNI_KILL:
+        assert_true(task && task->alive && !task->killed && action->rank == task->rank);
+        task->killed = true;
+        break;
+    case MNI_REFUSE:
+        on_refuse(action, action->error);
+        break;
+    case MNI_CHANGED:
+        on_changed(action->job);
+        break;
+    case MNI_FORGET:
+        assert_true(job_of(action->job)->terminal);
+        job_of(action->job)->job = NULL;
+        break;
+    }
+}
+
+static void answer(void)
+{
+    world_take(world);
+}
+
+/* --- what the workers do --------------------------------------------------------------- */
+
+/* Must come before the core is told: it may act on it at once. */
+static void model_end(model_task_t *task)
+{
+    task->alive = false;
+    task->awaits = NULL;
+    if (task->opened) {
+        demand_by_id(task->opened)->open = false;
+        task->opened = 0;
+    }
+    if (task->own)
+        job_of(task->job)->running--;
+    if (task->demand)
+        demand_by_id(task->demand)->slots--;
+}
+
+static void end_task(model_task_t *task, mn_reason_t reason)
+{
+    mni_outcome_t outcome = {.reason = reason,
+                             .error = reason == MN_REASON_RETURNED ? NULL : "it broke"};
+    model_end(task);
+    mni_core_task_ended(world->core, world->now, task->id, &outcome);
+    answer();
+}
+
+static void close_model_demand(model_demand_t *of)
+{
+    model_task_t *caller = of->caller ? task_by_id(of->caller) : NULL;
+    of->open = false;
+    if (caller)
+        caller->opened = 0;
+    mni_core_demand_close(world->core, world->now, of->id);
+    answer();
+}
+
+static mni_need_t random_need(bool small)
+{
+    static const uint32_t shares[] = {100, 250, 500, 0};
+    mni_need_t wanted = need(0, 0);
+    uint32_t node = draw(node_count);
+    if (draw(3) == 0)
+        wanted.millicores = shares[draw(4)];
+    else
+        wanted.millicores =
+            1000 * (1 + draw(small || draw(3) ? (node_cores[node] + 3) / 4 : node_cores[node]));
+    wanted.memory = draw(2) ? 0 : node_memory[node] / (1 + draw(small ? 8 : 4));
+    if (draw(6) == 0)
+        wanted.max_concurrency = 1 + draw(3);
+    wanted.max_retries = draw(3);
+    wanted.priority = draw(4) == 0 ? (int32_t)draw(3) - 1 : 0;
+    if (draw(5) == 0)
+        wanted.timeout = 1 + draw(20);
+    wanted.grace = draw(10) == 0 ? -1.0 : draw(20);
+    return wanted;
+}
+
+static void open_model_demand(model_task_t *caller)
+{
+    mni_need_t wanted = random_need(true);
+    uint32_t want = 1 + draw(4);
+    if (demand_count == TASKS)
+        return;
+    model_demand_t *of = &demands[demand_count];
+    *of = (model_demand_t){
+        .id = demand_count + 1, .caller = caller ? caller->id : 0, .need = wanted, .open = true};
+    of->items = 1 + draw(6);
+    demand_count++;
+    if (caller)
+        caller->opened = of->id;
+    int rc =
+        mni_core_demand(world->core, world->now, of->id, of->caller, F + draw(3), &wanted, want);
+    if (rc < 0) {
+        of->open = false;
+        if (caller)
+            caller->opened = 0;
+        assert_true(rc == MN_E_IMPOSSIBLE || (rc == MN_E_INTERRUPTED && draining));
+    }
+    answer();
+}
+
+static void start_model_job(void)
+{
+    mni_start_t wanted = {
+        .id = world_id(world), .declaration = draw(2), .need = random_need(draw(2))};
+    char lock[16];
+    mni_job_t *job = NULL;
+    if (job_count == JOBS)
+        return;
+    if (draw(5) == 0) {
+        snprintf(lock, sizeof lock, "lock-%u", draw(4));
+        wanted.lock = lock;
+    }
+    if (task_count > 0 && draw(2)) {
+        model_task_t *task = &tasks[draw((uint32_t)task_count)];
+        if (task->alive && !task->stop && !task->killed) {
+            wanted.parent = task->id;
+            wanted.cancel_with_parent = draw(2);
+        }
+    }
+    int rc = mni_core_start(world->core, world->now, &wanted, &job);
+    if (rc == 0)
+        jobs[job_count++] = (model_job_t){.job = job, .group = ++groups + JOBS};
+    else
+        assert_true(rc == MN_E_IMPOSSIBLE || rc == MN_E_LOCK_IN_USE ||
+                    (rc == MN_E_INTERRUPTED && draining));
+    answer();
+}
+
+static void wait_model(model_task_t *task)
+{
+    model_job_t *of = job_count > 0 ? &jobs[draw((uint32_t)job_count)] : NULL;
+    if (!of || !of->job)
+        return;
+    /* Told first: the job may begin within the call. */
+    uint32_t group = of->group, own = task->group;
+    bool waits_really = !of->terminal;
+    task->awaits = waits_really ? of->job : NULL;
+    if (waits_really)
+        merge_groups(group, own);
+    int rc = mni_core_wait(world->core, world->now, task->id, &of->job->id);
+    if (rc < 0) {
+        assert_int_equal(rc, MN_E_DEADLOCK);
+        task->awaits = NULL;
+    }
+    answer();
+}
+
+/* An item of a slot is done. */
+static void finish_item(model_task_t *slot)
+{
+    model_demand_t *of = demand_by_id(slot->demand);
+    if (of->items > 0)
+        of->items--;
+    if (of->open && of->items > 0 && draw(4) > 0)
+        return; /* the next one */
+    if (of->open && of->items == 0)
+        mni_core_demand_want(world->core, world->now, of->id, 0);
+    answer();
+    model_end(slot);
+    if (draw(8) == 0)
+        mni_core_task_ended(
+            world->core, world->now, slot->id,
+            &(mni_outcome_t){.reason = MN_REASON_SIGNAL, .error = "killed by signal 11"});
+    else
+        mni_core_slot_release(world->core, world->now, slot->id);
+    answer();
+    if (of->open && of->items == 0 && of->slots == 0)
+        close_model_demand(of);
+}
+
+/* One step of a task; `winding_down`: nothing new is begun. */
+static void step_task(model_task_t *task, bool winding_down)
+{
+    static const mn_reason_t reasons[] = {MN_REASON_RETURNED, MN_REASON_RETURNED, MN_REASON_ERROR,
+                                          MN_REASON_SIGNAL};
+    if (task->killed) {
+        end_task(task, MN_REASON_KILLED);
+    } else if (task->stop) {
+        if (!task->deaf || winding_down)
+            end_task(task, draw(2) ? MN_REASON_RETURNED : MN_REASON_ERROR);
+    } else if (task->opened) {
+        model_demand_t *of = demand_by_id(task->opened);
+        if (of->slots == 0 && (of->items == 0 || draw(20) == 0))
+            close_model_demand(of);
+        else if (draw(30) == 0)
+            close_model_demand(of); /* with slots still out */
+    } else if (task->awaits) {
+        if (draw(20) == 0) {
+            task->awaits = NULL;
+            mni_core_wait(world->core, world->now, task->id, NULL);
+            answer();
+        }
+    } else if (!winding_down && task->depth < 8 && draw(3) == 0) {
+        open_model_demand(task);
+    } else if (!winding_down && draw(6) == 0) {
+        wait_model(task);
+    } else if (task->own) {
+        end_task(task, reasons[draw(4)]);
+    } else {
+        finish_item(task);
+    }
+}
+
+static void lose_or_add_worker(void)
+{
+    uint32_t rank = draw(rank_count), alive = 0;
+    for (uint32_t i = 0; i < rank_count; i++)
+        alive += rank_alive[i];
+    if (!rank_alive[rank]) {
+        rank_alive[rank] = true;
+        assert_int_equal(mni_core_worker_add(world->core, rank, node_of[rank]), 0);
+    } else if (alive > 1) {
+        rank_alive[rank] = false;
+        for (size_t i = 0; i < task_count; i++)
+            if (tasks[i].alive && tasks[i].rank == rank)
+                model_end(&tasks[i]);
+        mni_core_worker_lost(world->core, world->now, rank);
+    }
+    answer();
+}
+
+static void step_driver(void)
+{
+    for (size_t i = 0; i < demand_count; i++)
+        if (demands[i].open && demands[i].caller == 0 && demands[i].items == 0 &&
+            demands[i].slots == 0)
+            close_model_demand(&demands[i]);
+}
+
+static void step_job(void)
+{
+    model_job_t *of = job_count > 0 ? &jobs[draw((uint32_t)job_count)] : NULL;
+    static const double graces[] = {-1, 0, 3, NAN};
+    if (!of || !of->job)
+        return;
+    if (draw(3) > 0) {
+        int rc = mni_core_cancel(world->core, world->now, of->job, graces[draw(4)]);
+        assert_int_equal(rc, of->terminal ? 1 : 0);
+    } else {
+        assert_int_equal(mni_core_remove(world->core, world->now, of->job), 0);
+    }
+    answer();
+}
+
+static void step_time(void)
+{
+    uint64_t next = mni_core_next_time(world->core);
+    world->now += draw(2) ? MNI_SECOND / 10 : 2 * MNI_SECOND;
+    if (next != MNI_NEVER && next > world->now && draw(3) == 0)
+        world->now = next;
+    mni_core_tick(world->core, world->now);
+    answer();
+}
+
+static void step(bool winding_down)
+{
+    uint32_t what = draw(100);
+    model_task_t *task = task_count > 0 ? &tasks[draw((uint32_t)task_count)] : NULL;
+    if (what < 15 && !winding_down)
+        start_model_job();
+    else if (what < 17 && !winding_down)
+        step_job();
+    else if (what < 18 && !winding_down)
+        lose_or_add_worker();
+    else if (what < 20 && !winding_down && !draining)
+        open_model_demand(NULL);
+    else if (what < 28)
+        step_time();
+    else if (what < 32)
+        step_driver();
+    else if (task && task->alive)
+        step_task(task, winding_down);
+}
+
+/* Forgets dead tasks that nothing refers to, so that rounds can be long. */
+static void compact(void)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < task_count; i++) {
+        bool referred = tasks[i].alive;
+        for (size_t k = 0; k < task_count && !referred; k++)
+            referred = tasks[k].alive && tasks[k].parent == tasks[i].id;
+        for (size_t k = 0; k < demand_count && !referred; k++)
+            referred = demands[k].open && demands[k].caller == tasks[i].id;
+        if (referred)
+            tasks[kept++] = tasks[i];
+    }
+    task_count = kept;
+}
+
+/* --- rounds ---------------------------------------------------------------------------- */
+
+static void add_node(uint32_t cores, uint64_t memory, uint32_t per_l3, uint32_t workers)
+{
+    static mni_core_place_t place[MNI_MAX_CORES];
+    char host[16];
+    uint32_t node;
+    for (uint32_t i = 0; i < cores; i++)
+        place[i] = (mni_core_place_t){.l3 = (uint16_t)(i / per_l3),
+                                      .numa = (uint16_t)(i / (2 * per_l3)),
+                                      .package = (uint16_t)(i / ((cores + 1) / 2))};
+    snprintf(host, sizeof host, "n%u", node_count);
+    mni_node_offer_t offer = {.host = host, .cores = cores, .place = place, .memory = memory};
+    assert_int_equal(mni_core_node_add(world->core, &offer, &node), 0);
+    node_cores[node_count] = cores;
+    node_memory[node_count++] = memory;
+    for (uint32_t i = 0; i < workers; i++) {
+        node_of[rank_count] = node;
+        rank_alive[rank_count] = true;
+        assert_int_equal(mni_core_worker_add(world->core, rank_count++, node), 0);
+    }
+}
+
+static void make_nodes(void)
+{
+    switch (draw(4)) {
+    case 0:
+        add_node(1, 4 * GIB, 1, 1 + draw(2));
+        break;
+    case 1:
+        add_node(128, 64 * GIB, 8, 2);
+        break;
+    case 2:
+        add_node(2, 8 * GIB, 2, 1 + draw(4));
+        break;
+    default:
+        for (uint32_t i = 0, count = 2 + draw(NODES - 1); i < count; i++)
+            add_node(1 + draw(16), (1 + draw(16)) * GIB, 1 + draw(4), 1 + draw(3));
+    }
+}
+
+static size_t unfinished_jobs(void)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < job_count; i++)
+        count += jobs[i].job && !jobs[i].terminal;
+    return count;
+}
+
+static size_t alive_tasks(void)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < task_count; i++)
+        count += tasks[i].alive;
+    return count;
+}
+
+static void wind_down(void)
+{
+    for (uint32_t i = 0; i < rank_count; i++)
+        if (!rank_alive[i]) {
+            rank_alive[i] = true;
+            assert_int_equal(mni_core_worker_add(world->core, i, node_of[i]), 0);
+            answer();
+        }
+    for (size_t steps = 0;
+         draining ? alive_tasks() > 0 : unfinished_jobs() > 0 || alive_tasks() > 0; steps++) {
+        if (steps > 200000)
+            fail_msg("%zu jobs and %zu tasks never end", unfinished_jobs(), alive_tasks());
+        for (size_t i = 0; i < demand_count; i++) /* what is granted now has nothing to do */
+            demands[i].items = demands[i].items > 2 ? 2 : demands[i].items;
+        step(true);
+        if (task_count > 256)
+            compact();
+    }
+    size_t count_tasks, count_jobs;
+    mni_core_count(world->core, &count_tasks, &count_jobs);
+    assert_int_equal(count_tasks, 0);
+    assert_int_equal(count_jobs, unfinished_jobs());
+    for (size_t i = 0; draining && i < job_count; i++)
+        if (jobs[i].job && !jobs[i].terminal)
+            assert_int_equal(jobs[i].job->status, MN_PENDING);
+}
+
+static void one_round(uint64_t seed)
+{
+    random_state = seed * UINT64_C(0x9e3779b97f4a7c15) | 1;
+    for (uint32_t i = 0; i < 8; i++)
+        draw(2);
+    task_count = demand_count = job_count = 0;
+    node_count = rank_count = 0;
+    groups = 0;
+    draining = false;
+    world = world_create();
+    world->visit = on_action;
+    make_nodes();
+    answer();
+    uint32_t steps = 200 + draw(1500);
+    for (uint32_t i = 0; i < steps; i++) {
+        step(false);
+        if (task_count > 256)
+            compact();
+    }
+    if (draw(3) == 0) {
+        draining = true;
+        mni_core_drain(world->core, world->now, draw(2) ? 0 : 10);
+        for (size_t i = 0; i < demand_count; i++)
+            if (demands[i].open && demands[i].caller == 0)
+                demands[i].open = true; /* the refusal comes as an action */
+        answer();
+    }
+    wind_down();
+    world_destroy(world);
+}
+
+static void random_events(void **state)
+{
+    const char *text = getenv("MULTINODE_TEST_SEED"), *more = getenv("MULTINODE_TEST_ROUNDS");
+    uint64_t seed = text ? strtoull(text, NULL, 10) : mni_clock_now();
+    uint64_t rounds = more ? strtoull(more, NULL, 10) : 60;
+    (void)state;
+    for (uint64_t i = 0; i < rounds; i++) {
+        printf("seed %llu\n", (unsigned long long)(seed + i));
+        fflush(stdout);
+        one_round(seed + i);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(random_events)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
