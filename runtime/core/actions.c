@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void free_doomed(mni_core_t *core)
+/* What was taken as the last action is in use until the next one is asked for. */
+static void free_taken(mni_core_t *core)
 {
     while (core->doomed) {
         mni_record_t *record = core->doomed;
@@ -22,7 +23,6 @@ void mni_core_enter(mni_core_t *core, uint64_t now)
 {
     if (now > core->now)
         core->now = now;
-    free_doomed(core);
 }
 
 static bool grow(mni_core_t *core)
@@ -112,7 +112,7 @@ void mni_action_refuse(mni_core_t *core, uint64_t demand, const mni_grant_t *cal
 
 bool mni_core_next_action(mni_core_t *core, mni_action_t *action)
 {
-    free_doomed(core);
+    free_taken(core);
     if (core->action_count == 0)
         return false;
     *action = core->actions[core->action_first];

@@ -134,7 +134,7 @@ static int check_grant(const mni_core_t *core, const mni_grant_t *grant, size_t 
     for (const mni_grant_t *child = grant->children; child; child = child->sibling_next) {
         if (child->parent != grant || child->record != grant->record || child->own)
             return WRONG("task %" PRIu64 " is not below task %" PRIu64, child->id, grant->id);
-        if (grant->ended && !child->ended && !child->killed)
+        if (grant->ended && !child->ended && !child->killed && !(grant->stop && child->stop))
             return WRONG("task %" PRIu64 " outlives task %" PRIu64, child->id, grant->id);
         below += child->below;
     }

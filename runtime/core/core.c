@@ -63,7 +63,6 @@ void mni_core_destroy(mni_core_t *core)
         return;
     while (mni_core_next_action(core, &action))
         ;
-    mni_core_enter(core, 0);
     destroy_grants(core);
     for (mni_record_t *record = core->newest, *next; record; record = next) {
         next = record->older;

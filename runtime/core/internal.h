@@ -274,7 +274,7 @@ struct mni_core {
     mni_table_t jobs, locks, keys, grants, demands, shapes;
     mni_record_t *newest, *oldest;
     mni_record_t *held;   /* put back: PENDING, but not before something has ended */
-    mni_record_t *doomed; /* forgotten and reported: freed at the next call */
+    mni_record_t *doomed; /* forgotten and reported: freed when the next action is taken */
     mni_demand_t *driver; /* demands of the driver */
     mni_heap_t ready;     /* shapes */
     mni_shape_t *blocked;
@@ -316,8 +316,7 @@ void mni_action_kill(mni_core_t *core, const mni_grant_t *grant, mn_reason_t rea
 /* Refuses a demand, or with `awaited` the wait of `caller` for that job. The text is copied. */
 void mni_action_refuse(mni_core_t *core, uint64_t demand, const mni_grant_t *caller,
                        mni_record_t *awaited, int code, const char *text);
-/* Every call that changes something begins with this: notes the time and frees what was forgotten.
- * */
+/* Every call that changes something begins with this: notes the time. */
 void mni_core_enter(mni_core_t *core, uint64_t now);
 
 /* --- node.c ---------------------------------------------------------------------------- */

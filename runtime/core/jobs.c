@@ -358,7 +358,7 @@ static void cancel_running(mni_core_t *core, mni_record_t *record, double grace)
         return;
     }
     deadline = mni_clock_after(core->now, grace);
-    if (!grant->ended && !grant->killed && (!again_asked || deadline < grant->deadline))
+    if (!grant->killed && (!again_asked || deadline < grant->deadline))
         mni_grant_deadline(core, grant, deadline);
 }
 

@@ -202,9 +202,11 @@ void mni_grants_stop(mni_core_t *core, mni_grant_t *root, int code)
 void mni_grants_kill(mni_core_t *core, mni_grant_t *root, mn_reason_t reason)
 {
     for (mni_grant_t *grant = root; grant; grant = mni_grants_next(root, grant)) {
-        if (grant->ended || grant->killed)
+        if (grant->killed)
             continue;
         grant->killed = grant == root ? reason : MN_REASON_CANCELLED;
+        if (grant->ended)
+            continue;
         review_all(core, grant);
         mni_action_kill(core, grant, grant->killed);
     }
@@ -250,6 +252,7 @@ static void finish(mni_core_t *core, mni_grant_t *grant)
 {
     while (grant && grant->ended && !grant->children) {
         mni_grant_t *parent = grant->parent;
+        mni_grant_deadline(core, grant, MNI_NEVER);
         if (grant->sibling_next)
             grant->sibling_next->sibling_prev = grant->sibling_prev;
         if (grant->sibling_prev)
@@ -295,7 +298,6 @@ void mni_grant_end(mni_core_t *core, mni_grant_t *grant, mn_reason_t reason, con
     grant->error = grant->own && error ? strdup(error) : NULL;
     mni_grant_review(core, grant);
     mni_lend_clean(core, grant);
-    mni_grant_deadline(core, grant, MNI_NEVER);
     mni_table_remove(&core->grants, &grant->by_id);
     core->alive--;
     if (seat)
@@ -306,7 +308,11 @@ void mni_grant_end(mni_core_t *core, mni_grant_t *grant, mn_reason_t reason, con
     for (uint32_t i = 0; i < grant->pieces; i++)
         if (grant->piece[i].out == 0)
             mni_lend_return(core, grant, i);
-    for (mni_grant_t *child = grant->children; child; child = child->sibling_next)
+    /* What was asked to stop with it keeps the rest of the grace. */
+    bool has_grace = grant->stop && !grant->killed;
+    if (!has_grace)
+        mni_grant_deadline(core, grant, MNI_NEVER);
+    for (mni_grant_t *child = grant->children; child && !has_grace; child = child->sibling_next)
         mni_grants_kill(core, child, MN_REASON_CANCELLED);
     leave_demand(core, grant);
     mni_job_release_held(core);

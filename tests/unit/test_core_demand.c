@@ -430,11 +430,37 @@ static void a_stopped_caller_gets_no_more(void **state)
     ended(w, other->task, MN_REASON_RETURNED);
     assert_int_equal(happened(w, MNI_GRANT), 0);
     ended(w, task, MN_REASON_ERROR);
-    assert_int_equal(about_task(w, MNI_KILL, slot)->reason, MN_REASON_CANCELLED);
+    assert_int_equal(happened(w, MNI_KILL), 0); /* it has the rest of the grace */
     assert_int_equal(job->status, MN_CANCELLING);
-    ended(w, slot, MN_REASON_KILLED);
+    ended(w, slot, MN_REASON_ERROR);
     assert_int_equal(job->status, MN_CANCELLED);
     assert_int_equal(job->reason, MN_REASON_CANCELLED);
+    world_destroy(w);
+}
+
+static void the_grace_outlives_the_caller(void **state)
+{
+    world_t *w = world_small(2, GIB);
+    mni_job_t *job = start(w, JOB, need(1000, 0)), *other = start(w, OTHER, need(1000, 0));
+    (void)state;
+    assert_int_equal(demand(w, 1, job->task, F, need(1000, 0), 1), 0);
+    assert_int_equal(demand(w, 2, other->task, F, need(1000, 0), 1), 0);
+    uint64_t slot = slot_of(w, 2), first = slot - 1;
+    cancel(w, job, 10);
+    cancel(w, other, 10);
+    ended(w, job->task, MN_REASON_ERROR);
+    ended(w, other->task, MN_REASON_ERROR);
+    later(w, 9);
+    assert_int_equal(w->count, 0);
+    cancel(w, other, -1); /* no more patience */
+    assert_int_equal(about_task(w, MNI_KILL, slot)->reason, MN_REASON_CANCELLED);
+    ended(w, slot, MN_REASON_KILLED);
+    assert_int_equal(other->reason, MN_REASON_KILLED);
+    later(w, 1);
+    assert_non_null(about_task(w, MNI_KILL, first));
+    ended(w, first, MN_REASON_KILLED);
+    assert_int_equal(job->status, MN_CANCELLED);
+    assert_int_equal(job->reason, MN_REASON_KILLED);
     world_destroy(w);
 }
 
@@ -507,6 +533,7 @@ int main(void)
         cmocka_unit_test(demands_share_what_is_free),
         cmocka_unit_test(the_drivers_demand_has_its_age),
         cmocka_unit_test(a_stopped_caller_gets_no_more),
+        cmocka_unit_test(the_grace_outlives_the_caller),
         cmocka_unit_test(a_lost_slot_is_replaced),
         cmocka_unit_test(bad_demands_change_nothing),
     };
