@@ -17,6 +17,7 @@ LIMIT=${LIMIT:-120}   # seconds for one run
 
 failures=0
 folder=$(mktemp -d /tmp/mn-test-XXXXXX) || exit 99
+export CHECK_FOLDER=$folder
 trap 'rm -rf "$folder"' EXIT
 
 skip()
