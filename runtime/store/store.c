@@ -215,9 +215,9 @@ static int paths_make(mni_store_t *store, const char *path)
                  slash == NULL ? "." : path);
         if (error == ENOENT && realpath(folder, real) == NULL)
             return mni_error(MN_E_STORE,
-                             "the folder %.300s of the store cannot be used: %s; make it or give "
-                             "another --store",
-                             folder, strerror(errno));
+                             "the store %.300s cannot be used: its folder %.300s: %s; make it or "
+                             "give another --store",
+                             path, folder, strerror(errno));
         if (error != ENOENT)
             return mni_error(MN_E_STORE,
                              "the store %.300s cannot be used: %s; give another --store", path,
