@@ -505,8 +505,7 @@ static int take_want(mni_scheduler_t *scheduler, uint32_t source, mni_reader_t *
     return 0;
 }
 
-int mni_scheduler_handle(mni_scheduler_t *scheduler, uint32_t source, const void *frame,
-                         size_t size)
+static int handle_frame(mni_scheduler_t *scheduler, uint32_t source, const void *frame, size_t size)
 {
     mni_reader_t reader;
     uint64_t a, b;
@@ -558,6 +557,16 @@ int mni_scheduler_handle(mni_scheduler_t *scheduler, uint32_t source, const void
     }
 }
 
+int mni_scheduler_handle(mni_scheduler_t *scheduler, uint32_t source, const void *frame,
+                         size_t size)
+{
+    int rc = handle_frame(scheduler, source, frame, size);
+    /* Before the next frame is looked at: a job must not be seen in a status whose time, waiters and
+     * place in the store have not been seen to. */
+    mni_scheduler_act(scheduler, mni_clock_now());
+    return rc;
+}
+
 void mni_scheduler_rank_lost(mni_scheduler_t *scheduler, uint32_t rank)
 {
     mni_live_t *live, *next;
@@ -581,6 +590,7 @@ void mni_scheduler_rank_lost(mni_scheduler_t *scheduler, uint32_t rank)
         }
     }
     mni_core_worker_lost(scheduler->core, mni_clock_now(), rank);
+    mni_scheduler_act(scheduler, mni_clock_now());
     for (uint32_t other = 0; other < scheduler->rank_count; other++) {
         if (scheduler->lost[other])
             continue;
