@@ -126,6 +126,7 @@ nothing_left()
 begin()
 {
     mark="$$-$RANDOM-$RANDOM"
+    rm -f "$folder/out" "$folder/err" # else the READY of the run before could be taken for this one's
     MULTINODE_TEST_MARK=$mark env --default-signal=INT,QUIT "$@" >"$folder/out" 2>"$folder/err" </dev/null &
     pid=$!
     await 60 is_ready_or_ended
