@@ -3,7 +3,8 @@
 # What the integration tests share. Sourced by bash; nothing here waits without a limit.
 #
 # Environment: top_builddir, top_srcdir, MULTINODE (the command), PROGRAMS and EXAMPLES (folders), as `make check` sets
-# them; by default what is found from this file's folder. SHAPES: which shapes to run ("alone 1 2 3 5 9 run").
+# them; by default what is found from this file's folder. SHAPES: only these shapes ("alone 3 run3"), where a script
+# has any of them.
 set -u
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -79,10 +80,14 @@ check()
     fi
 }
 
-# shapes DEFAULT...: those to run, one a line.
+# shapes ALL...: those to run, one a line: the ones that are in SHAPES too, and the last if none is.
 shapes()
 {
-    printf '%s\n' ${SHAPES:-$*}
+    local shape some=
+    for shape in "$@"; do
+        [[ " ${SHAPES:-$*} " != *" $shape "* ]] || some+="$shape "
+    done
+    printf '%s\n' ${some:-$shape}
 }
 
 # await SECONDS COMMAND...: until it succeeds.
