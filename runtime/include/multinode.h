@@ -29,6 +29,13 @@
  * - Places. "In the runtime" means: in the driver, a job, a function or a service, or on rank 0 of an
  *   embedded runtime (multinode_mpi.h). Elsewhere these calls return MN_E_NO_RUNTIME.
  *
+ * - Processes. A task runs in a process of its own, which after a success may take the next task of the same
+ *   function. The working directory, environment, umask, signals, timers, locale and floating-point mode are then
+ *   put back; a process with threads or children left is not used again. What a program keeps itself persists:
+ *   static variables, the heap, and descriptors that were left open (after about a hundred a new process
+ *   is taken). `.fresh = true` asks for a new process for each task. A fault in a process that had run tasks
+ *   before says so in its error.
+ *
  * Times are seconds as double; points in time are seconds since 1970-01-01 00:00 UTC. Sizes are bytes.
  */
 #ifndef MULTINODE_H

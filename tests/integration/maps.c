@@ -592,17 +592,9 @@ static void rows(mn_task_t *task, const char *where)
     RUN(task, nested_maps);
 }
 
-static int driver(mn_task_t *task, int argc, char **argv)
-{
-    (void)argc, (void)argv;
-    check_begin();
-    run_in_all_places(task);
-    return check_end();
-}
-
 int main(int argc, char **argv)
 {
     memory_only = argc > 1 &&
                   strcmp(argv[1], "memory") == 0; /* before the processes are forked that need it */
-    return mn_main(argc, argv, driver);
+    return mn_main(argc, argv, places_driver);
 }

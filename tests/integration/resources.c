@@ -313,15 +313,7 @@ static void rows(mn_task_t *task, const char *where)
     }
 }
 
-static int driver(mn_task_t *task, int argc, char **argv)
-{
-    (void)argc, (void)argv;
-    check_begin();
-    run_in_all_places(task);
-    return check_end();
-}
-
 int main(int argc, char **argv)
 {
-    return mn_main(argc, argv, driver);
+    return mn_main(argc, argv, places_driver);
 }
