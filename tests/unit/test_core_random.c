@@ -16,6 +16,7 @@ typedef struct model_task {
     uint64_t id, parent, demand; /* parent 0: a root; demand: that it is a slot of */
     mni_job_t *job;              /* at the root of its tree; NULL below the driver */
     bool own, alive, killed, deaf, stranger;
+    bool round; /* at its begin a core came to it round a circle of waits */
     int stop;
     uint32_t node, rank, share; /* share: millicores on each of its cores */
     uint64_t memory;
@@ -99,20 +100,8 @@ static bool is_waiting(const model_task_t *task)
 
 /* --- what the core asks for ------------------------------------------------------------ */
 
-/* Whether cores of a task may be lent out of its tree, and from there come back to a sister of it:
- * it waits for a job, or something below it does, and that job may wait for what is above it. */
-static bool lends_outside(const model_task_t *task)
-{
-    if (task->alive && task->awaits)
-        return true;
-    for (size_t i = 0; i < task_count; i++)
-        if (tasks[i].parent == task->id && lends_outside(&tasks[i]))
-            return true;
-    return false;
-}
-
 /* The least of a core that a tree takes up: what its top has, or what its children have together;
- * of children that lend outside only the largest claim is counted. */
+ * a child whose core came round a circle of waits shares it with its sisters. */
 static uint32_t claim_of(const model_task_t *task, uint32_t cpu)
 {
     uint32_t below = 0, most = 0;
@@ -124,7 +113,7 @@ static uint32_t claim_of(const model_task_t *task, uint32_t cpu)
             continue;
         uint32_t claim = claim_of(&tasks[i], cpu);
         most = claim > most ? claim : most;
-        if (!lends_outside(&tasks[i]))
+        if (!tasks[i].round)
             below += claim;
     }
     below = below > most ? below : most;
@@ -206,6 +195,17 @@ static bool follows_stranger(const mni_job_t *job)
     return false;
 }
 
+/* A tree waits for the job of this one, or for one that does, and lends it a core that it has from
+ * there: the lenders are in another tree of the group, hold the core, and wait. */
+static bool comes_round(const model_task_t *task, uint32_t cpu)
+{
+    for (size_t i = 0; i < task_count; i++)
+        if (is_waiting(&tasks[i]) && tasks[i].node == task->node && tasks[i].group == task->group &&
+            mni_cpus_has(&tasks[i].cpus, cpu) && root_of(&tasks[i]) != root_of(task))
+            return true;
+    return false;
+}
+
 /* When all others wait they lend to whoever can go on: such a stranger is not counted, nor what is
  * below it. */
 static void check_cores(model_task_t *task)
@@ -215,6 +215,7 @@ static void check_cores(model_task_t *task)
         if (!mni_cpus_has(&task->cpus, cpu))
             continue;
         assert_true(cpu < node_cores[task->node]);
+        task->round = task->round || (task->parent && comes_round(task, cpu));
         if (taken_of(task->node, cpu) > 1000 && all_others_wait(task))
             task->stranger = true;
         if (taken_of(task->node, cpu) > 1000) {
