@@ -224,4 +224,49 @@ static inline int fake_exit(fake_t *fake)
     return fake_wait(fake);
 }
 
+/* --- executors ------------------------------------------------------------------------------------ */
+
+/* In user code. */
+#define CHECK(condition)                                                                  \
+    do {                                                                                  \
+        if (!(condition))                                                                 \
+            return mn_fail(task, MN_E_INTERNAL, "line %d: %s (%s)", __LINE__, #condition, \
+                           mn_error_message());                                           \
+    } while (0)
+
+static inline uint32_t declaration(const char *name)
+{
+    int index = mni_declaration_find(name, 0);
+    assert_true(index >= 0);
+    return (uint32_t)index;
+}
+
+static inline void start_executor(fake_t *fake)
+{
+    mni_reader_t reader;
+    fake_fork(fake, mni_client_serve);
+    fake_expect(fake, MNI_MSG_READY, &reader);
+    assert_int_equal(mni_reader_end(&reader), 0);
+}
+
+/* The thread sanitizer's own thread, made with the first one of a process, looks like one that was
+ * left behind. */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define HAS_A_THREAD 1
+#endif
+#elif defined(__SANITIZE_THREAD__)
+#define HAS_A_THREAD 1
+#endif
+
+/* The task has had a thread of the library's, and the process may be used again all the same. */
+static inline void check_again(mni_msg_finished_t finished)
+{
+#ifdef HAS_A_THREAD
+    (void)finished;
+#else
+    assert_true(finished.again);
+#endif
+}
+
 #endif
