@@ -122,7 +122,9 @@ static int line_open(line_t *line, mni_rank_t *rank)
     int socket = mni_control_connect(path);
     if (socket < 0)
         return socket;
-    int rc = mni_control_send(socket, MNI_CONTROL_HELLO, (int32_t)getpid());
+    int rc = mni_control_take_streams(socket);
+    if (rc >= 0)
+        rc = mni_control_send(socket, MNI_CONTROL_HELLO, (int32_t)getpid());
     /* Signals are for the main thread. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);

@@ -144,6 +144,8 @@ static void accept_line(mni_run_t *run)
         return;
     close(run->listener);
     run->listener = -1;
+    /* One that has gone already is noticed as the end of the line. */
+    mni_control_send_streams(run->line);
 }
 
 static void lose_line(mni_run_t *run)

@@ -109,24 +109,29 @@ static void raise_oom_score(void)
     close(fd);
 }
 
-static void become_executor(void)
+/* Lines of a process that crashes are where they belong up to the last one. With a buffer of its
+ * own: the C library goes on to fill the one that the rank's process had used before, without
+ * looking for the ends of lines. */
+static void write_by_lines(void)
 {
     static char line[BUFSIZ];
+    setvbuf(stdout, line, _IOLBF, sizeof line);
+    setvbuf(stderr, NULL, _IONBF, 0);
+}
 
+static void become_executor(void)
+{
     setsid();
     prctl(PR_SET_NAME, "mn-executor");
     raise_oom_score();
-    /* Lines of a task that crashes are in its log up to the last one. With a buffer of its own:
-     * the C library goes on to fill the one that the rank's process had used before, without
-     * looking for the ends of lines. */
-    setvbuf(stdout, line, _IOLBF, sizeof line);
-    setvbuf(stderr, NULL, _IONBF, 0);
+    write_by_lines();
     mni_process_set_streams(1, 2);
 }
 
 static void become_driver(pid_t rank_group)
 {
     prctl(PR_SET_NAME, "mn-driver");
+    write_by_lines();
     setpgid(0, rank_group); /* fails when that group is gone; then nobody can signal it either */
     signal(SIGINT, SIG_IGN);
 }

@@ -200,11 +200,12 @@ const char *mni_spawner_directory(const mni_spawner_t *spawner)
 
 /* --- requests --------------------------------------------------------------------------------- */
 
-static int send_request(mni_spawner_t *spawner, const mni_spawner_request_t *request, int memfd)
+static int send_request(mni_spawner_t *spawner, const mni_spawner_request_t *request,
+                        const int *descriptors, size_t count)
 {
     union {
         struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int))];
+        char bytes[CMSG_SPACE(MNI_SPAWNER_DESCRIPTORS * sizeof(int))];
     } control = {0};
     struct iovec part = {(void *)request, sizeof *request};
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
@@ -212,14 +213,14 @@ static int send_request(mni_spawner_t *spawner, const mni_spawner_request_t *req
 
     if (spawner->state != RUNNING || spawner->socket < 0)
         return mni_error(MN_E_SYSTEM, "the spawner is gone");
-    if (memfd >= 0) {
+    if (count > 0) {
         message.msg_control = control.bytes;
-        message.msg_controllen = sizeof control.bytes;
+        message.msg_controllen = CMSG_SPACE(count * sizeof(int));
         struct cmsghdr *header = CMSG_FIRSTHDR(&message);
         header->cmsg_level = SOL_SOCKET;
         header->cmsg_type = SCM_RIGHTS;
-        header->cmsg_len = CMSG_LEN(sizeof memfd);
-        memcpy(CMSG_DATA(header), &memfd, sizeof memfd);
+        header->cmsg_len = CMSG_LEN(count * sizeof(int));
+        memcpy(CMSG_DATA(header), descriptors, count * sizeof(int));
     }
     for (;;) {
         if (sendmsg(spawner->socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0)
@@ -235,6 +236,7 @@ static int send_request(mni_spawner_t *spawner, const mni_spawner_request_t *req
 int mni_spawner_spawn(mni_spawner_t *spawner, const mni_spawn_t *spawn)
 {
     mni_spawner_request_t request;
+    int descriptors[MNI_SPAWNER_DESCRIPTORS] = {spawn->memfd}, null = -1;
 
     if (!spawn->main || spawn->memfd < 0)
         return mni_error(MN_E_INVALID,
@@ -244,7 +246,16 @@ int mni_spawner_spawn(mni_spawner_t *spawner, const mni_spawn_t *spawn)
     request.slot = spawn->slot;
     request.driver = spawn->driver;
     request.main = spawn->main;
-    return send_request(spawner, &request, spawn->memfd);
+    if (spawn->driver) {
+        null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        for (int i = 0; i < 3; i++) /* a program may be started without one */
+            descriptors[i + 1] = fcntl(i, F_GETFD) < 0 ? null : i;
+    }
+    int rc =
+        send_request(spawner, &request, descriptors, spawn->driver ? MNI_SPAWNER_DESCRIPTORS : 1);
+    if (null >= 0)
+        close(null);
+    return rc;
 }
 
 int mni_spawner_kill(mni_spawner_t *spawner, uint32_t slot)
@@ -254,7 +265,7 @@ int mni_spawner_kill(mni_spawner_t *spawner, uint32_t slot)
     memset(&request, 0, sizeof request);
     request.order = MNI_ORDER_KILL;
     request.slot = slot;
-    return send_request(spawner, &request, -1);
+    return send_request(spawner, &request, NULL, 0);
 }
 
 /* --- a lost spawner --------------------------------------------------------------------------- */

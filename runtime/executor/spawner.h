@@ -22,7 +22,8 @@ typedef struct mni_spawner mni_spawner_t;
 /* What runs in a new process. Its return value is the exit status; buffers are flushed, but functions registered
  * with atexit() do not run (those of the program's main() are the rank's). No descriptor of the rank but these is open. For an executor: standard input is /dev/null,
  * standard output and error go to the log areas of its channel, it leads a session, dies with the spawner. The
- * driver keeps standard input, output and error of the rank and its process group, and ignores SIGINT.
+ * driver has what is the rank's standard input, output and error when it is asked for, and the rank's process group,
+ * and ignores SIGINT. Both write their standard output line by line.
  * Both see an environment without the MPI's and Slurm's variables (see process.h). */
 typedef int mni_child_main_t(mni_channel_t *channel);
 

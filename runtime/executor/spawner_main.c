@@ -52,7 +52,6 @@ typedef struct group {
 typedef struct spawner {
     mni_spawner_setup_t setup;
     int epoll, signals;
-    int standard[3]; /* the rank's own, for the driver only */
     child_t *children;
     group_t *free_groups;
     unsigned group_count;
@@ -191,26 +190,25 @@ static int wait_for_set_up(int gate)
     return got == (ssize_t)sizeof error ? error : ECHILD;
 }
 
-static int fork_child(spawner_t *spawner, const mni_spawner_request_t *request, int memfd,
-                      child_t *child, int *gate)
+static int fork_child(spawner_t *spawner, const mni_spawner_request_t *request,
+                      const int given[MNI_SPAWNER_DESCRIPTORS], child_t *child, int *gate)
 {
     int ends[2] = {-1, -1}, gates[2] = {-1, -1}, rc = 0;
 
     if (!request->driver) {
-        child->head = mni_channel_map_head(memfd);
+        child->head = mni_channel_map_head(given[0]);
         rc = child->head ? make_pipes(spawner, child, ends) : errno;
     }
     if (rc == 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, gates) < 0)
         rc = errno;
     if (rc == 0) {
         child->group = take_group(spawner);
-        mni_child_t given = {
+        mni_child_t wanted = {
             .driver = request->driver,
             .main = request->main,
-            .memfd = memfd,
-            .standard = {request->driver ? spawner->standard[0] : -1,
-                         request->driver ? spawner->standard[1] : ends[0],
-                         request->driver ? spawner->standard[2] : ends[1]},
+            .memfd = given[0],
+            .standard = {given[1], request->driver ? given[2] : ends[0],
+                         request->driver ? given[3] : ends[1]},
             .gate = gates[1],
             .spawner = getpid(),
             .rank_group = spawner->setup.rank_group,
@@ -219,7 +217,7 @@ static int fork_child(spawner_t *spawner, const mni_spawner_request_t *request, 
         };
         child->pid = fork();
         if (child->pid == 0)
-            mni_child_run(&given);
+            mni_child_run(&wanted);
         if (child->pid < 0)
             rc = errno;
     }
@@ -247,13 +245,14 @@ static child_t *find_slot(spawner_t *spawner, uint32_t slot)
     return NULL;
 }
 
-static void spawn(spawner_t *spawner, const mni_spawner_request_t *request, int memfd)
+static void spawn(spawner_t *spawner, const mni_spawner_request_t *request,
+                  const int descriptors[MNI_SPAWNER_DESCRIPTORS])
 {
     mni_spawn_event_t event = {.kind = MNI_SPAWNED, .slot = request->slot};
     child_t *child = NULL;
     int gate = -1, rc = 0;
 
-    if (memfd < 0)
+    if (descriptors[0] < 0)
         rc = EBADF;
     else if (find_slot(spawner, request->slot))
         rc = EEXIST;
@@ -263,7 +262,7 @@ static void spawn(spawner_t *spawner, const mni_spawner_request_t *request, int 
         child->slot = request->slot;
         child->driver = request->driver;
         child->pipes[0] = child->pipes[1] = -1;
-        rc = fork_child(spawner, request, memfd, child, &gate);
+        rc = fork_child(spawner, request, descriptors, child, &gate);
     }
     if (rc == 0) {
         event.pid = child->pid;
@@ -396,14 +395,14 @@ static void take_request(spawner_t *spawner)
     mni_spawner_request_t request;
     union {
         struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int))];
+        char bytes[CMSG_SPACE(MNI_SPAWNER_DESCRIPTORS * sizeof(int))];
     } control;
     struct iovec part = {&request, sizeof request};
     struct msghdr message = {.msg_iov = &part,
                              .msg_iovlen = 1,
                              .msg_control = control.bytes,
                              .msg_controllen = sizeof control.bytes};
-    int memfd = -1;
+    int descriptors[MNI_SPAWNER_DESCRIPTORS] = {-1, -1, -1, -1};
 
     ssize_t got = recvmsg(spawner->setup.socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) {
@@ -412,16 +411,17 @@ static void take_request(spawner_t *spawner)
     }
     struct cmsghdr *header = got < 0 ? NULL : CMSG_FIRSTHDR(&message);
     if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
-        memcpy(&memfd, CMSG_DATA(header), sizeof memfd);
+        memcpy(descriptors, CMSG_DATA(header), header->cmsg_len - CMSG_LEN(0));
     if (got == (ssize_t)sizeof request && request.order == MNI_ORDER_SPAWN) {
-        spawn(spawner, &request, memfd);
+        spawn(spawner, &request, descriptors);
     } else if (got == (ssize_t)sizeof request && request.order == MNI_ORDER_KILL) {
         child_t *child = find_slot(spawner, request.slot);
         if (child)
             start_killing(spawner, child);
     }
-    if (memfd >= 0)
-        close(memfd);
+    for (int i = 0; i < MNI_SPAWNER_DESCRIPTORS; i++)
+        if (descriptors[i] >= 0)
+            close(descriptors[i]);
 }
 
 static void empty_signals(spawner_t *spawner)
@@ -481,13 +481,10 @@ static void ignore_signals(spawner_t *spawner)
     spawner->signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-/* Keeps the rank's standard streams for the driver; has none itself. */
-static void put_streams_aside(spawner_t *spawner)
+static void leave_streams(void)
 {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-    for (int i = 0; i < 3; i++)
-        spawner->standard[i] = fcntl(i, F_DUPFD_CLOEXEC, 3);
     for (int i = 0; i < 3; i++)
         if (null >= 0 && null != i)
             dup2(null, i);
@@ -513,10 +510,8 @@ _Noreturn void mni_spawner_main(const mni_spawner_setup_t *setup)
     /* Children must not find the ring of events. */
     madvise(spawner->setup.shared, sizeof *spawner->setup.shared, MADV_DONTFORK);
     spawner->setup.socket = fcntl(setup->socket, F_DUPFD_CLOEXEC, 3);
-    put_streams_aside(spawner);
-    int keep[4] = {spawner->setup.socket, spawner->standard[0], spawner->standard[1],
-                   spawner->standard[2]};
-    mni_child_close_others(3, keep, 4);
+    leave_streams();
+    mni_child_close_others(3, &spawner->setup.socket, 1);
     ignore_signals(spawner);
     mni_process_clean_environment();
     spawner->epoll = epoll_create1(EPOLL_CLOEXEC);

@@ -30,8 +30,9 @@ typedef struct mni_spawner_shared {
 
 typedef enum mni_spawner_order { MNI_ORDER_SPAWN = 1, MNI_ORDER_KILL } mni_spawner_order_t;
 
-/* One packet on the socket; a spawn has the memfd beside it. Both sides are the same program
- * image. */
+/* One packet on the socket. A spawn has the memfd beside it, the driver's also the rank's 0, 1 and 2.
+ * Both sides are the same program image. */
+#define MNI_SPAWNER_DESCRIPTORS 4
 typedef struct mni_spawner_request {
     uint32_t order;
     uint32_t slot;

@@ -8,6 +8,7 @@
 #include "util/error.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,6 +124,78 @@ int mni_control_send(int socket, mni_control_kind_t kind, int32_t value)
     while (sent < 0 && errno == EINTR);
     return sent == (ssize_t)sizeof message ? 0
                                            : mni_error_errno("cannot send over the control line");
+}
+
+/* Two descriptors beside a message. */
+typedef union passed {
+    struct cmsghdr align;
+    char bytes[CMSG_SPACE(2 * sizeof(int))];
+} passed_t;
+
+int mni_control_send_streams(int socket)
+{
+    mni_control_message_t message = {.kind = MNI_CONTROL_STREAMS};
+    int null = open("/dev/null", O_WRONLY | O_CLOEXEC), streams[2];
+    passed_t passed = {0};
+    struct iovec part = {&message, sizeof message};
+    struct msghdr packet = {.msg_iov = &part,
+                            .msg_iovlen = 1,
+                            .msg_control = passed.bytes,
+                            .msg_controllen = sizeof passed.bytes};
+    ssize_t sent;
+
+    for (int i = 0; i < 2; i++)
+        streams[i] = fcntl(i + 1, F_GETFD) < 0 ? null : i + 1;
+    struct cmsghdr *header = CMSG_FIRSTHDR(&packet);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof streams);
+    memcpy(CMSG_DATA(header), streams, sizeof streams);
+    do
+        sent = sendmsg(socket, &packet, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    int rc = sent == (ssize_t)sizeof message
+                 ? 0
+                 : mni_error_errno("cannot send the standard streams over the control line");
+    if (null >= 0)
+        close(null);
+    return rc;
+}
+
+int mni_control_take_streams(int socket)
+{
+    mni_control_message_t message = {.kind = 0};
+    int streams[2] = {-1, -1}, rc = 0;
+    passed_t passed = {0};
+    struct iovec part = {&message, sizeof message};
+    struct msghdr packet = {.msg_iov = &part,
+                            .msg_iovlen = 1,
+                            .msg_control = passed.bytes,
+                            .msg_controllen = sizeof passed.bytes};
+    ssize_t size;
+
+    do
+        size = recvmsg(socket, &packet, MSG_CMSG_CLOEXEC);
+    while (size < 0 && errno == EINTR);
+    if (size == 0 || (size < 0 && errno == ECONNRESET))
+        return 1;
+    if (size < 0)
+        return mni_error_errno("cannot receive from the control line");
+    struct cmsghdr *header = CMSG_FIRSTHDR(&packet);
+    if (size != (ssize_t)sizeof message || message.kind != MNI_CONTROL_STREAMS || !header ||
+        header->cmsg_type != SCM_RIGHTS || header->cmsg_len != CMSG_LEN(sizeof streams))
+        return mni_error(MN_E_PROTOCOL, "the control line does not begin with its streams");
+    memcpy(streams, CMSG_DATA(header), sizeof streams);
+    for (int i = 0; i < 2; i++) {
+        /* mpirun takes the end of both for the end of the process, and its input is lost: so what
+         * was there stays open, under another number, for as long as the process lives. */
+        fcntl(i + 1, F_DUPFD_CLOEXEC, 3);
+        if (dup2(streams[i], i + 1) < 0 && rc == 0)
+            rc = mni_error_errno("cannot take over the command's standard streams");
+        if (streams[i] > 2)
+            close(streams[i]);
+    }
+    return rc;
 }
 
 int mni_control_receive(int socket, mni_control_message_t *message)

@@ -6,6 +6,7 @@
  *     runs signal N      the driver dies of a signal
  *     runs args ...      prints its arguments
  *     runs cat           copies standard input to standard output
+ *     runs streams       says which of its standard streams are terminals
  *     runs results       jobs whose results have all kinds of types
  *     runs listen        a job, and a function that it called, that stop when they are asked to
  *     runs stubborn      the same, but they do not listen, and have children
@@ -166,6 +167,13 @@ static int copy_input(void)
     return fflush(stdout) == 0 ? 0 : 1;
 }
 
+static int tell_streams(void)
+{
+    printf("output: %s\n", isatty(1) ? "a terminal" : "no terminal");
+    fprintf(stderr, "error: %s\n", isatty(2) ? "a terminal" : "no terminal");
+    return fflush(stdout) == 0 ? 0 : 1;
+}
+
 static int driver(mn_task_t *task, int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
@@ -181,6 +189,8 @@ static int driver(mn_task_t *task, int argc, char **argv)
             printf("[%s]\n", argv[i]);
     if (strcmp(what, "cat") == 0)
         return copy_input();
+    if (strcmp(what, "streams") == 0)
+        return tell_streams();
     if (strcmp(what, "results") == 0)
         return keep_results();
     if (strcmp(what, "listen") == 0)

@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -104,7 +105,7 @@ static void test_foreign_messages_are_refused(void **state)
     assert_int_equal(mni_control_receive(line->command, &message), MN_E_PROTOCOL);
     assert_int_equal(send(line->rank, &unknown, sizeof unknown, 0), sizeof unknown);
     assert_int_equal(mni_control_receive(line->command, &message), MN_E_PROTOCOL);
-    assert_non_null(strstr(mn_error_message(), "kind 5"));
+    assert_non_null(strstr(mn_error_message(), "kind 6"));
     unknown.kind = 0;
     assert_int_equal(send(line->rank, &unknown, sizeof unknown, 0), sizeof unknown);
     assert_int_equal(mni_control_receive(line->command, &message), MN_E_PROTOCOL);
@@ -113,6 +114,55 @@ static void test_foreign_messages_are_refused(void **state)
     assert_int_equal(mni_control_send(line->rank, MNI_CONTROL_HELLO, 1), 0);
     assert_int_equal(mni_control_receive(line->command, &message), 1);
     assert_int_equal(message.kind, MNI_CONTROL_HELLO);
+}
+
+static bool same_file(int one, int other)
+{
+    struct stat a, b;
+    assert_int_equal(fstat(one, &a) + fstat(other, &b), 0);
+    return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/* In a process of its own, whose standard streams it may spoil: 0 if all is as it should be. */
+static int take_streams(const line_t *line, int output)
+{
+    if (mni_control_take_streams(line->rank) != 0 || !same_file(1, output))
+        return 1;
+    if (write(1, "x", 1) != 1 || write(2, "into nothing", 12) != 12)
+        return 2;
+    int saved = dup(1);
+    mni_control_send(line->command, MNI_CONTROL_DRAIN, 0);
+    if (mni_control_take_streams(line->rank) != MN_E_PROTOCOL || !same_file(1, saved))
+        return 3;
+    close(line->command);
+    return mni_control_take_streams(line->rank) == 1 && same_file(1, saved) ? 0 : 4;
+}
+
+static void test_streams_are_handed_over(void **state)
+{
+    line_t *line = *state;
+    int output[2], status;
+    char got[8];
+
+    assert_int_equal(pipe(output), 0);
+    fflush(NULL);
+    pid_t command = fork(), rank;
+    if (command == 0) { /* standard error closed */
+        close(2);
+        _exit(dup2(output[1], 1) == 1 ? mni_control_send_streams(line->command) : 9);
+    }
+    assert_int_equal(waitpid(command, &status, 0), command);
+    assert_int_equal(status, 0);
+    rank = fork();
+    if (rank == 0)
+        _exit(take_streams(line, output[1]));
+    close(line->command);
+    line->command = -1;
+    assert_int_equal(waitpid(rank, &status, 0), rank);
+    assert_int_equal(status, 0);
+    close(output[1]);
+    assert_int_equal(read(output[0], got, sizeof got), 1); /* and then the end */
+    close(output[0]);
 }
 
 static void test_descriptors_close_on_exec_and_the_folder_is_private(void **state)
@@ -194,6 +244,7 @@ int main(void)
                                         line_end),
         cmocka_unit_test_setup_teardown(test_last_message_is_read_after_the_end, line_make,
                                         line_end),
+        cmocka_unit_test_setup_teardown(test_streams_are_handed_over, line_make, line_end),
         cmocka_unit_test_setup_teardown(test_foreign_messages_are_refused, line_make, line_end),
         cmocka_unit_test_setup_teardown(test_descriptors_close_on_exec_and_the_folder_is_private,
                                         line_make, line_end),
