@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: MIT
  *
- * Ports for services. A port is tried by binding it, as the service will do right afterwards;
+ * Ports for services, and the address that goes with them. A port is tried by binding it, as the service will do right afterwards;
  * between the two another program may take it, then the service's own bind fails and the runtime
  * tries again later.
  */
 #include "client/task.h"
 #include "util/error.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netdb.h>
 #include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -45,4 +51,43 @@ int mni_port_choose(const char *name, unsigned wanted, unsigned *port)
     errno = error;
     mni_error_errno(wanted ? "port %u cannot be had" : "no free port can be had", wanted);
     return MN_E_FAILED;
+}
+
+static bool resolves(const char *host)
+{
+    struct addrinfo *list = NULL;
+    bool found = getaddrinfo(host, NULL, NULL, &list) == 0;
+    if (found)
+        freeaddrinfo(list);
+    return found;
+}
+
+/* The first address of this host that others can see, else that of its loopback. */
+static void numeric_host(char host[INET_ADDRSTRLEN])
+{
+    struct ifaddrs *interfaces = NULL;
+
+    strcpy(host, "127.0.0.1");
+    if (getifaddrs(&interfaces) < 0)
+        return;
+    for (struct ifaddrs *at = interfaces; at; at = at->ifa_next) {
+        if (!at->ifa_addr || at->ifa_addr->sa_family != AF_INET || !(at->ifa_flags & IFF_UP) ||
+            at->ifa_flags & IFF_LOOPBACK)
+            continue;
+        inet_ntop(AF_INET, &((struct sockaddr_in *)(void *)at->ifa_addr)->sin_addr, host,
+                  INET_ADDRSTRLEN);
+        break;
+    }
+    freeifaddrs(interfaces);
+}
+
+void mni_port_address(unsigned port, char address[MNI_ADDRESS_ROOM])
+{
+    char name[256] = "", number[INET_ADDRSTRLEN];
+
+    if (gethostname(name, sizeof name - 1) < 0 || !name[0] || !resolves(name)) {
+        numeric_host(number);
+        strcpy(name, number);
+    }
+    snprintf(address, MNI_ADDRESS_ROOM, "%s:%u", name, port);
 }

@@ -95,17 +95,19 @@ static int refuse(int code)
                   NULL);
 }
 
-/* A service's port: chosen or checked, and told to the worker. */
+/* A service's port: chosen or checked, and told to the worker with the host. */
 static int open_port(mni_msg_run_t *run, const char *name)
 {
+    char address[MNI_ADDRESS_ROOM];
     unsigned port = 0;
     int rc = mni_port_choose(name, run->port, &port);
     if (rc < 0)
         return rc;
     run->port = port;
-    mni_writer_t *writer = mni_call_begin(MNI_MSG_TASK_PORT, NULL);
+    mni_port_address(port, address);
+    mni_writer_t *writer = mni_call_begin(MNI_MSG_TASK_ADDRESS, NULL);
     mni_put_u64(writer, run->task);
-    mni_put_u32(writer, port);
+    mni_put_text(writer, address);
     return mni_call_send();
 }
 

@@ -94,4 +94,9 @@ void mni_block_run(const mni_msg_block_t *block, const mni_declaration_t *declar
  * MN_E_FAILED with a sentence. */
 int mni_port_choose(const char *name, unsigned wanted, unsigned *port);
 
+/* "host:port" of this host: by its name, or by number where nothing knows the name (a host without an entry in
+ * /etc/hosts). May block in the resolver. */
+#define MNI_ADDRESS_ROOM 320
+void mni_port_address(unsigned port, char address[MNI_ADDRESS_ROOM]);
+
 #endif

@@ -445,7 +445,7 @@ typedef enum mn_stream { MN_STDOUT = 1, MN_STDERR = 2 } mn_stream_t;
  * Asks the scheduler. @return 0, MN_E_NO_JOB, MN_E_INVALID (no such attempt), MN_E_LOST, MN_E_NO_RUNTIME */
 MN_API int mn_log(mn_id_t id, unsigned attempt, mn_stream_t stream, char **text, size_t *size);
 
-/** Where a service can be reached: "host:port".
+/** Where a service can be reached: "host:port", the host by name, or by number where its name is not known.
  * @param name    the service function's name
  * @param address receives the text
  * @param size    room at `address` in bytes

@@ -382,7 +382,6 @@ void mni_answer_log(mni_scheduler_t *scheduler, uint64_t serial, const void *tex
 static int call_service(mni_scheduler_t *scheduler, const mni_client_address_t *who,
                         mni_reader_t *reader)
 {
-    char address[320];
     const char *name = mni_get_text(reader);
     int rc = mni_reader_end(reader);
     if (rc < 0)
@@ -395,15 +394,13 @@ static int call_service(mni_scheduler_t *scheduler, const mni_client_address_t *
     const mni_service_t *service = scheduler->services;
     while (service->declaration != (uint32_t)index)
         service++;
-    if (!service->running || service->port == 0) {
+    if (!service->running || !service->address[0]) {
         mni_answer(scheduler, who,
                    mni_error(MN_E_NO_RESULT, "the service %s is not up at the moment", name));
         return 0;
     }
-    snprintf(address, sizeof address, "%s:%u", scheduler->hosts[scheduler->node_of[0]],
-             service->port);
     mni_answer_begin(scheduler, who, 0);
-    mni_put_text(&scheduler->reply, address);
+    mni_put_text(&scheduler->reply, service->address);
     mni_answer_send(scheduler, who);
     return 0;
 }

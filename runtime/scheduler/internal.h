@@ -85,7 +85,7 @@ typedef struct mni_service {
     uint32_t declaration;
     uint64_t task;
     bool running;
-    uint32_t port; /* 0: not known yet */
+    char address[320]; /* host:port; "": not known yet */
     uint32_t attempts;
     uint64_t started, start_at; /* start_at: when it is to be started again */
     double pause;               /* seconds until the next start */
@@ -180,7 +180,7 @@ void mni_services_step(mni_scheduler_t *scheduler,
                        uint64_t now); /* starts those whose time has come */
 void mni_services_stop(mni_scheduler_t *scheduler, bool kill);
 void mni_service_ended(mni_scheduler_t *scheduler, uint64_t now, const mni_msg_ended_t *ended);
-void mni_service_port(mni_scheduler_t *scheduler, uint64_t task, uint32_t port);
+void mni_service_address(mni_scheduler_t *scheduler, uint64_t task, const char *address);
 uint64_t mni_services_next_time(const mni_scheduler_t *scheduler);
 
 #endif

@@ -279,7 +279,7 @@ static bool for_scheduler(uint16_t type)
     case MNI_MSG_SLOT_FREE:
     case MNI_MSG_TASK_LOG_TEXT:
     case MNI_MSG_JOB_OUTPUT:
-    case MNI_MSG_TASK_PORT:
+    case MNI_MSG_TASK_ADDRESS:
         return true;
     default:
         return false;

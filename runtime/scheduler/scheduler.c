@@ -545,11 +545,11 @@ static int handle_frame(mni_scheduler_t *scheduler, uint32_t source, const void 
     }
     case MNI_MSG_JOB_OUTPUT:
         return take_output(scheduler, &reader);
-    case MNI_MSG_TASK_PORT: {
+    case MNI_MSG_TASK_ADDRESS: {
         a = mni_get_u64(&reader);
-        uint32_t port = mni_get_u32(&reader);
+        const char *address = mni_get_text(&reader);
         if ((rc = mni_reader_end(&reader)) == 0)
-            mni_service_port(scheduler, a, port);
+            mni_service_address(scheduler, a, address);
         return rc;
     }
     default:

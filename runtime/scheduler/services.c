@@ -46,7 +46,7 @@ static void service_start(mni_scheduler_t *scheduler, uint64_t now, mni_service_
                          .threads = 1,
                          .port = declared->port};
     service->running = true;
-    service->port = 0;
+    service->address[0] = '\0';
     service->started = now;
     scheduler->services_running++;
     mni_writer_begin(&scheduler->frame, MNI_MSG_TASK_RUN, 0);
@@ -98,7 +98,7 @@ void mni_service_ended(mni_scheduler_t *scheduler, uint64_t now, const mni_msg_e
         return;
     mni_service_t *service = &scheduler->services[index];
     service->running = false;
-    service->port = 0;
+    service->address[0] = '\0';
     scheduler->services_running--;
     if ((double)(now - service->started) * 1e-9 > STEADY_TIME)
         service->pause = FIRST_PAUSE;
@@ -106,9 +106,10 @@ void mni_service_ended(mni_scheduler_t *scheduler, uint64_t now, const mni_msg_e
     service->pause = service->pause * 2 < LONGEST_PAUSE ? service->pause * 2 : LONGEST_PAUSE;
 }
 
-void mni_service_port(mni_scheduler_t *scheduler, uint64_t task, uint32_t port)
+void mni_service_address(mni_scheduler_t *scheduler, uint64_t task, const char *address)
 {
     uint64_t index = task - MNI_TASK_SERVICES;
     if (index < scheduler->service_count && scheduler->services[index].running)
-        scheduler->services[index].port = port;
+        snprintf(scheduler->services[index].address, sizeof scheduler->services[index].address,
+                 "%s", address ? address : "");
 }

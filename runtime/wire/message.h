@@ -65,10 +65,10 @@
     X(TASK_LOG_TEXT, 74) /* worker: u64 client, u64 request, bytes text */                           \
     X(JOB_OUTPUT,                                                                                    \
       75) /* worker: id, u8 stream, bytes text: what a slot wrote for a job, or for nobody */        \
-    X(SHUTDOWN, 76)  /* rank 0: end all executors, answer GOODBYE, leave the loop */                 \
-    X(GOODBYE, 77)   /* worker: - */                                                                 \
-    X(RANK_LOST, 78) /* rank 0: u32 rank */                                                          \
-    X(TASK_PORT, 79) /* worker: u64 task, u32 port: a service is to listen there */                  \
+    X(SHUTDOWN, 76)     /* rank 0: end all executors, answer GOODBYE, leave the loop */              \
+    X(GOODBYE, 77)      /* worker: - */                                                              \
+    X(RANK_LOST, 78)    /* rank 0: u32 rank */                                                       \
+    X(TASK_ADDRESS, 79) /* worker: u64 task, text host:port: where a service can be reached */       \
     /* worker <-> worker */                                                                          \
     X(BLOCK_SEND, 90) /* u64 map, u64 block, mni_msg_slot_t, mni_msg_block_t, bytes arguments */     \
     X(BLOCK_DONE, 91) /* u64 map, u64 block, u64 slot, mni_msg_finished_t, bytes results */          \

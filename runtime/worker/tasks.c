@@ -140,16 +140,16 @@ static int take_map(mni_worker_t *worker, mni_executor_t *executor, mni_reader_t
     return rc < 0 ? rc : mni_worker_map_open(worker, executor, reader->request, &map);
 }
 
-static int take_port(mni_worker_t *worker, mni_reader_t *reader)
+static int take_address(mni_worker_t *worker, mni_reader_t *reader)
 {
     uint64_t task = mni_get_u64(reader);
-    uint32_t port = mni_get_u32(reader);
+    const char *address = mni_get_text(reader);
     int rc = mni_reader_end(reader);
     if (rc < 0)
         return rc;
-    mni_writer_begin(&worker->frame, MNI_MSG_TASK_PORT, 0);
+    mni_writer_begin(&worker->frame, MNI_MSG_TASK_ADDRESS, 0);
     mni_put_u64(&worker->frame, task);
-    mni_put_u32(&worker->frame, port);
+    mni_put_text(&worker->frame, address);
     mni_worker_send(worker, 0);
     return 0;
 }
@@ -176,8 +176,8 @@ int mni_client_frame(mni_worker_t *worker, mni_executor_t *executor, const void 
     case MNI_MSG_MAP_CLOSE:
         mni_worker_map_close(worker, executor, reader.request);
         return mni_reader_end(&reader);
-    case MNI_MSG_TASK_PORT:
-        return take_port(worker, &reader);
+    case MNI_MSG_TASK_ADDRESS:
+        return take_address(worker, &reader);
     case MNI_MSG_START:
     case MNI_MSG_GET:
     case MNI_MSG_WAIT:

@@ -457,11 +457,12 @@ static void test_again(void **state)
 static uint32_t expect_port(fake_t *fake)
 {
     mni_reader_t reader;
-    fake_expect(fake, MNI_MSG_TASK_PORT, &reader);
+    fake_expect(fake, MNI_MSG_TASK_ADDRESS, &reader);
     assert_int_equal(mni_get_u64(&reader), 77);
-    uint32_t port = mni_get_u32(&reader);
+    const char *address = mni_get_text(&reader), *colon = strrchr(address, ':');
     assert_int_equal(mni_reader_end(&reader), 0);
-    return port;
+    assert_true(colon && colon > address);
+    return (uint32_t)atoi(colon + 1);
 }
 
 static void test_service(void **state)
