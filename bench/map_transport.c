@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * How the blocks of a map should move between ranks: nonblocking point-to-point messages, a block for each worker as
- * soon as it is free, against rounds of MPI_Iscatterv and MPI_Igatherv over a communicator of caller and workers. Behind
+ * soon as it has done one, against rounds of MPI_Iscatterv and MPI_Igatherv over a communicator of caller and workers. Behind
  * docs/adr/0003-map-transport.md. Plain MPI, nothing of multinode:
  *
  *     mpicc -O2 bench/map_transport.c -o map_transport && mpirun -n 3 ./map_transport
@@ -19,12 +19,8 @@
 #define ITEMS 1000000
 #define ARGUMENT 64
 #define RUNS 5
-#define TAG_WORK 1
-#define TAG_DONE 2
-
-typedef struct header {
-    int32_t first, count;
-} header_t;
+#define AHEAD 2 /* blocks that a worker has at a time, either way */
+enum { TAG_HEADER = 1, TAG_WORK, TAG_DONE };
 
 static int rank, size;
 static uint8_t *arguments;
@@ -32,8 +28,7 @@ static uint64_t *results;
 static int uneven;
 
 /* Two large buffers, allocated and touched once: the rows compare messages, not page faults. */
-#define ROOM (sizeof(header_t) + (size_t)ITEMS * ARGUMENT)
-static uint8_t *scratch[2];
+static uint8_t *scratch[AHEAD];
 
 static uint64_t hash(const uint8_t *item)
 {
@@ -61,71 +56,80 @@ static void compute(const uint8_t *items, int first, int count, uint64_t *out)
         out[i] = work(items + (size_t)i * ARGUMENT, first + i);
 }
 
-/* --- point to point: a free worker gets the next block ---------------------------------------------------- */
+/* --- point to point: a worker that has done a block gets another, and has a second one meanwhile -------------- */
 
-static void send_block(int worker, int *next, int block, MPI_Request *request, uint8_t *buffer)
+/* Caller: a block under way; its results are received where they belong. */
+typedef struct flight {
+    int header[2]; /* first, count; a count of 0 ends the worker */
+    MPI_Request sends[2];
+} flight_t;
+
+static int fly(flight_t *flight, MPI_Request *done, int worker, int *next, int block)
 {
-    header_t header = {*next, ITEMS - *next < block ? ITEMS - *next : block};
-    memcpy(buffer, &header, sizeof header);
-    memcpy(buffer + sizeof header, arguments + (size_t)header.first * ARGUMENT,
-           (size_t)header.count * ARGUMENT);
-    MPI_Isend(buffer, (int)(sizeof header + (size_t)header.count * ARGUMENT), MPI_BYTE, worker,
-              TAG_WORK, MPI_COMM_WORLD, request);
-    *next += header.count;
+    int first = *next, count = ITEMS - first < block ? ITEMS - first : block;
+    MPI_Waitall(2, flight->sends, MPI_STATUSES_IGNORE);
+    flight->header[0] = first;
+    flight->header[1] = count;
+    MPI_Isend(flight->header, 2, MPI_INT, worker, TAG_HEADER, MPI_COMM_WORLD, &flight->sends[0]);
+    if (count == 0)
+        return 0;
+    MPI_Irecv(results + first, count, MPI_UINT64_T, worker, TAG_DONE, MPI_COMM_WORLD, done);
+    MPI_Isend(arguments + (size_t)first * ARGUMENT, count * ARGUMENT, MPI_BYTE, worker, TAG_WORK,
+              MPI_COMM_WORLD, &flight->sends[1]);
+    *next += count;
+    return count;
 }
 
 static void point_caller(int block)
 {
-    size_t room = sizeof(header_t) + (size_t)block * ARGUMENT;
-    uint8_t **buffers = malloc((size_t)size * sizeof *buffers);
-    MPI_Request *sends = malloc((size_t)size * sizeof *sends);
-    uint8_t *in = scratch[1];
-    int next = 0, done = 0;
+    int count = AHEAD * (size - 1), next = 0, index;
+    flight_t *flights = malloc((size_t)count * sizeof *flights);
+    MPI_Request *done = malloc((size_t)count * sizeof *done);
 
-    for (int worker = 1; worker < size; worker++) {
-        buffers[worker] = scratch[0] + (size_t)(worker - 1) * room;
-        sends[worker] = MPI_REQUEST_NULL;
-        if (next < ITEMS)
-            send_block(worker, &next, block, &sends[worker], buffers[worker]);
+    for (int i = 0; i < count; i++) {
+        flights[i].sends[0] = flights[i].sends[1] = done[i] = MPI_REQUEST_NULL;
+        fly(&flights[i], &done[i], 1 + i % (size - 1), &next, block);
     }
-    while (done < ITEMS) {
-        MPI_Status status;
-        header_t header;
-        MPI_Recv(in, (int)(sizeof header + (size_t)block * sizeof(uint64_t)), MPI_BYTE,
-                 MPI_ANY_SOURCE, TAG_DONE, MPI_COMM_WORLD, &status);
-        memcpy(&header, in, sizeof header);
-        memcpy(results + header.first, in + sizeof header, (size_t)header.count * sizeof(uint64_t));
-        done += header.count;
-        MPI_Wait(&sends[status.MPI_SOURCE], MPI_STATUS_IGNORE);
-        if (next < ITEMS)
-            send_block(status.MPI_SOURCE, &next, block, &sends[status.MPI_SOURCE],
-                       buffers[status.MPI_SOURCE]);
-    }
-    for (int worker = 1; worker < size; worker++) {
-        header_t end = {0, 0};
-        MPI_Wait(&sends[worker], MPI_STATUS_IGNORE);
-        MPI_Send(&end, sizeof end, MPI_BYTE, worker, TAG_WORK, MPI_COMM_WORLD);
-    }
-    free(buffers);
-    free(sends);
+    while (MPI_Waitany(count, done, &index, MPI_STATUS_IGNORE), index != MPI_UNDEFINED)
+        fly(&flights[index], &done[index], 1 + index % (size - 1), &next, block);
+    for (int i = 0; i < count; i++)
+        MPI_Waitall(2, flights[i].sends, MPI_STATUSES_IGNORE);
+    free(flights);
+    free(done);
 }
 
 static void point_worker(int block)
 {
-    uint8_t *in = scratch[0], *out = scratch[1];
-    for (;;) {
-        header_t header;
-        MPI_Recv(in, (int)(sizeof header + (size_t)block * ARGUMENT), MPI_BYTE, 0, TAG_WORK,
-                 MPI_COMM_WORLD, MPI_STATUS_IGNORE);
-        memcpy(&header, in, sizeof header);
-        if (header.count == 0)
-            return;
-        memcpy(out, &header, sizeof header);
-        compute(in + sizeof header, header.first, header.count,
-                (uint64_t *)(void *)(out + sizeof header));
-        MPI_Send(out, (int)(sizeof header + (size_t)header.count * sizeof(uint64_t)), MPI_BYTE, 0,
-                 TAG_DONE, MPI_COMM_WORLD);
+    int headers[AHEAD][2];
+    MPI_Request ins[AHEAD], outs[AHEAD];
+    uint64_t *out[AHEAD];
+    int open = 0;
+
+    for (int i = 0; i < AHEAD; i++) {
+        out[i] = (uint64_t *)(void *)(scratch[i] + (size_t)block * ARGUMENT);
+        outs[i] = ins[i] = MPI_REQUEST_NULL;
+        MPI_Recv(headers[i], 2, MPI_INT, 0, TAG_HEADER, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+        if (headers[i][1] > 0) {
+            MPI_Irecv(scratch[i], headers[i][1] * ARGUMENT, MPI_BYTE, 0, TAG_WORK, MPI_COMM_WORLD,
+                      &ins[i]);
+            open++;
+        }
     }
+    for (int i = 0; open > 0; i = (i + 1) % AHEAD) {
+        if (headers[i][1] == 0)
+            continue;
+        MPI_Wait(&ins[i], MPI_STATUS_IGNORE);
+        MPI_Wait(&outs[i], MPI_STATUS_IGNORE);
+        compute(scratch[i], headers[i][0], headers[i][1], out[i]);
+        MPI_Isend(out[i], headers[i][1], MPI_UINT64_T, 0, TAG_DONE, MPI_COMM_WORLD, &outs[i]);
+        MPI_Recv(headers[i], 2, MPI_INT, 0, TAG_HEADER, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+        if (headers[i][1] > 0)
+            MPI_Irecv(scratch[i], headers[i][1] * ARGUMENT, MPI_BYTE, 0, TAG_WORK, MPI_COMM_WORLD,
+                      &ins[i]);
+        else
+            open--;
+    }
+    MPI_Waitall(AHEAD, outs, MPI_STATUSES_IGNORE);
 }
 
 /* --- collectives: rounds of one block for each worker, two rounds under way -------------------------------- */
@@ -167,9 +171,9 @@ static void round_gather(round_t *round)
 
 static void collective(int block)
 {
-    round_t rounds[2];
+    round_t rounds[AHEAD];
     int step = block * (size - 1), count = (ITEMS + step - 1) / step;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < AHEAD; i++) {
         rounds[i].counts = malloc(4 * (size_t)size * sizeof(int));
         rounds[i].offsets = rounds[i].counts + size;
         rounds[i].out_counts = rounds[i].offsets + size;
@@ -180,14 +184,14 @@ static void collective(int block)
     }
     round_begin(&rounds[0], 0, block);
     for (int i = 0; i < count; i++) {
-        round_t *now = &rounds[i % 2], *ahead = &rounds[(i + 1) % 2];
+        round_t *now = &rounds[i % AHEAD], *ahead = &rounds[(i + 1) % AHEAD];
         if (i + 1 < count) {
             MPI_Wait(&ahead->request, MPI_STATUS_IGNORE);
             round_begin(ahead, (i + 1) * step, block);
         }
         round_gather(now);
     }
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < AHEAD; i++) {
         MPI_Wait(&rounds[i].request, MPI_STATUS_IGNORE);
         free(rounds[i].counts);
     }
@@ -244,10 +248,9 @@ int main(int argc, char **argv)
     MPI_Comm_size(MPI_COMM_WORLD, &size);
     arguments = malloc((size_t)ITEMS * ARGUMENT);
     results = malloc((size_t)ITEMS * sizeof *results);
-    for (int i = 0; i < 2; i++) {
-        /* Room for a block of each worker with its header, which is less than twice the items. */
-        scratch[i] = malloc(2 * ROOM);
-        memset(scratch[i], 1, 2 * ROOM);
+    for (int i = 0; i < AHEAD; i++) {
+        scratch[i] = malloc((size_t)ITEMS * (ARGUMENT + sizeof(uint64_t)));
+        memset(scratch[i], 1, (size_t)ITEMS * (ARGUMENT + sizeof(uint64_t)));
     }
     for (size_t i = 0; i < (size_t)ITEMS * ARGUMENT; i++)
         arguments[i] = (uint8_t)(i * 2654435761u >> 13);
@@ -260,8 +263,8 @@ int main(int argc, char **argv)
             measure("collective", blocks[i]);
         }
     free(arguments);
-    free(scratch[0]);
-    free(scratch[1]);
+    for (int i = 0; i < AHEAD; i++)
+        free(scratch[i]);
     free(results);
     MPI_Finalize();
     return 0;
