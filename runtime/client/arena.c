@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Extents of the caller's half of the arena: first fit. A task has as many as it has open maps,
- * which is few.
+ * Extents of the caller's half of the arena: first fit. A task has as many as it has open maps and
+ * blocks from mn_alloc(), which is few.
  */
 #include "client/arena.h"
 
@@ -9,9 +9,9 @@
 
 #include <stdlib.h>
 
-/* Pages of a larger extent are given back with it: making them anew costs less than the copy into
- * them did. */
-#define KEEP_EXTENT ((size_t)16 << 20)
+/* Pages of a larger extent are given back with it. Making them anew costs more than the copy into them did, so a map
+ * of common size that is called again and again finds them. */
+#define KEEP_EXTENT ((size_t)256 << 20)
 /* What a process keeps from one task to the next. */
 #define KEEP_TASK ((size_t)1 << 20)
 
@@ -29,12 +29,17 @@ void mni_arena_fini(mni_arena_t *arena)
         free(arena->extents);
         arena->extents = next;
     }
+    while (arena->pins) {
+        mni_pin_t *next = arena->pins->next;
+        free(arena->pins);
+        arena->pins = next;
+    }
     if (arena->channel && arena->touched > 0)
         mni_channel_release(arena->channel, 0, arena->touched);
     *arena = (mni_arena_t){0};
 }
 
-int mni_arena_take(mni_arena_t *arena, size_t size, size_t *offset)
+int mni_arena_take(mni_arena_t *arena, size_t size, bool user, size_t *offset)
 {
     mni_extent_t **link = &arena->extents;
     size_t begin = 0;
@@ -57,7 +62,7 @@ int mni_arena_take(mni_arena_t *arena, size_t size, size_t *offset)
     mni_extent_t *extent = malloc(sizeof *extent);
     if (!extent)
         return mni_error(MN_E_NO_MEMORY, "no memory for a map");
-    *extent = (mni_extent_t){.next = *link, .offset = begin, .size = size};
+    *extent = (mni_extent_t){.next = *link, .offset = begin, .size = size, .user = user};
     *link = extent;
     *offset = begin;
     return 0;
@@ -76,6 +81,10 @@ void mni_arena_give(mni_arena_t *arena, size_t offset)
         mni_extent_t *extent = *link;
         if (extent->offset != offset)
             continue;
+        if (extent->pins > 0) {
+            extent->given = true;
+            return;
+        }
         if (extent->size > KEEP_EXTENT)
             mni_channel_release(arena->channel, extent->offset, extent->size);
         *link = extent->next;
@@ -84,8 +93,69 @@ void mni_arena_give(mni_arena_t *arena, size_t offset)
     }
 }
 
+mni_extent_t *mni_arena_find(const mni_arena_t *arena, const void *data, size_t size)
+{
+    const uint8_t *at = data;
+    if (at < arena->base || at >= arena->base + arena->limit)
+        return NULL;
+    size_t offset = (size_t)(at - arena->base);
+    for (mni_extent_t *extent = arena->extents; extent && extent->offset <= offset;
+         extent = extent->next)
+        if (offset - extent->offset < extent->size &&
+            size <= extent->size - (offset - extent->offset))
+            return extent->user && !extent->given ? extent : NULL;
+    return NULL;
+}
+
+static mni_extent_t *extent_at(const mni_arena_t *arena, size_t offset)
+{
+    mni_extent_t *extent = arena->extents;
+    while (extent && extent->offset != offset)
+        extent = extent->next;
+    return extent;
+}
+
+void mni_arena_pin(mni_arena_t *arena, size_t offset, uint64_t map)
+{
+    mni_extent_t *extent = extent_at(arena, offset);
+    mni_pin_t *pin = extent && map != MNI_ARENA_FOR_EVER ? malloc(sizeof *pin) : NULL;
+    if (extent)
+        extent->pins++;
+    if (!pin)
+        return;
+    *pin = (mni_pin_t){.next = arena->pins, .map = map, .offset = offset};
+    arena->pins = pin;
+}
+
+void mni_arena_unpin(mni_arena_t *arena, uint64_t map)
+{
+    for (mni_pin_t **link = &arena->pins; *link;) {
+        mni_pin_t *pin = *link;
+        if (pin->map != map) {
+            link = &pin->next;
+            continue;
+        }
+        mni_extent_t *extent = extent_at(arena, pin->offset);
+        *link = pin->next;
+        if (extent && --extent->pins == 0 && extent->given)
+            mni_arena_give(arena, pin->offset);
+        free(pin);
+    }
+}
+
+static void give_user_extents(mni_arena_t *arena)
+{
+    mni_extent_t *extent = arena->extents, *next;
+    for (; extent; extent = next) {
+        next = extent->next;
+        if (extent->user && !extent->given)
+            mni_arena_give(arena, extent->offset);
+    }
+}
+
 void mni_arena_trim(mni_arena_t *arena)
 {
+    give_user_extents(arena);
     if (arena->extents || arena->touched <= KEEP_TASK)
         return;
     mni_channel_release(arena->channel, KEEP_TASK, arena->touched - KEEP_TASK);

@@ -13,6 +13,7 @@
  */
 #include "client/call.h"
 #include "client/task.h"
+#include "executor/view.h"
 #include "util/clock.h"
 #include "util/error.h"
 
@@ -132,16 +133,23 @@ static inline void item_end(void)
         mni_task_end_item();
 }
 
-static void run_fixed(const mni_msg_block_t *block, mn_entry_t *entry, mni_msg_finished_t *finished)
+/* Where a block's arguments and results are in this process. */
+typedef struct block_memory {
+    const uint8_t *arguments;
+    uint8_t *results;
+} block_memory_t;
+
+static void run_fixed(const mni_msg_block_t *block, const block_memory_t *memory, mn_entry_t *entry,
+                      mni_msg_finished_t *finished)
 {
     mn_task_t *task = &mni_task;
     mni_control_t *control = mni_client.control;
-    const uint8_t *argument = mni_channel_arena(mni_client.channel, NULL) + block->arguments;
+    const uint8_t *argument = memory->arguments;
     bool timed = isfinite(block->timeout);
     mn_value_t input = mn_bytes(argument, block->argument_size);
 
     task->fixed = true;
-    task->result = mni_channel_arena(mni_client.channel, NULL) + block->results;
+    task->result = memory->results;
     task->result_size = block->result_size;
     for (uint64_t i = 0; i < block->count; i++) {
         if (block_stops(finished))
@@ -179,13 +187,14 @@ static int pack_begin(const mni_msg_block_t *block)
     return rc;
 }
 
-static void run_by_value(const mni_msg_block_t *block, mn_entry_t *entry,
-                         mni_msg_finished_t *finished)
+static void run_by_value(const mni_msg_block_t *block, const block_memory_t *memory,
+                         mn_entry_t *entry, mni_msg_finished_t *finished)
 {
     mn_task_t *task = &mni_task;
     mni_control_t *control = mni_client.control;
-    const uint8_t *arguments = mni_channel_arena(mni_client.channel, NULL) + block->arguments;
     bool timed = isfinite(block->timeout);
+    /* What is sent is a pack of the block's own, what is shared the pack of the whole map. */
+    uint64_t first = block->shared.pid ? block->first : 0;
 
     int rc = pack_begin(block);
     if (rc < 0)
@@ -194,7 +203,8 @@ static void run_by_value(const mni_msg_block_t *block, mn_entry_t *entry,
         mn_value_t input;
         if (block_stops(finished))
             break;
-        rc = mni_pack_get(arguments, block->arguments_bytes, block->count, i, &input);
+        rc = mni_pack_get(memory->arguments, block->arguments_bytes, first + block->count,
+                          first + i, &input);
         if (rc < 0) {
             block_fail(finished, rc);
             break;
@@ -222,49 +232,98 @@ static void run_by_value(const mni_msg_block_t *block, mn_entry_t *entry,
     }
 }
 
+static bool within(uint64_t offset, uint64_t bytes, uint64_t from, uint64_t size)
+{
+    return offset >= from && offset - from <= size && bytes <= size - (offset - from);
+}
+
 /* Whether the block lies in the arena; the worker made it, but a wrong one must not become a stray
  * pointer. */
 static int check_block(const mni_msg_block_t *block)
 {
     size_t size;
     uint64_t bytes;
+    bool inside, own_results = block->shared.pid == 0 || block->by_value;
     mni_channel_arena(mni_client.channel, &size);
-    bool inside = block->arguments <= size && block->arguments_bytes <= size - block->arguments &&
-                  block->results <= size && block->results_room <= size - block->results &&
-                  block->results % MNI_FRAME_ALIGN == 0;
+    if (block->shared.pid == 0)
+        inside = within(block->arguments, block->arguments_bytes, 0, size);
+    else
+        inside = within(block->arguments, block->arguments_bytes, block->shared.arguments,
+                        block->shared.arguments_bytes);
+    inside = inside && (own_results ? within(block->results, block->results_room, 0, size) &&
+                                          block->results % MNI_FRAME_ALIGN == 0
+                                    : within(block->results, block->results_room,
+                                             block->shared.results, block->shared.results_bytes));
     if (inside && !block->by_value)
         inside = !__builtin_mul_overflow(block->count, block->argument_size, &bytes) &&
                  bytes <= block->arguments_bytes &&
                  !__builtin_mul_overflow(block->count, block->result_size, &bytes) &&
                  bytes <= block->results_room;
     else if (inside)
-        inside = block->count <= block->results_room / MNI_PACK_ENTRY;
+        inside = block->count <= block->results_room / MNI_PACK_ENTRY &&
+                 block->first <= UINT64_MAX - block->count;
     return inside
                ? 0
                : mni_error(MN_E_PROTOCOL, "a block of %llu items does not lie in the shared memory",
                            (unsigned long long)block->count);
 }
 
+/* Finds the block in this process's arena, or maps what lies in its caller's. */
+static int open_memory(const mni_msg_block_t *block, block_memory_t *memory)
+{
+    const mni_msg_shared_t *shared = &block->shared;
+    uint8_t *arena = mni_channel_arena(mni_client.channel, NULL), *at = NULL;
+    mni_view_range_t arguments = {.pid = shared->pid,
+                                  .memfd = shared->memfd,
+                                  .inode = shared->inode,
+                                  .offset = shared->arguments,
+                                  .bytes = shared->arguments_bytes};
+    mni_view_range_t results = arguments;
+    int rc = 0;
+
+    *memory = (block_memory_t){arena + block->arguments, arena + block->results};
+    if (shared->pid == 0)
+        return block->by_value
+                   ? 0
+                   : mni_channel_reserve(mni_client.channel, block->results, block->results_room);
+    if (shared->arguments_bytes > 0) {
+        if ((rc = mni_view_open(&arguments, &at)) < 0)
+            return rc;
+        memory->arguments = at + (block->arguments - shared->arguments);
+        mni_view_touch(&arguments, block->arguments, block->by_value ? 0 : block->arguments_bytes);
+    }
+    if (block->by_value || shared->results_bytes == 0)
+        return 0;
+    results.offset = shared->results;
+    results.bytes = shared->results_bytes;
+    results.writable = true;
+    if ((rc = mni_view_open(&results, &at)) < 0)
+        return rc;
+    memory->results = at + (block->results - shared->results);
+    mni_view_touch(&results, block->results, block->results_room);
+    return 0;
+}
+
 void mni_block_run(const mni_msg_block_t *block, const mni_declaration_t *declaration,
                    mni_msg_finished_t *finished)
 {
     mni_control_t *control = mni_client.control;
+    block_memory_t memory = {NULL, NULL};
     int rc;
 
     *finished = (mni_msg_finished_t){.reason = MN_REASON_RETURNED};
     __atomic_store_n(&control->item_started, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&control->items_done, 0, __ATOMIC_RELEASE);
     rc = check_block(block);
-    if (rc == 0 && !block->by_value)
-        rc = mni_channel_reserve(mni_client.channel, block->results,
-                                 block->count * block->result_size);
+    if (rc == 0)
+        rc = open_memory(block, &memory);
     if (rc < 0) {
         block_fail(finished, rc);
         return;
     }
     if (block->by_value)
-        run_by_value(block, declaration->entry, finished);
+        run_by_value(block, &memory, declaration->entry, finished);
     else
-        run_fixed(block, declaration->entry, finished);
+        run_fixed(block, &memory, declaration->entry, finished);
     __atomic_store_n(&control->item_started, 0, __ATOMIC_RELEASE);
 }

@@ -126,6 +126,7 @@ void mni_call_dispatch(mni_reader_t *reader)
     case MNI_MSG_MAP_ITEMS:
     case MNI_MSG_MAP_FAULT:
     case MNI_MSG_MAP_END:
+    case MNI_MSG_MAP_GONE:
     case MNI_MSG_REPLY: /* of a map that was refused, or to a request that was given up */
         mni_map_receive(reader);
         break;

@@ -3,9 +3,9 @@
  * The life of a map on its caller's side: made, told to the worker, filled by what comes back,
  * closed.
  *
- * The worker reads the arguments from the extent, and writes results of fixed sizes into it, until
- * it has said MAP_END with code 0, refused the map, or answered MAP_CLOSE. Only then the extent is
- * given back.
+ * Executors of this host read the arguments where they lie in the arena, and write results of fixed sizes
+ * there, until the worker has said MAP_END with code 0, refused the map, or answered MAP_CLOSE; or, when the
+ * answer says that some still do, MAP_GONE. Only then the extent is used again.
  */
 #include "client/map.h"
 
@@ -15,8 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Arguments are copied, and pages made for them, in steps of this. */
-#define COPY_STEP ((size_t)4 << 20)
+/* Arguments are copied, and pages made for them, in steps of this: about what a core moves in a fraction of a
+ * millisecond. */
+#define COPY_STEP ((size_t)2 << 20)
 
 /* --- frames that come
  * ---------------------------------------------------------------------------------- */
@@ -121,11 +122,13 @@ static void take_end(mni_map_t *map, mni_reader_t *reader)
     int32_t code = mni_get_i32(reader);
     uint64_t index = mni_get_u64(reader);
     const char *message = mni_get_text(reader);
+    bool spoilt = mni_get_u8(reader) != 0;
 
     if (mni_reader_end(reader) < 0) {
         end(map, MN_E_PROTOCOL, map->count, mn_error_message());
         return;
     }
+    map->spoilt = spoilt;
     if (code >= 0)
         map->done = true;
     end(map, code < 0 ? code : 0, index, message);
@@ -144,6 +147,10 @@ static void take_refusal(mni_map_t *map, mni_reader_t *reader)
 
 void mni_map_receive(mni_reader_t *reader)
 {
+    if (reader->type == MNI_MSG_MAP_GONE) {
+        mni_arena_unpin(&mni_client.arena, reader->request);
+        return;
+    }
     mni_map_t *map = find(reader->request);
     if (!map)
         return;
@@ -179,12 +186,12 @@ static int map_create(uint64_t count, size_t bytes, mni_map_t **out)
     map->count = count;
     map->next = mni_client.maps;
     mni_client.maps = map;
-    int rc = mni_arena_take(&mni_client.arena, bytes, &map->offset);
+    int rc = bytes == 0 ? 0 : mni_arena_take(&mni_client.arena, bytes, false, &map->offset);
     if (rc < 0) {
         mni_map_close(map);
         return rc;
     }
-    map->has_extent = true;
+    map->has_extent = bytes > 0;
     *out = map;
     return 0;
 }
@@ -252,11 +259,88 @@ int mni_map_begin_values(int declaration, const mn_value_t *arguments, uint64_t 
                                             .count = count,
                                             .max_block = max_block,
                                             .arguments = map->offset,
-                                            .arguments_bytes = bytes});
+                                            .arguments_bytes = bytes,
+                                            .ready = count});
     if (rc < 0)
         mni_map_close(map);
     else
         *out = map;
+    return rc;
+}
+
+/* Where arguments and results of a map lie in the arena. */
+typedef struct place {
+    size_t arguments, results; /* offsets; of what is copied: in the map's extent */
+    size_t bytes, results_bytes;
+    bool copy;                       /* arguments have to be brought there */
+    const mni_extent_t *own_results; /* of mn_alloc(); NULL: results have to be fetched */
+} place_t;
+
+/* What is in memory from mn_alloc() stays where it is. Results do not go there while executors of an earlier map may
+ * still write to it. */
+static int place_fixed(const mni_fixed_t *fixed, place_t *place, size_t *extent)
+{
+    const mni_arena_t *arena = &mni_client.arena;
+    size_t total = 0, bytes = fixed->count * fixed->argument_size,
+           results = fixed->count * fixed->result_size;
+    const mni_extent_t *own_results =
+        results > 0 ? mni_arena_find(arena, fixed->results, results) : NULL;
+
+    *place = (place_t){.bytes = bytes, .results_bytes = results};
+    place->copy = !mni_arena_find(arena, fixed->arguments, bytes);
+    if (place->copy) {
+        if (__builtin_add_overflow(bytes, MNI_ARENA_ALIGN - 1, &total))
+            goto too_large;
+        total = total / MNI_ARENA_ALIGN * MNI_ARENA_ALIGN;
+    } else {
+        place->arguments = (size_t)((const uint8_t *)fixed->arguments - arena->base);
+    }
+    if (own_results && own_results->pins == 0) {
+        place->own_results = own_results;
+        place->results = (size_t)((const uint8_t *)fixed->results - arena->base);
+    } else {
+        place->results = total; /* in the extent */
+        if (__builtin_add_overflow(total, results, &total))
+            goto too_large;
+    }
+    *extent = total;
+    return 0;
+too_large:
+    return mni_error(MN_E_TOO_LARGE, "%zu bytes of arguments and %zu of results", bytes, results);
+}
+
+/* Brings the arguments to the arena, step by step: what is there is told to the worker, so that executors work on it
+ * while the rest is copied; and a count that is wrong by far meets the end of the arguments, not that of the memory. */
+static int send_fixed(mni_map_t *map, const mni_fixed_t *fixed, const place_t *place,
+                      mni_msg_map_t *message)
+{
+    mni_arena_t *arena = &mni_client.arena;
+    size_t step = COPY_STEP / fixed->argument_size;
+    int rc = 0;
+
+    if (step == 0)
+        step = 1;
+    for (size_t done = 0; done < fixed->count && rc == 0;) {
+        size_t items = fixed->count - done < step ? fixed->count - done : step;
+        size_t offset = place->arguments + done * fixed->argument_size;
+        rc = mni_arena_reserve(arena, offset, items * fixed->argument_size);
+        if (rc == 0)
+            rc = mni_arena_reserve(arena, place->results + done * fixed->result_size,
+                                   items * fixed->result_size);
+        if (rc < 0)
+            break;
+        memcpy(arena->base + offset,
+               (const uint8_t *)fixed->arguments + done * fixed->argument_size,
+               items * fixed->argument_size);
+        message->ready = done += items;
+        if (!map->sent) {
+            rc = map_send(map, message);
+        } else {
+            mni_writer_begin(&mni_client.writer, MNI_MSG_MAP_MORE, map->number);
+            mni_put_u64(&mni_client.writer, done);
+            rc = mni_call_send();
+        }
+    }
     return rc;
 }
 
@@ -265,44 +349,42 @@ int mni_map_begin_fixed(int declaration, const mni_fixed_t *fixed, bool per_item
 {
     mni_map_t *map = NULL;
     mni_arena_t *arena = &mni_client.arena;
-    size_t bytes = fixed->count * fixed->argument_size,
-           results_bytes = fixed->count * fixed->result_size;
-    size_t results = (bytes + MNI_ARENA_ALIGN - 1) / MNI_ARENA_ALIGN * MNI_ARENA_ALIGN;
-    size_t total = 0;
+    size_t extent = 0;
+    place_t place;
 
-    if (__builtin_add_overflow(results, results_bytes, &total) || results < bytes)
-        return mni_error(MN_E_TOO_LARGE, "%zu bytes of arguments and %zu of results", bytes,
-                         results_bytes);
-    int rc = map_create(fixed->count, total, &map);
+    int rc = place_fixed(fixed, &place, &extent);
+    if (rc == 0)
+        rc = map_create(fixed->count, extent, &map);
     if (rc < 0)
         return rc;
-    /* Step by step, so that a count that is wrong by far meets the end of the arguments, not that
-     * of the memory. */
-    for (size_t at = 0, step; at < bytes && rc == 0; at += step) {
-        step = bytes - at < COPY_STEP ? bytes - at : COPY_STEP;
-        rc = mni_arena_reserve(arena, map->offset + at, step);
-        if (rc == 0)
-            memcpy(arena->base + map->offset + at, (const uint8_t *)fixed->arguments + at, step);
-    }
-    if (rc == 0 && results_bytes > 0)
-        rc = mni_arena_reserve(arena, map->offset + results, results_bytes);
-    if (rc == 0)
-        rc = map_send(map, &(mni_msg_map_t){.declaration = (uint32_t)declaration,
-                                            .per_item = per_item,
-                                            .count = fixed->count,
-                                            .argument_size = fixed->argument_size,
-                                            .result_size = fixed->result_size,
-                                            .max_block = max_block,
-                                            .arguments = map->offset,
-                                            .arguments_bytes = bytes,
-                                            .results = map->offset + results});
-    if (rc < 0) {
+    if (place.copy)
+        place.arguments += map->offset;
+    if (!place.own_results)
+        place.results += map->offset;
+    map->has_user = place.own_results != NULL;
+    map->user_offset = place.own_results ? place.own_results->offset : 0;
+    map->results = arena->base + place.results;
+    mni_msg_map_t message = {.declaration = (uint32_t)declaration,
+                             .per_item = per_item,
+                             .count = fixed->count,
+                             .argument_size = fixed->argument_size,
+                             .result_size = fixed->result_size,
+                             .max_block = max_block,
+                             .arguments = place.arguments,
+                             .arguments_bytes = place.bytes,
+                             .results = place.results,
+                             .ready = fixed->count};
+    if (place.copy)
+        rc = send_fixed(map, fixed, &place, &message);
+    else
+        rc = mni_arena_reserve(arena, place.results, place.results_bytes);
+    if (rc == 0 && !place.copy)
+        rc = map_send(map, &message);
+    if (rc < 0)
         mni_map_close(map);
-        return rc;
-    }
-    map->results = arena->base + map->offset + results;
-    *out = map;
-    return 0;
+    else
+        *out = map;
+    return rc;
 }
 
 /* --- the end
@@ -321,6 +403,14 @@ int mni_map_finish(mni_map_t *map)
                : 0;
 }
 
+static void pin(mni_map_t *map, uint64_t until)
+{
+    if (map->has_extent)
+        mni_arena_pin(&mni_client.arena, map->offset, until);
+    if (map->has_user)
+        mni_arena_pin(&mni_client.arena, map->user_offset, until);
+}
+
 static void map_free(mni_map_t *map)
 {
     mni_map_t **link = &mni_client.maps;
@@ -328,6 +418,8 @@ static void map_free(mni_map_t *map)
         link = &(*link)->next;
     if (*link)
         *link = map->next;
+    if (map->spoilt)
+        pin(map, MNI_ARENA_FOR_EVER);
     if (map->has_extent)
         mni_arena_give(&mni_client.arena, map->offset);
     if (map->faults)
@@ -352,8 +444,8 @@ void mni_map_close(mni_map_t *map)
         strcpy(kept, mn_error_message()); /* never longer than that */
         map->ended = true;                /* what still comes is dropped */
         mni_writer_begin(&mni_client.writer, MNI_MSG_MAP_CLOSE, map->number);
-        if (mni_call_send() == 0)
-            mni_call_reply(map->number, false, &reader);
+        if (mni_call_send() == 0 && mni_call_reply(map->number, false, &reader) == 1)
+            pin(map, map->number); /* until MAP_GONE */
         mni_error(0, "%s", kept);
     }
     map_free(map);

@@ -25,9 +25,12 @@ struct mn_map_stream {
     bool by_value;
     bool has_extent;
     size_t offset; /* of its extent */
-    bool sent;     /* the worker knows it */
-    bool done;     /* nothing more comes from the worker, which has let go of the extent */
-    bool ended;    /* over: `code` says how */
+    bool has_user; /* results go to an extent of mn_alloc(), at user_offset */
+    size_t user_offset;
+    bool sent;   /* the worker knows it */
+    bool done;   /* nothing more comes from the worker, which has let go of the extent */
+    bool spoilt; /* a lost rank may still write to its memory */
+    bool ended;  /* over: `code` says how */
     int code;
     uint64_t failed;    /* index of the item that failed the map; `count` or more: none did */
     char *message;      /* NULL when code is 0 */
@@ -49,10 +52,13 @@ void mni_map_receive(mni_reader_t *reader);
 int mni_map_begin_values(int declaration, const mn_value_t *arguments, uint64_t count,
                          bool per_item, size_t max_block, mni_map_t **map);
 
-/* What a map of fixed sizes maps; products of its sizes do not overflow. */
+/* What a map of fixed sizes maps; products of its sizes do not overflow. What lies in memory from mn_alloc() is not
+ * copied. */
 typedef struct mni_fixed {
     const void *arguments;
-    size_t argument_size, count, result_size;
+    size_t argument_size, count;
+    void *results;
+    size_t result_size;
 } mni_fixed_t;
 
 int mni_map_begin_fixed(int declaration, const mni_fixed_t *fixed, bool per_item, size_t max_block,

@@ -46,6 +46,8 @@ static void give_errors(mni_map_t *map, mn_item_error_t *errors)
  */
 static void copy_results(const mni_map_t *map, void *results, size_t result_size)
 {
+    if (map->results == results) /* memory of mn_alloc() */
+        return;
     if (!map->states) {
         memcpy(results, map->results, map->count * result_size);
         return;
@@ -85,7 +87,7 @@ static int check_fixed(const mni_fixed_t *fixed, const void *results)
 int mn_map_fixed(mn_task_t *task, mn_entry_t *function, const void *arguments, size_t argument_size,
                  size_t count, void *results, size_t result_size, const mn_map_options_t *options)
 {
-    mni_fixed_t fixed = {arguments, argument_size, count, result_size};
+    mni_fixed_t fixed = {arguments, argument_size, count, results, result_size};
     mni_map_t *map = NULL;
     int rc, declaration = check_call(task, function);
 

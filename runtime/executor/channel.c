@@ -205,6 +205,14 @@ int mni_channel_join(mni_channel_t *worker_side, mni_channel_t **out)
     return rc;
 }
 
+static void punch_hole(int memfd, size_t offset, size_t bytes)
+{
+    while (fallocate(memfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset,
+                     (off_t)bytes) < 0 &&
+           errno == EINTR)
+        ;
+}
+
 void mni_channel_destroy(mni_channel_t *channel)
 {
     if (!channel)
@@ -213,8 +221,11 @@ void mni_channel_destroy(mni_channel_t *channel)
     free(channel->present);
     if (channel->owns_map && channel->base)
         munmap(channel->base, MNI_CHANNEL_ARENA + channel->arena_bytes);
-    if (channel->owns_memfd && channel->memfd >= 0)
+    if (channel->owns_memfd && channel->memfd >= 0) {
+        /* Other executors may have it mapped still: the pages shall not wait for that. */
+        punch_hole(channel->memfd, 0, MNI_CHANNEL_ARENA + channel->arena_bytes);
         close(channel->memfd);
+    }
     free(channel);
 }
 
@@ -223,6 +234,11 @@ void mni_channel_destroy(mni_channel_t *channel)
 int mni_channel_memfd(const mni_channel_t *channel)
 {
     return channel->memfd;
+}
+
+uint64_t mni_channel_inode(const mni_channel_t *channel)
+{
+    return channel->inode;
 }
 
 mni_control_t *mni_channel_control(const mni_channel_t *channel)
@@ -358,8 +374,5 @@ void mni_channel_release(mni_channel_t *channel, size_t offset, size_t size)
     if (begin >= end || !memfd_is_ours(channel))
         return;
     set_present(channel, begin / MNI_ARENA_UNIT, (end - 1) / MNI_ARENA_UNIT + 1, false);
-    while (fallocate(channel->memfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                     (off_t)(MNI_CHANNEL_ARENA + begin), (off_t)(end - begin)) < 0 &&
-           errno == EINTR)
-        ;
+    punch_hole(channel->memfd, MNI_CHANNEL_ARENA + begin, end - begin);
 }

@@ -65,6 +65,7 @@ int mni_channel_join(mni_channel_t *worker_side, mni_channel_t **channel);
 void mni_channel_destroy(mni_channel_t *channel);
 
 int mni_channel_memfd(const mni_channel_t *channel);
+uint64_t mni_channel_inode(const mni_channel_t *channel); /* of the memfd */
 mni_control_t *mni_channel_control(const mni_channel_t *channel);
 mni_log_area_t *mni_channel_log(const mni_channel_t *channel, mn_stream_t stream);
 

@@ -555,7 +555,8 @@ MN_API int mn_call(mn_task_t *task, mn_entry_t *function, mn_value_t input, mn_v
  * @param arguments     count * argument_size bytes
  * @param argument_size bytes of an item
  * @param count         how many items; 0 is fine
- * @param results       count * result_size bytes, written as items end (all of them are valid on success)
+ * @param results       count * result_size bytes, valid on success; in memory from mn_alloc() they are written as
+ *                      items end, elsewhere on success only
  * @param result_size   bytes of a result; 0: the function yields nothing
  * @param options       NULL for none
  * Blocks. @return 0, or as mn_call() for the first item that fails; its index is in the message */
@@ -567,6 +568,18 @@ MN_API int mn_map_fixed(mn_task_t *task, mn_entry_t *function, const void *argum
 #define mn_map(task, function, arguments, count, results)                                  \
     mn_map_fixed((task), (function), (arguments), sizeof *(arguments), (count), (results), \
                  sizeof *(results), NULL)
+
+/** Memory whose contents travel without a copy: arguments of mn_map_fixed() that lie in it are read there by the
+ * functions on the caller's node, and results are written there. Use it for what is large or mapped often.
+ * @param task   the caller's own handle
+ * @param size   bytes; at most half the task's shared memory, 32 GiB on most systems
+ * @param memory receives the memory: at a multiple of 4096, not initialized
+ * Ends with mn_free(), or with the task. Does not block. @return 0, MN_E_NO_MEMORY, MN_E_TOO_LARGE, MN_E_INVALID,
+ * MN_E_NO_RUNTIME */
+MN_API int mn_alloc(mn_task_t *task, size_t size, void **memory);
+
+/** Frees memory from mn_alloc(). NULL is fine; anything else is ignored. */
+MN_API void mn_free(void *memory);
 
 /** Maps a function over `count` values of any size.
  * @param task      the caller's own handle

@@ -105,6 +105,33 @@ mni_msg_run_t mni_get_run(mni_reader_t *reader)
     return run;
 }
 
+static void put_shared(mni_writer_t *writer, const mni_msg_shared_t *shared)
+{
+    mni_put_i32(writer, shared->pid);
+    if (shared->pid == 0)
+        return;
+    mni_put_i32(writer, shared->memfd);
+    mni_put_u64(writer, shared->inode);
+    mni_put_u64(writer, shared->arguments);
+    mni_put_u64(writer, shared->arguments_bytes);
+    mni_put_u64(writer, shared->results);
+    mni_put_u64(writer, shared->results_bytes);
+}
+
+static mni_msg_shared_t get_shared(mni_reader_t *reader)
+{
+    mni_msg_shared_t shared = {.pid = mni_get_i32(reader)};
+    if (shared.pid == 0)
+        return shared;
+    shared.memfd = mni_get_i32(reader);
+    shared.inode = mni_get_u64(reader);
+    shared.arguments = mni_get_u64(reader);
+    shared.arguments_bytes = mni_get_u64(reader);
+    shared.results = mni_get_u64(reader);
+    shared.results_bytes = mni_get_u64(reader);
+    return shared;
+}
+
 void mni_put_block(mni_writer_t *writer, const mni_msg_block_t *block)
 {
     mni_put_u32(writer, block->declaration);
@@ -121,6 +148,7 @@ void mni_put_block(mni_writer_t *writer, const mni_msg_block_t *block)
     mni_put_u64(writer, block->arguments_bytes);
     mni_put_u64(writer, block->results);
     mni_put_u64(writer, block->results_room);
+    put_shared(writer, &block->shared);
 }
 
 mni_msg_block_t mni_get_block(mni_reader_t *reader)
@@ -140,6 +168,7 @@ mni_msg_block_t mni_get_block(mni_reader_t *reader)
     block.arguments_bytes = mni_get_u64(reader);
     block.results = mni_get_u64(reader);
     block.results_room = mni_get_u64(reader);
+    block.shared = get_shared(reader);
     return block;
 }
 
@@ -177,6 +206,7 @@ void mni_put_map(mni_writer_t *writer, const mni_msg_map_t *map)
     mni_put_u64(writer, map->arguments);
     mni_put_u64(writer, map->arguments_bytes);
     mni_put_u64(writer, map->results);
+    mni_put_u64(writer, map->ready);
 }
 
 mni_msg_map_t mni_get_map(mni_reader_t *reader)
@@ -192,6 +222,7 @@ mni_msg_map_t mni_get_map(mni_reader_t *reader)
     map.arguments = mni_get_u64(reader);
     map.arguments_bytes = mni_get_u64(reader);
     map.results = mni_get_u64(reader);
+    map.ready = mni_get_u64(reader);
     return map;
 }
 

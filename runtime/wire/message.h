@@ -11,67 +11,71 @@
 #include "wire/wire.h"
 
 /* X(NAME, number). The comment gives the fields, in order. */
-#define MNI_MESSAGES(X)                                                                              \
-    /* client -> rank 0, passed on by the worker; answered by REPLY with the same request */         \
-    X(START, 1) /* mni_msg_start_t */                                                                \
-    X(GET, 2)   /* id */                                                                             \
-    X(WAIT, 3)  /* id, u64 seen (UINT64_MAX: only the end counts), f64 timeout (negative: none) */   \
-    X(CANCEL, 4)  /* id, f64 grace (NaN: the job's own, negative: none) */                           \
-    X(REMOVE, 5)  /* id */                                                                           \
-    X(LIST, 6)    /* mni_msg_list_t */                                                               \
-    X(LOCKS, 7)   /* - */                                                                            \
-    X(LOG, 8)     /* id, u32 attempt, u8 stream */                                                   \
-    X(SERVICE, 9) /* text name */                                                                    \
-    /* client -> its worker */                                                                       \
-    X(YIELD, 20)    /* value. With a request other than 0 it is answered by REPLY when durable */    \
-    X(PROGRESS, 21) /* f64 fraction, text message */                                                 \
-    X(FINISHED, 22) /* mni_msg_finished_t: the task or block is over */                              \
-    X(MAP, 23)      /* mni_msg_map_t: opens the map `request` */                                     \
-    X(MAP_CLOSE,                                                                                     \
-      24)        /* -: `request` is the map; answered by REPLY when nothing of it runs any more */   \
-    X(READY, 25) /* -: the process has started and waits for work */                                 \
-    /* worker -> client */                                                                           \
+#define MNI_MESSAGES(X)                                                                               \
+    /* client -> rank 0, passed on by the worker; answered by REPLY with the same request */          \
+    X(START, 1) /* mni_msg_start_t */                                                                 \
+    X(GET, 2)   /* id */                                                                              \
+    X(WAIT, 3)  /* id, u64 seen (UINT64_MAX: only the end counts), f64 timeout (negative: none) */    \
+    X(CANCEL, 4)  /* id, f64 grace (NaN: the job's own, negative: none) */                            \
+    X(REMOVE, 5)  /* id */                                                                            \
+    X(LIST, 6)    /* mni_msg_list_t */                                                                \
+    X(LOCKS, 7)   /* - */                                                                             \
+    X(LOG, 8)     /* id, u32 attempt, u8 stream */                                                    \
+    X(SERVICE, 9) /* text name */                                                                     \
+    /* client -> its worker */                                                                        \
+    X(YIELD, 20)    /* value. With a request other than 0 it is answered by REPLY when durable */     \
+    X(PROGRESS, 21) /* f64 fraction, text message */                                                  \
+    X(FINISHED, 22) /* mni_msg_finished_t: the task or block is over */                               \
+    X(MAP, 23)      /* mni_msg_map_t: opens the map `request` */                                      \
+    X(MAP_CLOSE,                                                                                      \
+      24) /* -: `request` is the map; answered by REPLY: 0, or 1 when executors may still write     \
+             to its memory: MAP_GONE follows */ \
+    X(READY, 25)    /* -: the process has started and waits for work */                               \
+    X(MAP_MORE, 26) /* u64 items: the arguments of so many are there now; `request` is the map */     \
+    /* worker -> client */                                                                            \
     X(REPLY, 40) /* i32 code, text message; for code >= 0 what the request asked for:            \
                           START: id; GET, WAIT: mni_put_info(); LIST: u32 n, n ids;                    \
-                          LOCKS: u32 n, n times (text name, id); LOG: bytes; SERVICE: text */   \
-    X(RUN, 41)   /* mni_msg_run_t: a job attempt, a service or the driver */                         \
-    X(BLOCK, 42) /* mni_msg_block_t: items of a map to be worked on */                               \
-    X(EXIT, 43)  /* -: end the process */                                                            \
-    X(MAP_ITEMS,                                                                                     \
-      44) /* u64 first, u64 count, bytes pack: results, by value; `request` is the map */            \
-    X(MAP_FAULT,                                                                                     \
-      45) /* u64 index, i32 code, u8 reason, text message: one item failed; the map goes on */       \
-    X(MAP_END,                                                                                       \
-      46) /* i32 code, u64 index (of the item that failed), text message: nothing more comes */      \
-    /* worker <-> rank 0 */                                                                          \
-    X(HELLO, 60)     /* worker: mni_msg_hello_t, once */                                             \
-    X(CALL, 61)      /* worker: u64 client, u64 task, bytes frame: a client's request passed on */   \
-    X(ANSWER, 62)    /* rank 0: u64 client, bytes frame */                                           \
-    X(TASK_RUN, 63)  /* rank 0: mni_msg_run_t */                                                     \
-    X(TASK_STOP, 64) /* rank 0: u64 task, i32 code */                                                \
-    X(TASK_KILL, 65) /* rank 0: u64 task, u8 reason */                                               \
-    X(TASK_YIELD,                                                                                    \
+                          LOCKS: u32 n, n times (text name, id); LOG: bytes; SERVICE: text */    \
+    X(RUN, 41)   /* mni_msg_run_t: a job attempt, a service or the driver */                          \
+    X(BLOCK, 42) /* mni_msg_block_t: items of a map to be worked on */                                \
+    X(EXIT, 43)  /* -: end the process */                                                             \
+    X(MAP_ITEMS,                                                                                      \
+      44) /* u64 first, u64 count, bytes pack: results, by value; `request` is the map */             \
+    X(MAP_FAULT,                                                                                      \
+      45) /* u64 index, i32 code, u8 reason, text message: one item failed; the map goes on */        \
+    X(MAP_END,                                                                                        \
+      46) /* i32 code, u64 index (of the item that failed), text message, u8 spoilt (its memory    \
+             must never be used again: a lost rank may write there): nothing more comes */  \
+    X(MAP_GONE, 47) /* -: nobody works on the closed map `request` any more */                        \
+    /* worker <-> rank 0 */                                                                           \
+    X(HELLO, 60)     /* worker: mni_msg_hello_t, once */                                              \
+    X(CALL, 61)      /* worker: u64 client, u64 task, bytes frame: a client's request passed on */    \
+    X(ANSWER, 62)    /* rank 0: u64 client, bytes frame */                                            \
+    X(TASK_RUN, 63)  /* rank 0: mni_msg_run_t */                                                      \
+    X(TASK_STOP, 64) /* rank 0: u64 task, i32 code */                                                 \
+    X(TASK_KILL, 65) /* rank 0: u64 task, u8 reason */                                                \
+    X(TASK_YIELD,                                                                                     \
       66) /* worker: u64 task, value, u64 client, u64 request (0: no answer is wanted), u64 count: \
-             yields since the last such message, of which this value is the last */ \
-    X(TASK_PROGRESS, 67) /* worker: u64 task, f64 fraction, text message */                          \
-    X(TASK_ENDED, 68)    /* worker: mni_msg_ended_t */                                               \
-    X(SLOTS_WANT,                                                                                    \
-      69) /* worker: u64 demand, u64 caller, u32 declaration, u32 want (0: closes it) */             \
-    X(SLOT_GRANT, 70)   /* rank 0: u64 demand, mni_msg_slot_t */                                     \
-    X(SLOTS_REFUSE, 71) /* rank 0: u64 demand, i32 code, text message */                             \
-    X(SLOT_FREE, 72)    /* worker: u64 slot: given back */                                           \
-    X(TASK_LOG,                                                                                      \
-      73) /* rank 0: u64 task, u8 stream, u64 client, u64 request; answered by TASK_LOG_TEXT */      \
-    X(TASK_LOG_TEXT, 74) /* worker: u64 client, u64 request, bytes text */                           \
-    X(JOB_OUTPUT,                                                                                    \
-      75) /* worker: id, u8 stream, bytes text: what a slot wrote for a job, or for nobody */        \
-    X(SHUTDOWN, 76)     /* rank 0: end all executors, answer GOODBYE, leave the loop */              \
-    X(GOODBYE, 77)      /* worker: - */                                                              \
-    X(RANK_LOST, 78)    /* rank 0: u32 rank */                                                       \
-    X(TASK_ADDRESS, 79) /* worker: u64 task, text host:port: where a service can be reached */       \
-    /* worker <-> worker */                                                                          \
-    X(BLOCK_SEND, 90) /* u64 map, u64 block, mni_msg_slot_t, mni_msg_block_t, bytes arguments */     \
-    X(BLOCK_DONE, 91) /* u64 map, u64 block, u64 slot, mni_msg_finished_t, bytes results */          \
+             yields since the last such message, of which this value is the last */  \
+    X(TASK_PROGRESS, 67) /* worker: u64 task, f64 fraction, text message */                           \
+    X(TASK_ENDED, 68)    /* worker: mni_msg_ended_t */                                                \
+    X(SLOTS_WANT,                                                                                     \
+      69) /* worker: u64 demand, u64 caller, u32 declaration, u32 want (0: closes it) */              \
+    X(SLOT_GRANT, 70)   /* rank 0: u64 demand, mni_msg_slot_t */                                      \
+    X(SLOTS_REFUSE, 71) /* rank 0: u64 demand, i32 code, text message */                              \
+    X(SLOT_FREE, 72)    /* worker: u64 slot: given back */                                            \
+    X(TASK_LOG,                                                                                       \
+      73) /* rank 0: u64 task, u8 stream, u64 client, u64 request; answered by TASK_LOG_TEXT */       \
+    X(TASK_LOG_TEXT, 74) /* worker: u64 client, u64 request, bytes text */                            \
+    X(JOB_OUTPUT,                                                                                     \
+      75) /* worker: id, u8 stream, bytes text: what a slot wrote for a job, or for nobody */         \
+    X(SHUTDOWN, 76)     /* rank 0: end all executors, answer GOODBYE, leave the loop */               \
+    X(GOODBYE, 77)      /* worker: - */                                                               \
+    X(RANK_LOST, 78)    /* rank 0: u32 rank */                                                        \
+    X(TASK_ADDRESS, 79) /* worker: u64 task, text host:port: where a service can be reached */        \
+    /* worker <-> worker */                                                                           \
+    X(BLOCK_SEND, 90) /* u64 map, u64 block, mni_msg_slot_t, mni_msg_block_t, bytes arguments */      \
+    X(BLOCK_DONE, 91) /* u64 map, u64 block, u64 slot, mni_msg_finished_t, bytes results */           \
     X(BLOCK_STOP, 92) /* u64 slot, i32 code: stop what runs in the slot; 0: kill it */
 
 enum {
@@ -118,7 +122,18 @@ typedef struct mni_msg_run {
     mn_value_t input, last; /* last: the last yield, when has_last */
 } mni_msg_run_t;
 
-/* Items of a map. Offsets are into the arena of the executor that works on them; zero in BLOCK_SEND. */
+/* Where executors of the same host find the memory of a map's caller: descriptor `memfd` of its worker, process `pid`.
+ * They map the two ranges of its arena, the first for reading only, and work there without a copy. */
+typedef struct mni_msg_shared {
+    int32_t pid; /* 0: not shared; the block's offsets are into the executor's own arena */
+    int32_t memfd;
+    uint64_t inode;                      /* of the memfd, to know it by */
+    uint64_t arguments, arguments_bytes; /* the whole map's */
+    uint64_t results, results_bytes; /* by value: none, results go to the executor's own arena */
+} mni_msg_shared_t;
+
+/* Items of a map. Offsets are into the arena of the executor that works on them; zero in BLOCK_SEND. With
+ * shared memory they are into the caller's, and a pack of arguments is the whole map's. */
 typedef struct mni_msg_block {
     uint32_t declaration;
     mn_id_t id;    /* job on whose behalf */
@@ -131,6 +146,7 @@ typedef struct mni_msg_block {
     uint64_t arguments, arguments_bytes; /* offset, bytes */
     uint64_t results,
         results_room; /* offset, bytes that may be written (fixed: count * result_size) */
+    mni_msg_shared_t shared;
 } mni_msg_block_t;
 
 /* How a task or block ended, as the executor (or its worker, if it died) reports. */
@@ -151,6 +167,7 @@ typedef struct mni_msg_map {
     bool per_item;                                         /* report failures per item and go on */
     uint64_t count, argument_size, result_size, max_block; /* max_block 0: chosen */
     uint64_t arguments, arguments_bytes, results;
+    uint64_t ready; /* items whose arguments are there already; MAP_MORE tells of the others */
 } mni_msg_map_t;
 
 typedef struct mni_msg_ended {

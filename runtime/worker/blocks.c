@@ -2,7 +2,8 @@
  *
  * Blocks of maps that executors of this worker work on, wherever the caller is.
  *
- * A block's arguments lie in the second half of the executor's arena, its results behind them. When the executor
+ * A block from the same host lies in its caller's memory, where the executor maps it. One from elsewhere, or a small one,
+ * is copied: its arguments lie in the second half of the executor's arena, its results behind them. When the executor
  * dies in the middle, the results of the items before the one that it died in are still there, and are
  * reported: no item that has ended is run again.
  */
@@ -54,17 +55,22 @@ static uint64_t value_room(const mni_executor_t *executor, size_t offset)
     return size - offset;
 }
 
-/* Puts the next block of the queue into the arena and tells the executor. */
-static int block_begin(mni_worker_t *worker, mni_executor_t *executor)
+/* Finds places in the executor's own arena for what is not shared, and brings the arguments there. */
+static int block_place(mni_executor_t *executor, mni_block_t *block)
 {
-    mni_block_t *block = executor->queue;
     mni_msg_block_t *what = &block->what;
     size_t offset = mni_channel_block_offset(executor->channel);
+
+    if (what->shared.pid != 0) {
+        if (what->by_value) {
+            what->results = offset;
+            what->results_room = value_room(executor, offset);
+        }
+        return 0;
+    }
     size_t results = offset + align_up(what->arguments_bytes);
     uint8_t *arena = mni_channel_arena(executor->channel, NULL);
 
-    DL_DELETE(executor->queue, block);
-    executor->block = block;
     what->arguments = offset;
     what->results = results;
     what->results_room =
@@ -77,8 +83,22 @@ static int block_begin(mni_worker_t *worker, mni_executor_t *executor)
         memcpy(arena + offset, block->arguments, what->arguments_bytes);
     free(block->arguments);
     block->arguments = NULL;
+    return 0;
+}
+
+/* Gives the executor the next block of its queue. */
+static int block_begin(mni_worker_t *worker, mni_executor_t *executor)
+{
+    mni_block_t *block = executor->queue;
+
+    DL_DELETE(executor->queue, block);
+    executor->block = block;
+    int rc = block_place(executor, block);
+    if (rc < 0)
+        return rc;
+    block->begun = true;
     mni_writer_begin(&worker->frame, MNI_MSG_BLOCK, 0);
-    mni_put_block(&worker->frame, what);
+    mni_put_block(&worker->frame, &block->what);
     if ((rc = mni_writer_end(&worker->frame)) < 0)
         return rc;
     return mni_executor_begin(worker, executor, worker->frame.data, worker->frame.size);
@@ -105,9 +125,9 @@ void mni_block_receive(mni_worker_t *worker, uint32_t source, uint64_t map, uint
         return;
     }
     block = calloc(1, sizeof *block);
-    if (block)
+    if (block && what->shared.pid == 0)
         block->arguments = malloc(what->arguments_bytes ? what->arguments_bytes : 1);
-    if (!block || !block->arguments) {
+    if (!block || (what->shared.pid == 0 && !block->arguments)) {
         mni_error(MN_E_NO_MEMORY, "no memory for %llu bytes of arguments",
                   (unsigned long long)what->arguments_bytes);
         goto refuse;
@@ -117,7 +137,7 @@ void mni_block_receive(mni_worker_t *worker, uint32_t source, uint64_t map, uint
     block->number = number;
     block->slot = *slot;
     block->what = *what;
-    if (what->arguments_bytes > 0)
+    if (block->arguments && what->arguments_bytes > 0)
         memcpy(block->arguments, arguments, what->arguments_bytes);
 
     executor = mni_executor_of_task(worker, slot->task);
@@ -179,6 +199,15 @@ static void send_output(mni_worker_t *worker, mni_executor_t *executor, mn_strea
     free(text);
 }
 
+/* Gives back what a large block took up in the executor's own arena. */
+static void release_large(mni_executor_t *executor, const mni_msg_block_t *what, size_t results)
+{
+    size_t from = what->shared.pid == 0 ? what->arguments : what->results;
+    size_t bytes = results > 0 || what->shared.pid == 0 ? what->results + results - from : 0;
+    if (bytes > KEEP_LIMIT)
+        mni_channel_release(executor->channel, from, bytes);
+}
+
 /* Sends a block's results and what became of it to the caller's worker. */
 static void block_report(mni_worker_t *worker, mni_executor_t *executor, const mni_block_t *block)
 {
@@ -193,9 +222,9 @@ static void block_report(mni_worker_t *worker, mni_executor_t *executor, const m
         finished.reason = MN_REASON_ERROR;
         finished.items = 0;
     }
-    if (what->by_value && block->arguments == NULL)
+    if (what->by_value && block->begun)
         size = pack_extent(results, what->results_room, what->count, &finished.items);
-    else if (block->arguments == NULL)
+    else if (block->begun && what->shared.pid == 0)
         size = finished.items * what->result_size;
     if (block->source == worker->rank) /* straight from one arena to the other */
         mni_map_block_done(worker, block->map, block->number, block->slot.task, &finished, results,
@@ -203,9 +232,8 @@ static void block_report(mni_worker_t *worker, mni_executor_t *executor, const m
     else
         send_done(worker, block->source, block->map, block->number, block->slot.task, &finished,
                   results, size);
-    if (what->arguments_bytes + size > KEEP_LIMIT && executor->state != MNI_EXECUTOR_BUSY)
-        mni_channel_release(executor->channel, what->arguments,
-                            what->results + size - what->arguments);
+    if (executor->state != MNI_EXECUTOR_BUSY)
+        release_large(executor, what, size);
 }
 
 void mni_block_ended(mni_worker_t *worker, mni_executor_t *executor)

@@ -32,7 +32,8 @@ typedef struct mni_block {
     uint64_t map, number; /* the caller's */
     mni_msg_slot_t slot;
     mni_msg_block_t what;
-    uint8_t *arguments; /* copied until the block begins; NULL afterwards */
+    bool begun;         /* the executor has it */
+    uint8_t *arguments; /* copied until the block begins; NULL afterwards, and with shared memory */
 } mni_block_t;
 
 typedef enum mni_executor_state {
@@ -127,7 +128,7 @@ int mni_client_frame(mni_worker_t *worker, mni_executor_t *executor, const void 
 /* blocks.c: the side that works */
 void mni_block_receive(mni_worker_t *worker, uint32_t source, uint64_t map, uint64_t number,
                        const mni_msg_slot_t *slot, const mni_msg_block_t *what,
-                       const void *arguments);
+                       const void *arguments); /* NULL: what->shared says where they are */
 void mni_block_ended(mni_worker_t *worker, mni_executor_t *executor);
 void mni_block_stop(mni_worker_t *worker, uint64_t slot, int code);
 void mni_blocks_drop(mni_worker_t *worker, mni_executor_t *executor);
@@ -136,6 +137,9 @@ uint64_t mni_block_deadline(const mni_executor_t *executor);
 /* map.c: the side that calls */
 int mni_worker_map_open(mni_worker_t *worker, mni_executor_t *caller, uint64_t request,
                         const mni_msg_map_t *what);
+/* The arguments of `ready` items are there now. */
+int mni_worker_map_more(mni_worker_t *worker, mni_executor_t *caller, uint64_t request,
+                        uint64_t ready);
 void mni_worker_map_close(mni_worker_t *worker, mni_executor_t *caller, uint64_t request);
 void mni_map_caller_stopped(mni_worker_t *worker, mni_executor_t *caller, int code);
 void mni_map_caller_gone(mni_worker_t *worker, mni_executor_t *caller);

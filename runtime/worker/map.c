@@ -4,13 +4,17 @@
  *
  * The items that wait are a list of ranges. Each slot that rank 0 grants gets blocks cut from it, one at a time,
  * until it is empty; then the slot is given back. Blocks shrink with what is left, and are small at first, until
- * it is known how long an item takes. An item that fails or is lost comes back as a range of its own,
+ * it is known how long an item takes. Arguments that the caller is still copying are waited for (MAP_MORE).
+ *
+ * Executors of this host map the caller's memory and work there; only to others blocks are sent as bytes. Small maps are
+ * sent too: mapping costs more than they do. An item that fails or is lost comes back as a range of its own,
  * which counts its further attempts.
  */
 #include "worker/internal.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <unistd.h>
 
 /* How long a block should take when there are many items: long against the cost of a block, short against the map. */
 #define BLOCK_TIME 0.05
@@ -20,6 +24,12 @@
 
 /* Items of a map's first blocks, as a share of the map. */
 #define FIRST_SHARE 64
+
+/* Seconds that a block should take at least: a worker and an executor are woken for each. */
+#define LEAST_TIME 0.0002
+
+/* Bytes of arguments and results from which on executors map them. */
+#define SHARE_LEAST ((uint64_t)64 << 10)
 
 typedef struct range {
     struct range *prev, *next;
@@ -40,6 +50,10 @@ struct mni_map {
     struct mni_map *prev, *next;
     uint64_t demand;        /* its number, for rank 0 and for other workers */
     mni_executor_t *caller; /* NULL: it is gone, has closed the map, or was told that it is over */
+    mni_executor_t *home;   /* whose arena it is; NULL: it is gone */
+    bool shares;            /* executors of this host work in its memory */
+    bool spoilt;            /* one on a rank that was lost did */
+    bool tell_gone;         /* MAP_GONE is owed */
     uint64_t task, request;
     mni_msg_map_t what;
     const mni_declaration_t *function;
@@ -100,11 +114,21 @@ static uint64_t items_waiting(const mni_map_t *map)
     return count;
 }
 
+static void post_home(mni_worker_t *worker, mni_map_t *map)
+{
+    if (mni_writer_end(&worker->frame) == 0)
+        mni_channel_post(map->home->channel, worker->frame.data, worker->frame.size);
+}
+
 static void map_free_when_over(mni_worker_t *worker, mni_map_t *map)
 {
     if (!map->over || map->slots || map->caller)
         return;
     send_want(worker, map, 0);
+    if (map->tell_gone && map->home) {
+        mni_writer_begin(&worker->frame, MNI_MSG_MAP_GONE, map->request);
+        post_home(worker, map);
+    }
     ranges_free(map);
     DL_DELETE(worker->maps, map);
     free(map);
@@ -138,12 +162,6 @@ static void stop_slots(mni_worker_t *worker, mni_map_t *map, int code)
     }
 }
 
-static void post_to_caller(mni_worker_t *worker, mni_map_t *map)
-{
-    if (mni_writer_end(&worker->frame) == 0)
-        mni_channel_post(map->caller->channel, worker->frame.data, worker->frame.size);
-}
-
 /* Tells the caller that nothing more comes; `index` is the item that failed it, the count when none did. What still
  * runs is asked to stop. */
 static void map_end(mni_worker_t *worker, mni_map_t *map, int code, uint64_t index,
@@ -159,7 +177,8 @@ static void map_end(mni_worker_t *worker, mni_map_t *map, int code, uint64_t ind
         mni_put_i32(&worker->frame, code);
         mni_put_u64(&worker->frame, index);
         mni_put_text(&worker->frame, code < 0 ? message : NULL);
-        post_to_caller(worker, map);
+        mni_put_u8(&worker->frame, map->spoilt);
+        post_home(worker, map);
         map->caller = NULL;
     }
     stop_slots(worker, map, stop);
@@ -177,24 +196,28 @@ static uint64_t block_items(const mni_map_t *map, const range_t *range)
                                                                      : map->what.result_size;
 
     if (map->item_time > 0) {
-        double timely = BLOCK_TIME / map->item_time;
-        if (timely < (double)items)
-            items = (uint64_t)timely;
+        double most = BLOCK_TIME / map->item_time, least = LEAST_TIME / map->item_time;
+        if (items < least)
+            items = least < (double)waiting ? (uint64_t)least : waiting;
+        if (items > most)
+            items = (uint64_t)most;
     } else if (items > map->what.count / FIRST_SHARE) {
         items = map->what.count / FIRST_SHARE;
     }
     if (map->what.by_value) /* sizes differ: by their mean */
         bytes = map->what.arguments_bytes / map->what.count;
-    if (bytes > 0 && items > BLOCK_BYTES / bytes)
+    if (!map->shares && bytes > 0 && items > BLOCK_BYTES / bytes)
         items = BLOCK_BYTES / bytes;
     if (map->what.max_block > 0 && items > map->what.max_block)
         items = map->what.max_block;
     if (items < 1)
         items = 1;
+    if (items > map->what.ready - range->first)
+        items = map->what.ready - range->first;
     return items < range->count ? items : range->count;
 }
 
-/* Cuts the next block from what waits. */
+/* Cuts the next block from what waits, whose first arguments are there. */
 static range_t cut_block(mni_map_t *map)
 {
     range_t *range = map->waiting;
@@ -238,6 +261,54 @@ static void pack_fill(const mni_map_t *map, const range_t *block, const void *pa
     }
 }
 
+/* A block that could not be sent fails the map. */
+static void sent_or_end(mni_worker_t *worker, mni_map_t *map, slot_t *slot, int rc)
+{
+    if (rc == 0)
+        return;
+    slot->busy = false;
+    map_end(worker, map, rc, slot->block.first, mn_error_message());
+}
+
+/* The block's offsets in the caller's memory, and where that is. */
+static void share_block(const mni_map_t *map, const range_t *block, mni_msg_block_t *what)
+{
+    const mni_msg_map_t *all = &map->what;
+    what->shared =
+        (mni_msg_shared_t){.pid = (int32_t)getpid(),
+                           .memfd = mni_channel_memfd(map->home->channel),
+                           .inode = mni_channel_inode(map->home->channel),
+                           .arguments = all->arguments,
+                           .arguments_bytes = all->arguments_bytes,
+                           .results = all->results,
+                           .results_bytes = all->by_value ? 0 : all->count * all->result_size};
+    what->arguments = all->arguments;
+    what->arguments_bytes = all->arguments_bytes;
+    if (all->by_value)
+        return;
+    what->arguments += block->first * all->argument_size;
+    what->arguments_bytes = block->count * all->argument_size;
+    what->results = all->results + block->first * all->result_size;
+    what->results_room = block->count * all->result_size;
+}
+
+/* Tells the slot's worker where the block is; no bytes go with it. */
+static int send_shared(mni_worker_t *worker, mni_map_t *map, slot_t *slot, mni_msg_block_t *what)
+{
+    share_block(map, &slot->block, what);
+    if (slot->what.rank == worker->rank) {
+        mni_block_receive(worker, worker->rank, map->demand, slot->number, &slot->what, what, NULL);
+        return 0;
+    }
+    mni_writer_begin(&worker->frame, MNI_MSG_BLOCK_SEND, 0);
+    mni_put_u64(&worker->frame, map->demand);
+    mni_put_u64(&worker->frame, slot->number);
+    mni_put_slot(&worker->frame, &slot->what);
+    mni_put_block(&worker->frame, what);
+    mni_put_bytes(&worker->frame, NULL, 0);
+    return mni_comm_send(worker->comm, slot->what.rank, &worker->frame);
+}
+
 static void send_block(mni_worker_t *worker, mni_map_t *map, slot_t *slot)
 {
     const uint8_t *arguments = map->arena + map->what.arguments;
@@ -253,13 +324,17 @@ static void send_block(mni_worker_t *worker, mni_map_t *map, slot_t *slot)
                             .argument_size = map->what.argument_size,
                             .result_size = map->what.result_size};
 
+    slot->busy = true;
+    slot->number = ++map->next_number;
+    slot->sent = mni_clock_now();
+    if (map->shares && mni_comm_is_near(worker->comm, slot->what.rank)) {
+        sent_or_end(worker, map, slot, send_shared(worker, map, slot, &what));
+        return;
+    }
     if (map->what.by_value)
         what.arguments_bytes = pack_bytes(map, block, arguments);
     else
         what.arguments_bytes = block->count * map->what.argument_size;
-    slot->busy = true;
-    slot->number = ++map->next_number;
-    slot->sent = mni_clock_now();
     if (slot->what.rank == worker->rank && !map->what.by_value) {
         mni_block_receive(worker, worker->rank, map->demand, slot->number, &slot->what, &what,
                           arguments + block->first * map->what.argument_size);
@@ -275,11 +350,7 @@ static void send_block(mni_worker_t *worker, mni_map_t *map, slot_t *slot)
         pack_fill(map, block, arguments, room, what.arguments_bytes);
     else if (room)
         memcpy(room, arguments + block->first * map->what.argument_size, what.arguments_bytes);
-    int rc = mni_comm_send(worker->comm, slot->what.rank, &worker->frame);
-    if (rc < 0) {
-        slot->busy = false;
-        map_end(worker, map, rc, block->first, mn_error_message());
-    }
+    sent_or_end(worker, map, slot, mni_comm_send(worker->comm, slot->what.rank, &worker->frame));
 }
 
 /* Gives a slot its next block, or gives the slot back. */
@@ -291,6 +362,8 @@ static void dispatch(mni_worker_t *worker, mni_map_t *map, slot_t *slot)
         slot_free(worker, map, slot);
         return;
     }
+    if (map->waiting->first >= map->what.ready)
+        return; /* its caller is still copying */
     slot->block = cut_block(map);
     if (!map->waiting) /* no more slots would be of use */
         send_want(worker, map, map->slot_count);
@@ -317,6 +390,8 @@ static int map_check(const mni_executor_t *caller, const mni_msg_map_t *what)
     if (what->arguments > half || arguments > half - what->arguments || what->results > half ||
         results > half - what->results)
         return mni_error(MN_E_PROTOCOL, "a map outside its caller's arena");
+    if (what->ready > what->count || (what->by_value && what->ready < what->count))
+        return mni_error(MN_E_PROTOCOL, "a map with more arguments than items, or too few");
     return 0;
 }
 
@@ -332,7 +407,8 @@ int mni_worker_map_open(mni_worker_t *worker, mni_executor_t *caller, uint64_t r
         return mni_error(MN_E_NO_MEMORY, "no memory for a map");
     }
     map->demand = (uint64_t)worker->rank << 40 | ++worker->next_map;
-    map->caller = caller;
+    map->caller = map->home = caller;
+    map->shares = what->arguments_bytes + what->count * what->result_size >= SHARE_LEAST;
     map->task = caller->task;
     map->request = request;
     map->what = *what;
@@ -354,6 +430,28 @@ static mni_map_t *map_of_demand(const mni_worker_t *worker, uint64_t demand)
     return NULL;
 }
 
+int mni_worker_map_more(mni_worker_t *worker, mni_executor_t *caller, uint64_t request,
+                        uint64_t ready)
+{
+    mni_map_t *map;
+    slot_t *slot, *next;
+
+    DL_FOREACH (worker->maps, map) {
+        if (map->caller == caller && map->request == request)
+            break;
+    }
+    if (!map)
+        return 0; /* it has failed meanwhile */
+    if (ready < map->what.ready || ready > map->what.count)
+        return mni_error(MN_E_PROTOCOL, "a map with more arguments than items");
+    map->what.ready = ready;
+    DL_FOREACH_SAFE (map->slots, slot, next) {
+        if (!slot->busy && map->caller)
+            dispatch(worker, map, slot);
+    }
+    return 0;
+}
+
 /* Nobody waits for the map any more. */
 static void map_abandon(mni_worker_t *worker, mni_map_t *map, int code)
 {
@@ -368,14 +466,22 @@ static void map_abandon(mni_worker_t *worker, mni_map_t *map, int code)
 void mni_worker_map_close(mni_worker_t *worker, mni_executor_t *caller, uint64_t request)
 {
     mni_map_t *map;
+    bool in_use = false;
+
     DL_FOREACH (worker->maps, map) {
-        if (map->caller == caller && map->request == request)
+        if (map->home == caller && map->request == request)
             break;
     }
-    if (map)
-        map_abandon(worker, map, MN_E_CANCELLED);
+    if (map) {
+        slot_t *slot;
+        DL_FOREACH (map->slots, slot)
+            in_use = in_use || (map->shares && slot->busy);
+        map->tell_gone = in_use;
+        if (map->caller)
+            map_abandon(worker, map, MN_E_CANCELLED);
+    }
     mni_writer_begin(&worker->frame, MNI_MSG_REPLY, request);
-    mni_put_i32(&worker->frame, 0);
+    mni_put_i32(&worker->frame, in_use);
     mni_put_text(&worker->frame, NULL);
     if (mni_writer_end(&worker->frame) == 0)
         mni_channel_post(caller->channel, worker->frame.data, worker->frame.size);
@@ -395,7 +501,10 @@ void mni_map_caller_gone(mni_worker_t *worker, mni_executor_t *caller)
 {
     mni_map_t *map, *next;
     DL_FOREACH_SAFE (worker->maps, map, next) {
-        if (map->caller == caller)
+        if (map->home != caller)
+            continue;
+        map->home = NULL;
+        if (map->caller)
             map_abandon(worker, map, 0);
     }
 }
@@ -447,7 +556,7 @@ static void take_results(mni_worker_t *worker, mni_map_t *map, const range_t *bl
     mni_put_u64(&worker->frame, block->first);
     mni_put_u64(&worker->frame, items);
     mni_put_bytes(&worker->frame, results, size);
-    post_to_caller(worker, map);
+    post_home(worker, map);
 }
 
 static void tell_fault(mni_worker_t *worker, mni_map_t *map, uint64_t index,
@@ -458,7 +567,7 @@ static void tell_fault(mni_worker_t *worker, mni_map_t *map, uint64_t index,
     mni_put_i32(&worker->frame, finished->code);
     mni_put_u8(&worker->frame, finished->reason);
     mni_put_text(&worker->frame, finished->message);
-    post_to_caller(worker, map);
+    post_home(worker, map);
 }
 
 /* Something waits again: slots are of use again. */
@@ -555,6 +664,7 @@ void mni_map_rank_lost(mni_worker_t *worker, uint32_t rank)
                 continue;
             range_t block = slot->block;
             bool busy = slot->busy;
+            map->spoilt = map->spoilt || (busy && map->shares);
             DL_DELETE(map->slots, slot);
             map->slot_count--;
             free(slot);

@@ -173,6 +173,12 @@ int mni_client_frame(mni_worker_t *worker, mni_executor_t *executor, const void 
         return take_finished(worker, executor, &reader);
     case MNI_MSG_MAP:
         return take_map(worker, executor, &reader);
+    case MNI_MSG_MAP_MORE: {
+        uint64_t ready = mni_get_u64(&reader);
+        if ((rc = mni_reader_end(&reader)) == 0)
+            rc = mni_worker_map_more(worker, executor, reader.request, ready);
+        return rc;
+    }
     case MNI_MSG_MAP_CLOSE:
         mni_worker_map_close(worker, executor, reader.request);
         return mni_reader_end(&reader);

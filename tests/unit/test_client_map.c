@@ -529,8 +529,8 @@ static void test_arena(void **state)
     size_t offset;
     print_message("seed %u\n", seed);
     mni_arena_init(&arena, fake->client);
-    assert_int_equal(mni_arena_take(&arena, SIZE_MAX, &offset), MN_E_TOO_LARGE);
-    assert_int_equal(mni_arena_take(&arena, arena.limit + 1, &offset), MN_E_TOO_LARGE);
+    assert_int_equal(mni_arena_take(&arena, SIZE_MAX, false, &offset), MN_E_TOO_LARGE);
+    assert_int_equal(mni_arena_take(&arena, arena.limit + 1, false, &offset), MN_E_TOO_LARGE);
     for (int step = 0; step < 20000; step++) {
         int k = rand_r(&seed) % EXTENTS;
         if (extents[k].live) {
@@ -540,13 +540,13 @@ static void test_arena(void **state)
         }
         /* Up to the eighth part, so that it gets full at times. */
         extents[k].size = (size_t)rand_r(&seed) * 64 % (arena.limit / 8);
-        int rc = mni_arena_take(&arena, extents[k].size, &extents[k].offset);
+        int rc = mni_arena_take(&arena, extents[k].size, step % 2, &extents[k].offset);
         if (rc < 0) {
             assert_int_equal(rc, MN_E_TOO_LARGE);
             continue;
         }
         extents[k].live = true;
-        assert_int_equal(extents[k].offset % 64, 0);
+        assert_int_equal(extents[k].offset % 4096, 0);
         assert_true(extents[k].offset + extents[k].size <= arena.limit);
         for (int other = 0; other < EXTENTS; other++)
             if (other != k && extents[other].live)
@@ -557,9 +557,48 @@ static void test_arena(void **state)
         if (extents[k].live)
             mni_arena_give(&arena, extents[k].offset);
     assert_null(arena.extents);
-    assert_int_equal(mni_arena_take(&arena, arena.limit - 64, &offset), 0);
+    assert_int_equal(mni_arena_take(&arena, arena.limit - MNI_ARENA_ALIGN, false, &offset), 0);
     assert_int_equal(offset, 0);
     assert_int_equal(mni_arena_reserve(&arena, 0, 1 << 20), 0);
+    mni_arena_fini(&arena);
+}
+
+/* An extent that an executor may still write to is not used again, whatever becomes of its map. */
+static void test_pinned_extents(void **state)
+{
+    fake_t *fake = *state;
+    mni_arena_t arena;
+    size_t first, second, third;
+
+    mni_arena_init(&arena, fake->client);
+    assert_int_equal(mni_arena_take(&arena, 5000, true, &first), 0);
+    assert_int_equal(mni_arena_reserve(&arena, first, 5000), 0);
+    assert_non_null(mni_arena_find(&arena, arena.base + first + 100, 4900));
+    assert_null(mni_arena_find(&arena, arena.base + first + 100, 9000)); /* ends behind it */
+    assert_null(mni_arena_find(&arena, &arena, 1));
+    mni_arena_pin(&arena, first, 7);
+    mni_arena_pin(&arena, first, 8);
+    mni_arena_give(&arena, first);
+    assert_null(mni_arena_find(&arena, arena.base + first, 1)); /* given back: not the user's */
+    assert_int_equal(mni_arena_take(&arena, 1, false, &second), 0);
+    assert_true(second >= first + 5000);
+    mni_arena_unpin(&arena, 7);
+    mni_arena_unpin(&arena, 7); /* again, and one that is none */
+    mni_arena_unpin(&arena, 99);
+    mni_arena_trim(&arena);
+    assert_int_equal(mni_arena_take(&arena, 1, false, &third), 0);
+    assert_true(third > second);
+    mni_arena_unpin(&arena, 8);
+    mni_arena_give(&arena, third);
+    assert_int_equal(mni_arena_take(&arena, 1, false, &third), 0);
+    assert_int_equal(third, first);
+    mni_arena_pin(&arena, third, MNI_ARENA_FOR_EVER);
+    mni_arena_give(&arena, third);
+    mni_arena_unpin(&arena, MNI_ARENA_FOR_EVER);
+    mni_arena_give(&arena, second);
+    assert_non_null(arena.extents); /* for ever */
+    assert_int_equal(mni_arena_take(&arena, 1, false, &second), 0);
+    assert_true(second > third);
     mni_arena_fini(&arena);
 }
 
@@ -577,6 +616,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_stream_that_fails, open_fake, fake_close),
         cmocka_unit_test_setup_teardown(test_abandoned, open_fake, fake_close),
         cmocka_unit_test_setup_teardown(test_arena, open_fake, fake_close),
+        cmocka_unit_test_setup_teardown(test_pinned_extents, open_fake, fake_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
