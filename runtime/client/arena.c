@@ -8,6 +8,7 @@
 #include "util/error.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* Pages of a larger extent are given back with it. Making them anew costs more than the copy into them did, so a map
  * of common size that is called again and again finds them. */
@@ -75,8 +76,28 @@ int mni_arena_reserve(mni_arena_t *arena, size_t offset, size_t size)
     return mni_channel_reserve(arena->channel, offset, size);
 }
 
+static mni_extent_t *extent_at(const mni_arena_t *arena, size_t offset)
+{
+    mni_extent_t *extent = arena->extents;
+    while (extent && extent->offset != offset)
+        extent = extent->next;
+    return extent;
+}
+
+/* Its own pages appear in its place again; the others are given back. */
+static void move_back(mni_arena_t *arena, mni_extent_t *extent)
+{
+    size_t other = extent->moved->offset;
+    mni_channel_show(arena->channel, extent->offset, extent->offset, extent->size);
+    extent->moved = NULL;
+    mni_arena_give(arena, other);
+}
+
 void mni_arena_give(mni_arena_t *arena, size_t offset)
 {
+    mni_extent_t *moved = extent_at(arena, offset);
+    if (moved && moved->moved)
+        move_back(arena, moved);
     for (mni_extent_t **link = &arena->extents; *link; link = &(*link)->next) {
         mni_extent_t *extent = *link;
         if (extent->offset != offset)
@@ -107,12 +128,10 @@ mni_extent_t *mni_arena_find(const mni_arena_t *arena, const void *data, size_t 
     return NULL;
 }
 
-static mni_extent_t *extent_at(const mni_arena_t *arena, size_t offset)
+size_t mni_arena_offset(const mni_arena_t *arena, const mni_extent_t *extent, const void *data)
 {
-    mni_extent_t *extent = arena->extents;
-    while (extent && extent->offset != offset)
-        extent = extent->next;
-    return extent;
+    size_t offset = (size_t)((const uint8_t *)data - arena->base);
+    return extent->moved ? offset - extent->offset + extent->moved->offset : offset;
 }
 
 void mni_arena_pin(mni_arena_t *arena, size_t offset, uint64_t map)
@@ -143,13 +162,42 @@ void mni_arena_unpin(mni_arena_t *arena, uint64_t map)
     }
 }
 
+int mni_arena_pin_user(mni_arena_t *arena, size_t offset, uint64_t map)
+{
+    mni_extent_t *extent = extent_at(arena, offset);
+    size_t other;
+
+    if (!extent || !extent->user || extent->given)
+        return 0;
+    mni_extent_t *written = extent->moved ? extent->moved : extent;
+    mni_arena_pin(arena, written->offset, map);
+    int rc = mni_arena_take(arena, extent->size, false, &other);
+    if (rc < 0)
+        return rc;
+    rc = mni_arena_reserve(arena, other, extent->size);
+    if (rc == 0) {
+        memcpy(arena->base + other, arena->base + offset, extent->size);
+        rc = mni_channel_show(arena->channel, offset, other, extent->size);
+    }
+    if (rc < 0) {
+        mni_arena_give(arena, other);
+        return rc;
+    }
+    extent->moved = extent_at(arena, other);
+    if (written != extent)
+        mni_arena_give(arena, written->offset);
+    return 0;
+}
+
 static void give_user_extents(mni_arena_t *arena)
 {
     mni_extent_t *extent = arena->extents, *next;
     for (; extent; extent = next) {
         next = extent->next;
-        if (extent->user && !extent->given)
-            mni_arena_give(arena, extent->offset);
+        if (!extent->user || extent->given)
+            continue;
+        mni_arena_give(arena, extent->offset);
+        next = arena->extents; /* what it had moved to is gone as well */
     }
 }
 

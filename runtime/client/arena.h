@@ -5,7 +5,8 @@
  * the client's lock.
  *
  * A map that ended early may leave executors at work that still write to its results. Its extents are
- * pinned then: they are not used again until the worker says that nobody does.
+ * pinned then: they are not used again until the worker says that nobody does. User code goes on to use
+ * memory of its own that is pinned: it is moved, that is, other pages appear at its address.
  */
 #ifndef MNI_CLIENT_ARENA_H
 #define MNI_CLIENT_ARENA_H
@@ -19,9 +20,10 @@
 typedef struct mni_extent {
     struct mni_extent *next; /* by offset */
     size_t offset, size;
-    bool user;     /* from mn_alloc() */
-    bool given;    /* back, but pinned */
-    unsigned pins; /* maps whose executors may still write here */
+    bool user;                /* from mn_alloc() */
+    bool given;               /* back, but pinned */
+    unsigned pins;            /* maps whose executors may still write here */
+    struct mni_extent *moved; /* user: the extent whose pages it shows; NULL: its own */
 } mni_extent_t;
 
 typedef struct mni_pin {
@@ -55,10 +57,17 @@ void mni_arena_give(mni_arena_t *arena, size_t offset);
 /* The extent of mn_alloc() that holds these bytes; NULL: they lie elsewhere. */
 mni_extent_t *mni_arena_find(const mni_arena_t *arena, const void *data, size_t size);
 
+/* Where in the arena a byte of such an extent is. */
+size_t mni_arena_offset(const mni_arena_t *arena, const mni_extent_t *extent, const void *data);
+
 /* Pins an extent for a map, or for ever; and ends all pins of a map. Without memory for the note an extent stays
  * pinned. */
 void mni_arena_pin(mni_arena_t *arena, size_t offset, uint64_t map);
 void mni_arena_unpin(mni_arena_t *arena, uint64_t map);
+
+/* The same for memory of user code, which then sees a copy of it at the same address. MN_E_NO_MEMORY, MN_E_SYSTEM: it
+ * is pinned, but stays as it is. */
+int mni_arena_pin_user(mni_arena_t *arena, size_t offset, uint64_t map);
 
 /* At the end of a task: gives back what no later one should carry, the extents of mn_alloc() too. */
 void mni_arena_trim(mni_arena_t *arena);

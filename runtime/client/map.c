@@ -276,8 +276,7 @@ typedef struct place {
     const mni_extent_t *own_results; /* of mn_alloc(); NULL: results have to be fetched */
 } place_t;
 
-/* What is in memory from mn_alloc() stays where it is. Results do not go there while executors of an earlier map may
- * still write to it. */
+/* What is in memory from mn_alloc() stays where it is. */
 static int place_fixed(const mni_fixed_t *fixed, place_t *place, size_t *extent)
 {
     const mni_arena_t *arena = &mni_client.arena;
@@ -285,19 +284,20 @@ static int place_fixed(const mni_fixed_t *fixed, place_t *place, size_t *extent)
            results = fixed->count * fixed->result_size;
     const mni_extent_t *own_results =
         results > 0 ? mni_arena_find(arena, fixed->results, results) : NULL;
+    const mni_extent_t *own_arguments = mni_arena_find(arena, fixed->arguments, bytes);
 
     *place = (place_t){.bytes = bytes, .results_bytes = results};
-    place->copy = !mni_arena_find(arena, fixed->arguments, bytes);
+    place->copy = !own_arguments;
     if (place->copy) {
         if (__builtin_add_overflow(bytes, MNI_ARENA_ALIGN - 1, &total))
             goto too_large;
         total = total / MNI_ARENA_ALIGN * MNI_ARENA_ALIGN;
     } else {
-        place->arguments = (size_t)((const uint8_t *)fixed->arguments - arena->base);
+        place->arguments = mni_arena_offset(arena, own_arguments, fixed->arguments);
     }
-    if (own_results && own_results->pins == 0) {
+    if (own_results) {
         place->own_results = own_results;
-        place->results = (size_t)((const uint8_t *)fixed->results - arena->base);
+        place->results = mni_arena_offset(arena, own_results, fixed->results);
     } else {
         place->results = total; /* in the extent */
         if (__builtin_add_overflow(total, results, &total))
@@ -363,7 +363,7 @@ int mni_map_begin_fixed(int declaration, const mni_fixed_t *fixed, bool per_item
         place.results += map->offset;
     map->has_user = place.own_results != NULL;
     map->user_offset = place.own_results ? place.own_results->offset : 0;
-    map->results = arena->base + place.results;
+    map->results = place.own_results ? fixed->results : arena->base + place.results;
     mni_msg_map_t message = {.declaration = (uint32_t)declaration,
                              .per_item = per_item,
                              .count = fixed->count,
@@ -408,7 +408,7 @@ static void pin(mni_map_t *map, uint64_t until)
     if (map->has_extent)
         mni_arena_pin(&mni_client.arena, map->offset, until);
     if (map->has_user)
-        mni_arena_pin(&mni_client.arena, map->user_offset, until);
+        mni_arena_pin_user(&mni_client.arena, map->user_offset, until);
 }
 
 static void map_free(mni_map_t *map)

@@ -364,6 +364,18 @@ int mni_channel_reserve(mni_channel_t *channel, size_t offset, size_t size)
     return 0;
 }
 
+int mni_channel_show(mni_channel_t *channel, size_t place, size_t offset, size_t size)
+{
+    if (!memfd_is_ours(channel))
+        return mni_error(MN_E_SYSTEM, "the descriptor of the task's shared memory was closed");
+    void *at = channel->base + MNI_CHANNEL_ARENA + place;
+    if (mmap(at, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE | MAP_FIXED,
+             channel->memfd, (off_t)(MNI_CHANNEL_ARENA + offset)) == MAP_FAILED)
+        return mni_error_errno("cannot move %zu bytes of shared memory", size);
+    madvise(at, size, MADV_DONTDUMP);
+    return 0;
+}
+
 void mni_channel_release(mni_channel_t *channel, size_t offset, size_t size)
 {
     if (offset > channel->arena_bytes || size > channel->arena_bytes - offset)

@@ -80,6 +80,8 @@ size_t mni_channel_block_offset(const mni_channel_t *channel); /* where the seco
  * this side only: a half is reserved and released by its owner. The other side may reserve what it is about to
  * touch as well, which maps the pages at once instead of by a fault each. */
 int mni_channel_reserve(mni_channel_t *channel, size_t offset, size_t size);
+/* Makes the pages of one range of the arena appear in the place of another, here only. Whole pages. MN_E_SYSTEM. */
+int mni_channel_show(mni_channel_t *channel, size_t place, size_t offset, size_t size);
 /* Gives the pages of a range back. */
 void mni_channel_release(mni_channel_t *channel, size_t offset, size_t size);
 

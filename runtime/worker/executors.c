@@ -199,6 +199,7 @@ void mni_executor_release(mni_worker_t *worker, mni_executor_t *executor)
 
 void mni_executor_destroy(mni_worker_t *worker, mni_executor_t *executor)
 {
+    mni_map_process_gone(worker, executor);
     DL_DELETE(worker->executors, executor);
     worker->count--;
     if (executor->state == MNI_EXECUTOR_IDLE)

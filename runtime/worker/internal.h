@@ -24,6 +24,7 @@
 #define MNI_EXIT_PATIENCE (2 * MNI_SECOND)
 
 typedef struct mni_map mni_map_t;
+typedef struct mni_lease mni_lease_t;
 
 /* A block of a map that an executor of this worker is to work on. */
 typedef struct mni_block {
@@ -87,8 +88,9 @@ struct mni_worker {
     uint32_t count, idle; /* executors; of those idle */
     uint32_t next_slot;
     uint64_t next_client, next_map;
-    mni_map_t *maps;    /* all that are driven from here */
-    mni_writer_t frame; /* for what is sent */
+    mni_map_t *maps;     /* all that are driven from here */
+    mni_lease_t *leases; /* by age */
+    mni_writer_t frame;  /* for what is sent */
     bool broken, shutting_down;
     uint64_t
         killed[MNI_KILLED_KEPT]; /* slots that were killed lately: late blocks are turned away */
@@ -142,12 +144,21 @@ int mni_worker_map_more(mni_worker_t *worker, mni_executor_t *caller, uint64_t r
                         uint64_t ready);
 void mni_worker_map_close(mni_worker_t *worker, mni_executor_t *caller, uint64_t request);
 void mni_map_caller_stopped(mni_worker_t *worker, mni_executor_t *caller, int code);
+/* Its task is over; its process, and with it the memory of its maps. */
 void mni_map_caller_gone(mni_worker_t *worker, mni_executor_t *caller);
+void mni_map_process_gone(mni_worker_t *worker, mni_executor_t *caller);
 void mni_map_grant(mni_worker_t *worker, uint64_t demand, const mni_msg_slot_t *slot);
 void mni_map_refuse(mni_worker_t *worker, uint64_t demand, int code, const char *message);
 void mni_map_block_done(mni_worker_t *worker, uint64_t map, uint64_t number, uint64_t slot,
                         const mni_msg_finished_t *finished, const void *results, size_t size);
 void mni_map_rank_lost(mni_worker_t *worker, uint32_t rank);
+
+/* lease.c: the slot that a caller keeps for its next call */
+void mni_lease_end(mni_worker_t *worker, const mni_executor_t *home); /* if it has one */
+void mni_lease_rank_lost(mni_worker_t *worker, uint32_t rank);
+void mni_lease_expire(mni_worker_t *worker, uint64_t now);
+uint64_t mni_lease_next_time(const mni_worker_t *worker);
+void mni_lease_forget_all(mni_worker_t *worker);
 
 /* worker.c */
 void mni_worker_send(mni_worker_t *worker, uint32_t rank); /* worker->frame */

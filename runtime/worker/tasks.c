@@ -184,9 +184,11 @@ int mni_client_frame(mni_worker_t *worker, mni_executor_t *executor, const void 
         return mni_reader_end(&reader);
     case MNI_MSG_TASK_ADDRESS:
         return take_address(worker, &reader);
+    case MNI_MSG_WAIT:
+        mni_lease_end(worker, executor); /* what it waits for may need the cores */
+        __attribute__((fallthrough));
     case MNI_MSG_START:
     case MNI_MSG_GET:
-    case MNI_MSG_WAIT:
     case MNI_MSG_CANCEL:
     case MNI_MSG_REMOVE:
     case MNI_MSG_LIST:

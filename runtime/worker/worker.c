@@ -31,10 +31,9 @@ void mni_worker_destroy(mni_worker_t *worker)
     if (!worker)
         return;
     mni_executor_t *executor, *next;
-    DL_FOREACH_SAFE (worker->executors, executor, next) {
-        mni_map_caller_gone(worker, executor);
+    DL_FOREACH_SAFE (worker->executors, executor, next)
         mni_executor_destroy(worker, executor);
-    }
+    mni_lease_forget_all(worker);
     mni_writer_fini(&worker->frame);
     free(worker);
 }
@@ -203,12 +202,13 @@ int mni_worker_step(mni_worker_t *worker, uint64_t now)
         worked |= poll_channel(worker, executor);
     worked |= take_events(worker);
     check_deadlines(worker, now);
+    mni_lease_expire(worker, now);
     return worked;
 }
 
 uint64_t mni_worker_next_time(const mni_worker_t *worker)
 {
-    uint64_t next = MNI_NEVER;
+    uint64_t next = mni_lease_next_time(worker);
     const mni_executor_t *executor;
     DL_FOREACH (worker->executors, executor) {
         uint64_t time = MNI_NEVER;

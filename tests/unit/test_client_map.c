@@ -602,6 +602,49 @@ static void test_pinned_extents(void **state)
     mni_arena_fini(&arena);
 }
 
+/* User code keeps its pinned memory: other pages appear at its address, and what is written to the old ones is not
+ * seen. */
+static void test_moved_memory(void **state)
+{
+    fake_t *fake = *state;
+    mni_arena_t arena;
+    size_t offset, other;
+
+    mni_arena_init(&arena, fake->client);
+    assert_int_equal(mni_arena_take(&arena, 8192, true, &offset), 0);
+    assert_int_equal(mni_arena_reserve(&arena, offset, 8192), 0);
+    mni_channel_t *executor; /* a mapping of its own */
+    assert_int_equal(mni_channel_attach(mni_channel_memfd(fake->worker), fake->bell, &executor), 0);
+    uint8_t *memory = arena.base + offset, *seen = mni_channel_arena(executor, NULL);
+    memset(memory, 1, 8192);
+    assert_int_equal(mni_arena_offset(&arena, mni_arena_find(&arena, memory, 8192), memory),
+                     offset);
+    size_t before = offset;
+    for (uint64_t map = 1; map <= 3; map++) {
+        assert_int_equal(mni_arena_pin_user(&arena, offset, map), 0);
+        assert_int_equal(memory[0], map);
+        seen[before] = 0xee; /* an executor that is late */
+        assert_int_equal(memory[0], map);
+        size_t now = mni_arena_offset(&arena, mni_arena_find(&arena, memory, 8192), memory + 5) - 5;
+        assert_int_not_equal(now, before);
+        memset(memory, (int)map + 1, 8192);
+        assert_int_equal(seen[now], map + 1);
+        before = now;
+    }
+    mni_arena_unpin(&arena, 2);
+    mni_arena_unpin(&arena, 1);
+    mni_arena_give(&arena, offset);
+    assert_int_equal(mni_arena_take(&arena, 8192, true, &other), 0);
+    memset(arena.base + other, 9, 8192);
+    assert_int_equal(seen[other], 9); /* its own pages are back in their place */
+    mni_arena_unpin(&arena, 3);
+    mni_arena_trim(&arena);
+    assert_null(arena.extents);
+    assert_null(arena.pins);
+    mni_channel_destroy(executor);
+    mni_arena_fini(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -617,6 +660,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_abandoned, open_fake, fake_close),
         cmocka_unit_test_setup_teardown(test_arena, open_fake, fake_close),
         cmocka_unit_test_setup_teardown(test_pinned_extents, open_fake, fake_close),
+        cmocka_unit_test_setup_teardown(test_moved_memory, open_fake, fake_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A map of multinode, timed: map_ours LOAD ordinary|alloc RUNS. Prints the seconds of each run, the first one apart.
+ */
+#include "workload.h"
+
+#include <multinode.h>
+
+#include <time.h>
+
+MN_FUNCTION(work, .cpu = 1);
+
+static int work(mn_task_t *task, mn_value_t input)
+{
+    uint64_t result = work_item(input.data);
+    return mn_yield(task, mn_bytes(&result, sizeof result));
+}
+
+static double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static void *get_memory(mn_task_t *task, bool own, size_t size)
+{
+    void *memory = NULL;
+    if (own ? mn_alloc(task, size, &memory) < 0 : !(memory = malloc(size))) {
+        fprintf(stderr, "no memory: %s\n", mn_error_message());
+        exit(1);
+    }
+    memset(memory, 1, size);
+    return memory;
+}
+
+static int driver(mn_task_t *task, int argc, char **argv)
+{
+    if (argc != 4) {
+        fprintf(stderr, "usage: map_ours LOAD ordinary|alloc RUNS\n");
+        return 2;
+    }
+    const load_t *load = load_find(argv[1]);
+    bool own = strcmp(argv[2], "alloc") == 0;
+    uint8_t *items = get_memory(task, own, load->items * ITEM_BYTES);
+    uint64_t *results = get_memory(task, own, load->items * sizeof *results);
+
+    load_fill(load, items);
+    for (int run = -1; run < atoi(argv[3]); run++) {
+        double begin = now();
+        int rc = mn_map_fixed(task, work, items, ITEM_BYTES, load->items, results, sizeof *results,
+                              NULL);
+        double seconds = now() - begin;
+        if (rc < 0) {
+            fprintf(stderr, "%s\n", mn_error_message());
+            return 1;
+        }
+        load_check(load, items, results);
+        printf("%s %.9f\n", run < 0 ? "first" : "run", seconds);
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    return mn_main(argc, argv, driver);
+}
