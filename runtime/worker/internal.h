@@ -87,7 +87,7 @@ struct mni_worker {
     mni_executor_t *executors;
     uint32_t count, idle; /* executors; of those idle */
     uint32_t next_slot;
-    uint64_t next_client, next_map;
+    uint64_t next_client, next_map, next_block;
     mni_map_t *maps;     /* all that are driven from here */
     mni_lease_t *leases; /* by age */
     mni_writer_t frame;  /* for what is sent */

@@ -40,8 +40,7 @@ struct mni_map {
     const mni_declaration_t *function;
     uint8_t *arena; /* the caller's */
     mni_range_t *waiting;
-    uint64_t unfinished; /* items */
-    uint64_t next_number;
+    uint64_t unfinished;         /* items */
     double item_time;            /* seconds, 0: not known yet */
     mni_slot_t *slots, *current; /* current: its block is being taken in */
     uint32_t slot_count, want;

@@ -161,7 +161,7 @@ static void send_block(mni_worker_t *worker, mni_map_t *map, mni_slot_t *slot)
                             .result_size = map->what.result_size};
 
     slot->busy = true;
-    slot->number = ++map->next_number;
+    slot->number = ++worker->next_block;
     slot->sent = mni_clock_now();
     if (map->shares && mni_comm_is_near(worker->comm, slot->what.rank)) {
         sent_or_end(worker, map, slot, send_shared(worker, map, slot, &what));
