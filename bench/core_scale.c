@@ -26,6 +26,7 @@
 
 #define SIZES 4
 #define ROUNDS 5
+#define SETTLED 0.98 /* ends for each placement, in a steady state */
 
 static const size_t sizes[SIZES] = {1000, 10000, 100000, 1000000};
 
@@ -56,9 +57,25 @@ static size_t bytes_in_use(void)
     return info.uordblks + info.hblkhd;
 }
 
+/* Runs until as many tasks end as begin, or nearly: at first the large ones are replaced by several
+ * small ones. */
+static bool settle(row_t *row)
+{
+    simulation_counts_t before, after;
+
+    do {
+        simulation_count(row->simulation, &before);
+        if (!simulation_run(row->simulation, before.running))
+            return false;
+        simulation_count(row->simulation, &after);
+    } while ((double)(after.ends - before.ends) <
+             SETTLED * (double)(after.placements - before.placements));
+    row->running = after.running;
+    return true;
+}
+
 static bool fill(row_t *row, size_t pending)
 {
-    simulation_counts_t counts;
     size_t before;
 
     row->simulation = simulation_create(&options.simulation);
@@ -72,10 +89,7 @@ static bool fill(row_t *row, size_t pending)
     if (!simulation_fill(row->simulation, pending / SIMULATION_SHAPES))
         return false;
     row->bytes = (double)(bytes_in_use() - before) / (double)(pending - SIMULATION_SHAPES);
-    simulation_count(row->simulation, &counts);
-    row->running = counts.running;
-    /* Until what runs has been replaced, and lies in memory as it does after a long time. */
-    return simulation_run(row->simulation, counts.running);
+    return settle(row);
 }
 
 static uint64_t events_of(const simulation_t *simulation)

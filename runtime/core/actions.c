@@ -46,6 +46,8 @@ static mni_action_t *add(mni_core_t *core, mni_action_kind_t kind)
     static mni_action_t lost;
     mni_action_t *action = &lost;
 
+    if (core->action_count == 0)
+        core->action_first = 0; /* the same few stay in the cache */
     /* What cannot be told leaves core and world in disagreement: from then on every start is
      * refused. */
     if (core->action_count == core->action_room && !grow(core))

@@ -87,11 +87,11 @@ static int check_node(const mni_core_t *core, const mni_node_t *node)
     if (waiting != node->waiting || tasks != seated)
         return WRONG("%s counts %u tasks and %u that wait, it has %u and %u", node->host, seated,
                      node->waiting, tasks, waiting);
-    const mni_spot_t *spot = &node->spot[MNI_BY_CORES];
-    if (!node->stale && spot->in != (node->seats > 0 && node != core->reserved))
+    const mni_leaf_t *leaf = &node->spot[MNI_BY_CORES].leaf;
+    if (!node->stale && leaf->in != (node->seats > 0 && node != core->reserved))
         return WRONG("%s is wrongly in or out of the trees", node->host);
-    if (!node->stale && spot->in &&
-        (spot->room != node->free_cores || spot->memory != mni_node_memory_free(node)))
+    if (!node->stale && leaf->in &&
+        (leaf->has[0] != node->free_cores || leaf->has[1] != mni_node_memory_free(node)))
         return WRONG("%s is in the wrong place of the trees", node->host);
     return check_cores(node, used);
 }
@@ -225,6 +225,8 @@ static int check_shape(const mni_core_t *core, const mni_shape_t *shape, size_t 
     bool empty = shape->kind == MNI_SHAPE_JOB ? count == 0 : !shape->hungry.top;
     if (empty != (shape->state == MNI_SHAPE_IDLE))
         return WRONG("a queue does not know whether it is empty");
+    if (shape->leaf.in != (shape->state == MNI_SHAPE_BLOCKED && !shape->crowded))
+        return WRONG("a queue is wrongly in or out of the tree of those that lack room");
     if (core->draining || core->freed || core->dirty)
         return 0;
     if (shape->state == MNI_SHAPE_READY)

@@ -16,8 +16,10 @@ int mni_core_create(mni_core_t **core)
         return mni_error(MN_E_NO_MEMORY, "no memory for the scheduler's core");
     made->ready.before = mni_ready_before;
     made->timers.before = mni_timer_before;
+    made->fitting.before = mni_fitting_before;
+    for (unsigned tree = 0; tree < MNI_TREES; tree++)
+        made->tree[tree].before = mni_spot_before;
     made->drain_at = made->starve_at = MNI_NEVER;
-    made->random = 1;
     made->scratch = malloc(MNI_PIECES * sizeof *made->scratch);
     made->lent = malloc(MNI_MAX_CORES * sizeof *made->lent);
     made->lenders = malloc(MNI_LENDERS * sizeof *made->lenders);

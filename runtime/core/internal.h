@@ -85,6 +85,28 @@ typedef struct mni_heap {
 void mni_heap_insert(mni_heap_t *heap, mni_heap_node_t *node);
 void mni_heap_remove(mni_heap_t *heap, mni_heap_node_t *node);
 
+/* --- tree.c: a treap of things that carry their leaf; insertion cannot fail ------------ */
+
+typedef struct mni_leaf {
+    struct mni_leaf *left, *right;
+    uint64_t has[2], most[2]; /* its two quantities; the most of each in its subtree */
+    uint32_t weight;          /* random, 0: not drawn yet */
+    bool in;
+} mni_leaf_t;
+
+typedef bool mni_order_t(const mni_leaf_t *a, const mni_leaf_t *b);
+
+typedef struct mni_tree {
+    mni_leaf_t *top;
+    mni_order_t *before;
+    uint64_t random;
+} mni_tree_t;
+
+void mni_tree_insert(mni_tree_t *tree, mni_leaf_t *leaf);
+void mni_tree_remove(mni_tree_t *tree, mni_leaf_t *leaf); /* nothing happens when it is not in */
+/* The first in the order that has at least so much of both; NULL: none. */
+mni_leaf_t *mni_tree_first(const mni_tree_t *tree, uint64_t least, uint64_t other_least);
+
 /* --- the things ------------------------------------------------------------------------ */
 
 /* A job. 1,000,000 of these may be pending: kept small. */
@@ -202,6 +224,7 @@ struct mni_shape {
     mni_heap_t hungry; /* else: demands that want more, the one with fewest slots first */
     mni_heap_node_t ready;
     mni_shape_t *next, *prev; /* BLOCKED: the list of those */
+    mni_leaf_t leaf;          /* BLOCKED, not crowded: in core->fitting */
     mni_node_t *only;         /* READY: the one node that may have room; NULL: any */
     bool crowded;             /* BLOCKED by max_concurrency, not by lack of room */
     uint64_t since;           /* when it last got something, or began to wait */
@@ -217,13 +240,10 @@ typedef struct mni_layout {
     mni_core_place_t place[];
 } mni_layout_t;
 
-/* A node's place in a tree ordered by (room, memory). */
+/* A node's place in a tree ordered by (room, memory), which are the two quantities. */
 typedef struct mni_spot {
-    struct mni_spot *left, *right;
+    mni_leaf_t leaf;
     mni_node_t *node;
-    uint64_t memory, most; /* its own; the most in the subtree */
-    uint32_t room, weight;
-    bool in;
 } mni_spot_t;
 
 enum { MNI_BY_CORES, MNI_BY_SHARE, MNI_BY_SIZE, MNI_TREES };
@@ -278,11 +298,13 @@ struct mni_core {
     mni_demand_t *driver; /* demands of the driver */
     mni_heap_t ready;     /* shapes */
     mni_shape_t *blocked;
+    mni_tree_t fitting; /* those that lack room, by order; they have ~millicores and ~memory */
     mni_heap_t timers; /* grants */
     mni_node_t **nodes;
+    mni_node_t *possible; /* the last on which something was found to be possible; may be NULL */
     uint32_t node_count, node_room;
     mni_layout_t *layouts;
-    mni_spot_t *tree[MNI_TREES];
+    mni_tree_t tree[MNI_TREES];
     mni_node_t *stale;              /* nodes whose spots are out of date */
     mni_node_t *freed, *freed_last; /* nodes on which something was freed */
     mni_grant_t *dirty;             /* lenders to be looked at */
@@ -304,7 +326,6 @@ struct mni_core {
     uint16_t *lent;        /* MNI_MAX_CORES */
     mni_grant_t **lenders; /* MNI_LENDERS */
     uint32_t lender_count;
-    uint64_t random;
 };
 
 /* --- actions.c ------------------------------------------------------------------------- */
@@ -327,6 +348,7 @@ void mni_node_give(mni_core_t *core, mni_node_t *node, uint32_t cpu, uint32_t mc
 void mni_node_memory(mni_core_t *core, mni_node_t *node, uint64_t taken, uint64_t given);
 /* Something may fit on it now that did not before. */
 void mni_node_freed(mni_core_t *core, mni_node_t *node);
+bool mni_spot_before(const mni_leaf_t *a, const mni_leaf_t *b);
 /* Brings the trees up to date. */
 void mni_node_index(mni_core_t *core);
 /* The node with least room that has this much; NULL: none. */
@@ -337,6 +359,12 @@ mni_seat_t *mni_node_seat(mni_node_t *node, uint32_t rank);
 static inline uint64_t mni_node_memory_free(const mni_node_t *node)
 {
     return node->memory - node->memory_used;
+}
+/* The most millicores that one request can have of it: a share fits on a shared core or a free one. */
+static inline uint32_t mni_node_room(const mni_node_t *node)
+{
+    uint32_t whole = node->free_cores * MNI_WHOLE;
+    return whole > node->share_room ? whole : node->share_room;
 }
 
 /* --- place.c --------------------------------------------------------------------------- */
@@ -349,6 +377,9 @@ bool mni_place_fits(const mni_core_t *core, const mni_shape_t *shape, const mni_
 /* Works out a placement from free cores: on `prefer` when it fits there, else on the best node. */
 bool mni_place_free(mni_core_t *core, const mni_shape_t *shape, mni_node_t *prefer,
                     mni_spread_t *spread);
+/* The same on a node on which it fits. */
+void mni_place_on(mni_core_t *core, const mni_shape_t *shape, mni_node_t *node,
+                  mni_spread_t *spread);
 /* Works out a placement from what core->lenders lend; with `mixed`, together with what is free. */
 bool mni_place_lent(mni_core_t *core, const mni_shape_t *shape, bool mixed, mni_spread_t *spread);
 
@@ -378,6 +409,7 @@ void mni_queue_remove_demand(mni_core_t *core, mni_demand_t *demand);
 uint64_t mni_shape_hash(const mni_link_t *link);
 bool mni_ready_before(const mni_heap_node_t *a, const mni_heap_node_t *b);
 bool mni_shape_before(const mni_shape_t *a, const mni_shape_t *b);
+bool mni_fitting_before(const mni_leaf_t *a, const mni_leaf_t *b);
 bool mni_shape_crowded(const mni_core_t *core, const mni_shape_t *shape);
 /* A task of the declaration has ended: its crowded shapes may go on. */
 void mni_queue_uncrowd(mni_core_t *core, uint32_t declaration);
