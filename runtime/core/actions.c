@@ -13,7 +13,7 @@ static void free_taken(mni_core_t *core)
     while (core->doomed) {
         mni_record_t *record = core->doomed;
         core->doomed = record->next;
-        mni_job_free(record);
+        mni_job_free(core, record);
     }
     free(core->refusal);
     core->refusal = NULL;

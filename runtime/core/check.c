@@ -79,8 +79,12 @@ static int check_node(const mni_core_t *core, const mni_node_t *node)
         waiting += mni_grant_waits(grant);
         tasks += !grant->ended;
     }
-    for (uint32_t i = 0; i < node->seats; i++)
-        seated += node->seat[i].tasks;
+    uint32_t rank = node->worker;
+    for (uint32_t i = 0; i < node->seats; i++, rank = core->workers[rank].next) {
+        if (rank >= core->worker_room || core->workers[rank].node != node)
+            return WRONG("%s has a worker that is not its own", node->host);
+        seated += core->workers[rank].tasks;
+    }
     if (memory != node->memory_used || memory > node->memory)
         return WRONG("%s: its tasks have %" PRIu64 " bytes, it counts %" PRIu64, node->host, memory,
                      node->memory_used);
@@ -153,7 +157,7 @@ static int check_grant(const mni_core_t *core, const mni_grant_t *grant, size_t 
 static int check_grants(const mni_core_t *core)
 {
     uint32_t *running = calloc(core->declared_room + 1u, sizeof *running);
-    size_t alive = 0, blocked = 0;
+    size_t alive = 0, blocked = 0, ended = 0;
     int rc = running ? 0 : mni_error(MN_E_NO_MEMORY, "no memory for the check");
 
     for (uint32_t i = 0; rc == 0 && i < core->node_count; i++)
@@ -161,6 +165,7 @@ static int check_grants(const mni_core_t *core)
              grant = grant->node_next) {
             rc = check_grant(core, grant, &blocked);
             alive += !grant->ended;
+            ended += grant->ended;
             running[grant->declaration] += !grant->ended;
         }
     for (uint32_t i = 0; rc == 0 && i < core->declared_room; i++)
@@ -169,8 +174,8 @@ static int check_grants(const mni_core_t *core)
                        core->declared[i].running, running[i]);
     for (const mni_demand_t *demand = core->driver; rc == 0 && demand; demand = demand->next)
         rc = check_demand(core, demand, NULL);
-    if (rc == 0 &&
-        (alive != core->alive || blocked != core->blocked_grants || alive != core->grants.count))
+    if (rc == 0 && (alive != core->alive || blocked != core->blocked_grants ||
+                    alive + ended != core->grants.used))
         rc = WRONG("%zu tasks live and %zu are stuck; counted are %zu and %zu", alive, blocked,
                    core->alive, core->blocked_grants);
     free(running);

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NO_WORKER UINT32_MAX
+
 /* --- trees ----------------------------------------------------------------------------- */
 
 bool mni_spot_before(const mni_leaf_t *a, const mni_leaf_t *b)
@@ -22,6 +24,15 @@ bool mni_spot_before(const mni_leaf_t *a, const mni_leaf_t *b)
         return a->has[1] < b->has[1];
     return MNI_CONTAINER(a, mni_spot_t, leaf)->node->index <
            MNI_CONTAINER(b, mni_spot_t, leaf)->node->index;
+}
+
+static mni_node_t *last_node(const mni_tree_t *tree)
+{
+    mni_leaf_t *leaf = tree->top;
+
+    while (leaf && leaf->right)
+        leaf = leaf->right;
+    return leaf ? MNI_CONTAINER(leaf, mni_spot_t, leaf)->node : NULL;
 }
 
 /* Puts a spot where it belongs, or takes it out. */
@@ -37,6 +48,8 @@ static void spot_place(mni_core_t *core, mni_node_t *node, unsigned tree, bool i
     leaf->has[1] = memory;
     if (in)
         mni_tree_insert(&core->tree[tree], leaf);
+    if (tree == MNI_BY_SIZE)
+        core->largest = last_node(&core->tree[tree]);
 }
 
 static void make_stale(mni_core_t *core, mni_node_t *node)
@@ -233,10 +246,6 @@ void mni_node_destroy(mni_node_t *node)
 {
     if (!node)
         return;
-    free(node->free);
-    free(node->shared);
-    free(node->used);
-    free(node->seat);
     free(node->host);
     free(node);
 }
@@ -257,16 +266,17 @@ int mni_core_node_add(mni_core_t *core, const mni_node_offer_t *offer, uint32_t 
         core->nodes = nodes;
         core->node_room = room;
     }
-    node = calloc(1, sizeof *node);
-    if (!node || !(node->layout = layout_get(core, offer)))
+    size_t words = (offer->cores + 63) / 64;
+    size_t size = sizeof *node + words * (2 * sizeof *node->free + 64 * sizeof *node->used);
+    node = aligned_alloc(64, (size + 63) / 64 * 64);
+    if (node)
+        memset(node, 0, size);
+    if (!node || !(node->layout = layout_get(core, offer)) || !(node->host = strdup(offer->host)))
         goto no_memory;
-    size_t words = node->layout->words ? node->layout->words : 1;
-    node->host = strdup(offer->host);
-    node->free = calloc(words, sizeof *node->free);
-    node->shared = calloc(words, sizeof *node->shared);
-    node->used = calloc(words * 64, sizeof *node->used);
-    if (!node->host || !node->free || !node->shared || !node->used)
-        goto no_memory;
+    node->free = node->sets;
+    node->shared = node->free + words;
+    node->used = (uint16_t *)(node->shared + words);
+    node->worker = NO_WORKER;
     for (uint32_t cpu = 0; cpu < offer->cores; cpu++)
         node->free[cpu / 64] |= UINT64_C(1) << (cpu % 64);
     node->cores = node->free_cores = offer->cores;
@@ -283,12 +293,27 @@ no_memory:
     return mni_error(MN_E_NO_MEMORY, "no memory for one more node");
 }
 
-mni_seat_t *mni_node_seat(mni_node_t *node, uint32_t rank)
+uint32_t mni_node_idlest(const mni_core_t *core, const mni_node_t *node)
 {
-    for (uint32_t i = 0; i < node->seats; i++)
-        if (node->seat[i].rank == rank)
-            return &node->seat[i];
-    return NULL;
+    uint32_t best = node->worker;
+
+    for (uint32_t rank = best; node->seats > 1 && rank != NO_WORKER;
+         rank = core->workers[rank].next)
+        if (core->workers[rank].tasks < core->workers[best].tasks)
+            best = rank;
+    return best;
+}
+
+void mni_node_leave(mni_core_t *core, uint32_t rank)
+{
+    mni_worker_t *worker = &core->workers[rank];
+    uint32_t *at = &worker->node->worker;
+
+    while (*at != rank)
+        at = &core->workers[*at].next;
+    *at = worker->next;
+    worker->node->seats--;
+    worker->node = NULL;
 }
 
 int mni_core_worker_add(mni_core_t *core, uint32_t rank, uint32_t index)
@@ -309,12 +334,12 @@ int mni_core_worker_add(mni_core_t *core, uint32_t rank, uint32_t index)
         core->worker_room = room;
     }
     mni_node_t *node = core->nodes[index];
-    mni_seat_t *seat = realloc(node->seat, (node->seats + 1) * sizeof *seat);
-    if (!seat)
-        return mni_error(MN_E_NO_MEMORY, "no memory for one more worker");
-    node->seat = seat;
-    seat[node->seats++] = (mni_seat_t){.rank = rank};
-    core->workers[rank].node = node;
+    core->workers[rank] = (mni_worker_t){.node = node, .next = NO_WORKER};
+    uint32_t *at = &node->worker;
+    while (*at != NO_WORKER)
+        at = &core->workers[*at].next;
+    *at = rank;
+    node->seats++;
     mni_node_freed(core, node);
     mni_job_release_held(core);
     mni_node_index(core);

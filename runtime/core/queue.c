@@ -271,10 +271,12 @@ void mni_queue_remove(mni_core_t *core, mni_record_t *record)
         record->at.prev->next = record->next;
     else
         shape->head = record->next;
-    if (record->next)
+    if (record->next) {
+        mni_prefetch(record->next, sizeof *record); /* it may be the next to be placed */
         record->next->at.prev = record->at.prev;
-    else
+    } else {
         shape->tail = record->at.prev;
+    }
     record->next = record->at.prev = NULL;
     shape->count--;
     if (first)
@@ -371,7 +373,8 @@ static void give_out(mni_core_t *core, mni_node_t *node)
 
     while ((shape = first_fitting(core, node)) || core->ready.top) {
         if (core->ready.top &&
-            (!shape || mni_shape_before(MNI_CONTAINER(core->ready.top, mni_shape_t, ready), shape))) {
+            (!shape ||
+             mni_shape_before(MNI_CONTAINER(core->ready.top, mni_shape_t, ready), shape))) {
             serve_next(core);
         } else if (mni_shape_crowded(core, shape)) {
             mni_tree_remove(&core->fitting, &shape->leaf);

@@ -80,8 +80,7 @@ static mni_leaf_t *take_out(mni_order_t *before, mni_leaf_t *top, const mni_leaf
 void mni_tree_insert(mni_tree_t *tree, mni_leaf_t *leaf)
 {
     if (leaf->weight == 0) {
-        tree->random =
-            tree->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        tree->random = tree->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
         leaf->weight = (uint32_t)(tree->random >> 32) | 1;
     }
     leaf->left = leaf->right = NULL;
