@@ -83,10 +83,10 @@ static bool fill(row_t *row, size_t pending)
         fprintf(stderr, "core_scale: no memory for the simulation\n");
         return false;
     }
-    if (!simulation_fill(row->simulation, 1))
+    if (!simulation_fill(row->simulation, SIMULATION_SHAPES))
         return false;
     before = bytes_in_use();
-    if (!simulation_fill(row->simulation, pending / SIMULATION_SHAPES))
+    if (!simulation_fill(row->simulation, pending))
         return false;
     row->bytes = (double)(bytes_in_use() - before) / (double)(pending - SIMULATION_SHAPES);
     return settle(row);

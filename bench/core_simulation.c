@@ -13,9 +13,11 @@
 #define CORES 64
 #define GIB (UINT64_C(1) << 30)
 #define NODE_MEMORY (256 * GIB)
-#define MEAN_RUN 60e9 /* nanoseconds that a task runs, on average */
+#define MEAN_RUN 60e9    /* nanoseconds that a task runs, on average */
+#define URGENT_EVERY 256 /* placements */
 
-/* Fractions, single cores, and up to whole nodes; some ask for memory, some are urgent or patient. */
+/* Fractions, single cores, and up to whole nodes; some ask for memory. Two small ones are urgent, and
+ * one is to come last. */
 static const struct {
     uint32_t millicores;
     uint64_t memory;
@@ -24,7 +26,7 @@ static const struct {
     {100, 0, 0},          {250, GIB / 2, 0},    {500, GIB, 0},         {500, 0, 1},
     {1000, 0, 0},         {1000, GIB, 0},       {1000, 2 * GIB, 1},    {1000, 4 * GIB, 0},
     {2000, 0, 0},         {2000, 8 * GIB, -1},  {3000, 6 * GIB, 0},    {4000, 0, 0},
-    {4000, 16 * GIB, 1},  {6000, 12 * GIB, 0},  {8000, 0, 0},          {8000, 32 * GIB, 0},
+    {4000, 16 * GIB, 0},  {6000, 12 * GIB, 0},  {8000, 0, 0},          {8000, 32 * GIB, 0},
     {16000, 32 * GIB, 0}, {24000, 16 * GIB, 0}, {32000, 128 * GIB, 0}, {64000, 64 * GIB, 0},
 };
 
@@ -44,7 +46,9 @@ struct simulation {
     mni_core_t *core;
     uint64_t now, random;
     simulation_counts_t counts;
-    size_t pending[SIMULATION_SHAPES], each; /* of each shape; as many as shall be */
+    size_t pending[SIMULATION_SHAPES], wanted[SIMULATION_SHAPES]; /* of each shape */
+    uint64_t urgent_at; /* counts.placements at which the next urgent job is started */
+    uint32_t urgent;    /* its shape, or one before it */
     task_t *tasks;
     size_t task_room;
     char error[256];
@@ -146,6 +150,17 @@ static bool book(simulation_t *s, const task_t *task, bool back)
     return true;
 }
 
+static void note_wait(simulation_t *s, uint32_t shape)
+{
+    uint64_t wait = s->counts.placements - s->served[shape];
+
+    /* What is to come last may wait for ever while others keep coming. */
+    if (wait > s->longest && shapes[shape].priority >= 0) {
+        s->longest = wait;
+        s->longest_shape = shape;
+    }
+}
+
 static bool watch_begin(simulation_t *s, const mni_action_t *action, const task_t *task)
 {
     uint32_t cores = (shapes[task->shape].millicores + 999) / 1000;
@@ -157,10 +172,7 @@ static bool watch_begin(simulation_t *s, const mni_action_t *action, const task_
         (uint32_t)__builtin_popcountll(task->cpus) != cores)
         return wrong(s, "task %llu is on cores, a node or a rank that it cannot have",
                      (unsigned long long)task->id);
-    if (s->counts.placements - s->served[task->shape] > s->longest) {
-        s->longest = s->counts.placements - s->served[task->shape];
-        s->longest_shape = task->shape;
-    }
+    note_wait(s, task->shape);
     s->served[task->shape] = s->counts.placements;
     return change_life(s, task->job, PENDING, RUNNING) && book(s, task, false);
 }
@@ -273,20 +285,37 @@ static bool end_one(simulation_t *s)
     return take_actions(s);
 }
 
-bool simulation_fill(simulation_t *s, size_t pending_of_each)
+bool simulation_fill(simulation_t *s, size_t pending)
 {
+    uint32_t patient = 0, left;
+
+    for (uint32_t shape = 0; shape < SIMULATION_SHAPES; shape++)
+        patient += shapes[shape].priority <= 0;
+    for (uint32_t shape = 0, number = 0; shape < SIMULATION_SHAPES; shape++)
+        if (shapes[shape].priority <= 0)
+            s->wanted[shape] = pending / patient + (number++ < pending % patient);
     /* A job of each shape in turn, so that the nodes are full of all of them. */
-    s->each = pending_of_each;
-    for (uint32_t left = SIMULATION_SHAPES; left > 0;) {
-        left = SIMULATION_SHAPES;
+    do {
+        left = 0;
         for (uint32_t shape = 0; shape < SIMULATION_SHAPES; shape++) {
-            if (s->pending[shape] >= s->each)
-                left--;
-            else if (!start(s, shape))
+            if (s->pending[shape] >= s->wanted[shape])
+                continue;
+            if (!start(s, shape))
                 return false;
+            left++;
         }
-    }
+    } while (left > 0);
+    s->urgent_at = s->counts.placements;
     return true;
+}
+
+static bool start_urgent(simulation_t *s)
+{
+    s->urgent_at += URGENT_EVERY;
+    do
+        s->urgent = (s->urgent + 1) % SIMULATION_SHAPES;
+    while (shapes[s->urgent].priority <= 0);
+    return start(s, s->urgent);
 }
 
 bool simulation_run(simulation_t *s, uint64_t placements)
@@ -297,9 +326,12 @@ bool simulation_run(simulation_t *s, uint64_t placements)
         if (!end_one(s))
             return false;
         for (uint32_t shape = 0; shape < SIMULATION_SHAPES; shape++)
-            while (s->pending[shape] < s->each)
+            while (s->pending[shape] < s->wanted[shape])
                 if (!start(s, shape))
                     return false;
+        while (s->counts.placements >= s->urgent_at)
+            if (!start_urgent(s))
+                return false;
     }
     return true;
 }
@@ -409,8 +441,11 @@ void simulation_count(const simulation_t *s, simulation_counts_t *counts)
     *counts = s->counts;
 }
 
-uint64_t simulation_longest_wait(const simulation_t *s, double *cores)
+uint64_t simulation_longest_wait(simulation_t *s, double *cores)
 {
+    for (uint32_t shape = 0; shape < SIMULATION_SHAPES; shape++)
+        if (s->pending[shape] > 0) /* it may be waiting still */
+            note_wait(s, shape);
     *cores = shapes[s->longest_shape].millicores / 1000.0;
     return s->longest;
 }

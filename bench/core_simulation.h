@@ -2,7 +2,8 @@
  *
  * A cluster simulated around the scheduler's core: nodes, 20 shapes of jobs, and tasks that end at
  * random. It keeps the same number of jobs of each shape pending: for each job that gets a place
- * another of its shape is started. With `check` it watches the core from outside, knowing nothing
+ * another of its shape is started. Only the urgent shapes are rare: always pending, they would be all
+ * that runs. With `check` it watches the core from outside, knowing nothing
  * but the actions: who has which core and how much memory, where each job is in its life, and how
  * long each shape had to wait. Deterministic for a seed. Used by bench/core_scale.c and
  * tests/unit/test_core_scale.c; one thread.
@@ -36,8 +37,8 @@ void simulation_destroy(simulation_t *simulation);
 /* Each of these returns false, with what is wrong in simulation_error(), when the core fails or
  * breaks an invariant. */
 
-/* Starts jobs until all nodes are full and so many are pending of each shape. */
-bool simulation_fill(simulation_t *simulation, size_t pending_of_each);
+/* Starts jobs until all nodes are full and so many are pending, of each shape the same number. */
+bool simulation_fill(simulation_t *simulation, size_t pending);
 /* Ends tasks at random, and starts jobs so that as many stay pending, until so many more jobs got a
  * place. */
 bool simulation_run(simulation_t *simulation, uint64_t placements);
@@ -48,8 +49,8 @@ bool simulation_check_core(simulation_t *simulation);
 
 const char *simulation_error(const simulation_t *simulation);
 void simulation_count(const simulation_t *simulation, simulation_counts_t *counts);
-/* The longest that a shape of which jobs were pending got nothing, in placements of all shapes
- * (only with `check`), and the cores of that shape. */
-uint64_t simulation_longest_wait(const simulation_t *simulation, double *cores);
+/* The longest that a shape of which jobs are or were pending got nothing, in placements of all shapes;
+ * shapes of low priority are left out (only with `check`), and the cores of that shape. */
+uint64_t simulation_longest_wait(simulation_t *simulation, double *cores);
 
 #endif

@@ -362,8 +362,9 @@ struct mni_core {
     uint32_t declared_room;
     mni_shape_t *reserving; /* the shape for which `reserved` is kept free */
     mni_node_t *reserved;
-    uint64_t starve_at; /* when to look for starving shapes */
-    uint64_t drain_at;  /* MNI_NEVER: not draining, or nothing to kill */
+    uint64_t reserved_at; /* since when */
+    uint64_t starve_at;   /* when to look for starving shapes */
+    uint64_t drain_at;    /* MNI_NEVER: not draining, or nothing to kill */
     bool draining;
     size_t alive, blocked_grants, unfinished;
     mni_action_t *actions; /* a ring */

@@ -438,8 +438,12 @@ void mni_schedule(mni_core_t *core)
 
 bool mni_reserve_allows(const mni_core_t *core, const mni_shape_t *shape, const mni_node_t *node)
 {
-    return node != core->reserved || shape == core->reserving || shape->kind == MNI_SHAPE_TREE ||
-           mni_shape_before(shape, core->reserving);
+    if (node != core->reserved || shape == core->reserving || shape->kind == MNI_SHAPE_TREE)
+        return true;
+    /* What comes first anyhow may use it, but not for ever: on a full cluster a kept node is the only
+     * one with free cores, and a few urgent tasks now and then would keep it from ever getting empty.
+     * One that starves itself has a node kept before those of lower priority. */
+    return core->now < core->reserved_at + MNI_STARVED && mni_shape_before(shape, core->reserving);
 }
 
 void mni_reserve_drop(mni_core_t *core)
@@ -498,8 +502,11 @@ void mni_reserve_check(mni_core_t *core)
     }
     if (!starved || core->draining)
         return;
-    /* Others that starve as well come after this one, or when it takes as long as that again. */
-    if (core->now + MNI_STARVED < core->starve_at)
+    /* One node at a time is kept: others that starve come after this one, but for what is more
+     * urgent. */
+    if (core->reserving && core->reserving->priority < starved->priority)
+        mni_reserve_drop(core);
+    if (core->now + MNI_STARVED < core->starve_at || core->starve_at <= core->now)
         core->starve_at = core->now + MNI_STARVED;
     if (core->reserving)
         return;
@@ -508,5 +515,6 @@ void mni_reserve_check(mni_core_t *core)
         return;
     core->reserving = starved;
     core->reserved = node;
+    core->reserved_at = core->now;
     mni_node_freed(core, node); /* out of the trees */
 }
