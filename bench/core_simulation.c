@@ -44,7 +44,7 @@ typedef enum life { NEVER, PENDING, RUNNING, ENDED, FORGOTTEN } life_t;
 struct simulation {
     simulation_options_t options;
     mni_core_t *core;
-    uint64_t now, random;
+    uint64_t now, random, drawn; /* drawn: says which task ends next */
     simulation_counts_t counts;
     size_t pending[SIMULATION_SHAPES], wanted[SIMULATION_SHAPES]; /* of each shape */
     uint64_t urgent_at; /* counts.placements at which the next urgent job is started */
@@ -267,15 +267,23 @@ static bool start(simulation_t *s, uint32_t shape)
     return take_actions(s);
 }
 
+static task_t *task_at(const simulation_t *s, uint64_t drawn)
+{
+    return &s->tasks[(drawn >> 32) * s->counts.running >> 32];
+}
+
 /* One of those that run, each as likely as the others, ends after the time that this takes. */
 static bool end_one(simulation_t *s)
 {
     mni_outcome_t outcome = {.reason = MN_REASON_RETURNED};
-    uint64_t number = draw(s);
-    task_t *task = &s->tasks[(number >> 32) * s->counts.running >> 32], ended = *task;
+    task_t *task = task_at(s, s->drawn), ended = *task;
 
     s->now += (uint64_t)(MEAN_RUN / (double)s->counts.running);
     *task = s->tasks[--s->counts.running];
+    /* A real end comes with a message that says which task it was; so the next one is looked for in
+     * the simulation's own memory meanwhile. */
+    s->drawn = draw(s);
+    __builtin_prefetch(task_at(s, s->drawn));
     s->counts.ends++;
     if (s->options.check && !book(s, &ended, true))
         return false;

@@ -94,7 +94,7 @@ void mni_heap_remove(mni_heap_t *heap, mni_heap_node_t *node);
 
 /* --- pool.c: memory for many things of one size ---------------------------------------- */
 
-#define MNI_POOL_CHUNK 1024u
+#define MNI_POOL_CHUNK 256u
 #define MNI_POOL_BITS 28u /* of a thing's number */
 #define MNI_POOL_MOST (1u << MNI_POOL_BITS)
 #define MNI_POOL_SEEN \
