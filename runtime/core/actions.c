@@ -13,7 +13,7 @@ static void free_taken(mni_core_t *core)
     while (core->doomed) {
         mni_record_t *record = core->doomed;
         core->doomed = record->next;
-        mni_job_free(record);
+        mni_job_free(core, record);
     }
     free(core->refusal);
     core->refusal = NULL;
@@ -46,6 +46,8 @@ static mni_action_t *add(mni_core_t *core, mni_action_kind_t kind)
     static mni_action_t lost;
     mni_action_t *action = &lost;
 
+    if (core->action_count == 0)
+        core->action_first = 0; /* the same few stay in the cache */
     /* What cannot be told leaves core and world in disagreement: from then on every start is
      * refused. */
     if (core->action_count == core->action_room && !grow(core))

@@ -79,19 +79,23 @@ static int check_node(const mni_core_t *core, const mni_node_t *node)
         waiting += mni_grant_waits(grant);
         tasks += !grant->ended;
     }
-    for (uint32_t i = 0; i < node->seats; i++)
-        seated += node->seat[i].tasks;
+    uint32_t rank = node->worker;
+    for (uint32_t i = 0; i < node->seats; i++, rank = core->workers[rank].next) {
+        if (rank >= core->worker_room || core->workers[rank].node != node)
+            return WRONG("%s has a worker that is not its own", node->host);
+        seated += core->workers[rank].tasks;
+    }
     if (memory != node->memory_used || memory > node->memory)
         return WRONG("%s: its tasks have %" PRIu64 " bytes, it counts %" PRIu64, node->host, memory,
                      node->memory_used);
     if (waiting != node->waiting || tasks != seated)
         return WRONG("%s counts %u tasks and %u that wait, it has %u and %u", node->host, seated,
                      node->waiting, tasks, waiting);
-    const mni_spot_t *spot = &node->spot[MNI_BY_CORES];
-    if (!node->stale && spot->in != (node->seats > 0 && node != core->reserved))
+    const mni_leaf_t *leaf = &node->spot[MNI_BY_CORES].leaf;
+    if (!node->stale && leaf->in != (node->seats > 0 && node != core->reserved))
         return WRONG("%s is wrongly in or out of the trees", node->host);
-    if (!node->stale && spot->in &&
-        (spot->room != node->free_cores || spot->memory != mni_node_memory_free(node)))
+    if (!node->stale && leaf->in &&
+        (leaf->has[0] != node->free_cores || leaf->has[1] != mni_node_memory_free(node)))
         return WRONG("%s is in the wrong place of the trees", node->host);
     return check_cores(node, used);
 }
@@ -153,7 +157,7 @@ static int check_grant(const mni_core_t *core, const mni_grant_t *grant, size_t 
 static int check_grants(const mni_core_t *core)
 {
     uint32_t *running = calloc(core->declared_room + 1u, sizeof *running);
-    size_t alive = 0, blocked = 0;
+    size_t alive = 0, blocked = 0, ended = 0;
     int rc = running ? 0 : mni_error(MN_E_NO_MEMORY, "no memory for the check");
 
     for (uint32_t i = 0; rc == 0 && i < core->node_count; i++)
@@ -161,6 +165,7 @@ static int check_grants(const mni_core_t *core)
              grant = grant->node_next) {
             rc = check_grant(core, grant, &blocked);
             alive += !grant->ended;
+            ended += grant->ended;
             running[grant->declaration] += !grant->ended;
         }
     for (uint32_t i = 0; rc == 0 && i < core->declared_room; i++)
@@ -169,8 +174,8 @@ static int check_grants(const mni_core_t *core)
                        core->declared[i].running, running[i]);
     for (const mni_demand_t *demand = core->driver; rc == 0 && demand; demand = demand->next)
         rc = check_demand(core, demand, NULL);
-    if (rc == 0 &&
-        (alive != core->alive || blocked != core->blocked_grants || alive != core->grants.count))
+    if (rc == 0 && (alive != core->alive || blocked != core->blocked_grants ||
+                    alive + ended != core->grants.used))
         rc = WRONG("%zu tasks live and %zu are stuck; counted are %zu and %zu", alive, blocked,
                    core->alive, core->blocked_grants);
     free(running);
@@ -225,6 +230,8 @@ static int check_shape(const mni_core_t *core, const mni_shape_t *shape, size_t 
     bool empty = shape->kind == MNI_SHAPE_JOB ? count == 0 : !shape->hungry.top;
     if (empty != (shape->state == MNI_SHAPE_IDLE))
         return WRONG("a queue does not know whether it is empty");
+    if (shape->leaf.in != (shape->state == MNI_SHAPE_BLOCKED && !shape->crowded))
+        return WRONG("a queue is wrongly in or out of the tree of those that lack room");
     if (core->draining || core->freed || core->dirty)
         return 0;
     if (shape->state == MNI_SHAPE_READY)

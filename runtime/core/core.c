@@ -14,10 +14,14 @@ int mni_core_create(mni_core_t **core)
 
     if (!made)
         return mni_error(MN_E_NO_MEMORY, "no memory for the scheduler's core");
+    mni_pool_init(&made->records, sizeof(mni_record_t));
+    mni_pool_init(&made->grants, sizeof(mni_grant_t));
     made->ready.before = mni_ready_before;
     made->timers.before = mni_timer_before;
+    made->fitting.before = mni_fitting_before;
+    for (unsigned tree = 0; tree < MNI_TREES; tree++)
+        made->tree[tree].before = mni_spot_before;
     made->drain_at = made->starve_at = MNI_NEVER;
-    made->random = 1;
     made->scratch = malloc(MNI_PIECES * sizeof *made->scratch);
     made->lent = malloc(MNI_MAX_CORES * sizeof *made->lent);
     made->lenders = malloc(MNI_LENDERS * sizeof *made->lenders);
@@ -25,7 +29,6 @@ int mni_core_create(mni_core_t **core)
         mni_table_init(&made->jobs, mni_job_hash) < 0 ||
         mni_table_init(&made->locks, mni_lock_hash) < 0 ||
         mni_table_init(&made->keys, mni_key_hash) < 0 ||
-        mni_table_init(&made->grants, mni_grant_hash) < 0 ||
         mni_table_init(&made->demands, mni_demand_hash) < 0 ||
         mni_table_init(&made->shapes, mni_shape_hash) < 0) {
         mni_core_destroy(made);
@@ -45,8 +48,7 @@ static void destroy_grants(mni_core_t *core)
                 grant->demands = demand->next;
                 free(demand);
             }
-            free(grant->error);
-            free(grant);
+            mni_grant_free(core, grant);
         }
     while (core->driver) {
         mni_demand_t *demand = core->driver;
@@ -66,7 +68,7 @@ void mni_core_destroy(mni_core_t *core)
     destroy_grants(core);
     for (mni_record_t *record = core->newest, *next; record; record = next) {
         next = record->older;
-        mni_job_free(record);
+        mni_job_free(core, record);
     }
     for (size_t i = 0; core->shapes.buckets && i <= core->shapes.mask; i++)
         for (mni_link_t *link = core->shapes.buckets[i], *next; link; link = next) {
@@ -81,7 +83,8 @@ void mni_core_destroy(mni_core_t *core)
     mni_table_fini(&core->jobs);
     mni_table_fini(&core->locks);
     mni_table_fini(&core->keys);
-    mni_table_fini(&core->grants);
+    mni_pool_fini(&core->grants);
+    mni_pool_fini(&core->records);
     mni_table_fini(&core->demands);
     mni_table_fini(&core->shapes);
     free(core->declared);
@@ -163,7 +166,9 @@ int mni_core_possible(const mni_core_t *core, const char *name, const mni_need_t
 
     if (rc < 0)
         return rc;
-    if (mni_node_first(core, MNI_BY_SIZE, cores, need->memory))
+    const mni_node_t *largest = core->largest; /* mostly that is enough */
+    if ((largest && largest->cores >= cores && largest->memory >= need->memory) ||
+        mni_node_first(core, MNI_BY_SIZE, cores, need->memory))
         return 0;
     const mni_node_t *node = largest_node(core, cores);
     mni_need_format(need->millicores, need->memory, asked, sizeof asked);

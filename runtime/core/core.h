@@ -56,18 +56,18 @@ typedef struct mni_need {
 /* A job, as the upper layers see it. Read-only; lives until MNI_FORGET of it. */
 typedef struct mni_job {
     mn_id_t id;
-    uint32_t declaration;
     mn_status_t status;
     mn_reason_t reason;
-    char *error;                  /* a sentence when FAILED, else NULL */
-    uint32_t attempts;            /* tasks begun */
-    uint32_t retries, lost;       /* of those, again after an error; after a lost worker */
-    uint64_t task;                /* the task that runs it, 0 when none */
-    const char *lock, *tag, *key; /* NULL when none */
-    uint64_t parent;              /* the task that started it, 0: none */
+    uint32_t declaration;
+    uint32_t attempts; /* tasks begun */
+    uint64_t task;     /* the task that runs it, 0 when none */
+    void *user;        /* of the layer above: input, result, waiters; not touched by the core */
+    char *error;       /* a sentence when FAILED, else NULL */
+    uint64_t parent;   /* the task that started it, 0: none */
     bool cancel_with_parent;
+    uint32_t retries, lost;       /* of the attempts, again after an error; after a lost worker */
+    const char *lock, *tag, *key; /* NULL when none */
     mni_need_t need;
-    void *user; /* of the layer above: input, result, waiters; not touched by the core */
 } mni_job_t;
 
 /* Options of a start. */

@@ -46,7 +46,7 @@ typedef struct mni_node mni_node_t;
 /* --- table.c: a chained hash table of things that carry their link; insertion cannot fail  */
 
 typedef struct mni_link {
-    struct mni_link *next;
+    struct mni_link *next, **at; /* at: what points to it, so that taking it out looks nothing up */
 } mni_link_t;
 
 typedef uint64_t mni_hash_t(const mni_link_t *link);
@@ -66,7 +66,14 @@ static inline mni_link_t *mni_table_chain(const mni_table_t *table, uint64_t has
 {
     return table->buckets[hash & table->mask];
 }
-uint64_t mni_hash_number(uint64_t number);
+static inline uint64_t mni_hash_number(uint64_t number)
+{
+    number ^= number >> 33; /* the finalizer of MurmurHash3 */
+    number *= UINT64_C(0xff51afd7ed558ccd);
+    number ^= number >> 33;
+    number *= UINT64_C(0xc4ceb9fe1a85ec53);
+    return number ^ number >> 33;
+}
 uint64_t mni_hash_bytes(const void *bytes, size_t size);
 
 /* --- heap.c: a pairing heap of things that carry their node; insertion cannot fail ----- */
@@ -85,23 +92,81 @@ typedef struct mni_heap {
 void mni_heap_insert(mni_heap_t *heap, mni_heap_node_t *node);
 void mni_heap_remove(mni_heap_t *heap, mni_heap_node_t *node);
 
+/* --- pool.c: memory for many things of one size ---------------------------------------- */
+
+#define MNI_POOL_CHUNK 256u
+#define MNI_POOL_BITS 28u /* of a thing's number */
+#define MNI_POOL_MOST (1u << MNI_POOL_BITS)
+#define MNI_POOL_SEEN \
+    32u /* bytes at the front of a thing that may be read when it was given back */
+
+typedef struct mni_pool {
+    char **chunks;
+    uint32_t chunk_count, chunk_room, made, used;
+    size_t size; /* of a thing, rounded up to whole cache lines */
+    void *spare; /* the list of those given back */
+} mni_pool_t;
+
+void mni_pool_init(mni_pool_t *pool, size_t size);
+void mni_pool_fini(mni_pool_t *pool);
+void *mni_pool_take(mni_pool_t *pool, uint32_t *number); /* zeroed; NULL: no memory */
+/* Overwrites the first 16 bytes of it. */
+void mni_pool_give(mni_pool_t *pool, void *thing, uint32_t number);
+/* The thing with a number below pool->made; it may have been given back. */
+static inline void *mni_pool_at(const mni_pool_t *pool, uint32_t number)
+{
+    return pool->chunks[number / MNI_POOL_CHUNK] + number % MNI_POOL_CHUNK * pool->size;
+}
+
+/* --- tree.c: a treap of things that carry their leaf; insertion cannot fail ------------ */
+
+typedef struct mni_leaf {
+    struct mni_leaf *left, *right;
+    uint64_t has[2], most[2]; /* its two quantities; the most of each in its subtree */
+    uint32_t weight;          /* random, 0: not drawn yet */
+    bool in;
+} mni_leaf_t;
+
+typedef bool mni_order_t(const mni_leaf_t *a, const mni_leaf_t *b);
+
+typedef struct mni_tree {
+    mni_leaf_t *top;
+    mni_order_t *before;
+    uint64_t random;
+} mni_tree_t;
+
+void mni_tree_insert(mni_tree_t *tree, mni_leaf_t *leaf);
+void mni_tree_remove(mni_tree_t *tree, mni_leaf_t *leaf); /* nothing happens when it is not in */
+/* The first in the order that has at least so much of both; NULL: none. */
+mni_leaf_t *mni_tree_first(const mni_tree_t *tree, uint64_t least, uint64_t other_least);
+
+/* Fetches what is needed soon into the cache, whole lines of it, without waiting: most of what a
+ * decision costs on a large machine is memory that has not been looked at for long. */
+static inline void mni_prefetch(const void *thing, size_t size)
+{
+    for (size_t i = 0; i < size; i += 64)
+        __builtin_prefetch((const char *)thing + i);
+}
+
 /* --- the things ------------------------------------------------------------------------ */
 
-/* A job. 1,000,000 of these may be pending: kept small. */
+/* A job. 1,000,000 of these may be pending: kept small, four cache lines; what a start, a placement
+ * and an end look at is in the first and the last two of them. */
 struct mni_record {
     mni_job_t job; /* first: a job's address is its record's */
     mni_link_t by_id;
+    mni_shape_t *shape; /* counted in shape->users until the job is terminal, then NULL */
     mni_record_t *older, *newer;
     mni_record_t *next; /* PENDING: in its shape's queue, or in the list of those held back */
     union {
         mni_record_t *prev; /* PENDING: the same */
         mni_grant_t *run;   /* RUNNING, CANCELLING: its own grant */
     } at;
-    mni_shape_t *shape;   /* counted in shape->users until the job is terminal, then NULL */
     uint64_t age;         /* order of the starts */
     mni_labels_t *labels; /* NULL: no lock, tag, key or parent */
     mni_grant_t *waiters; /* grants that wait for it */
     mni_labels_t *kids;   /* jobs that its cancel reaches */
+    uint32_t number;      /* in core->records */
     bool removing;        /* to be forgotten when it has ended */
     bool held;            /* PENDING: put back, in core->held and not in its queue */
 };
@@ -125,26 +190,19 @@ typedef struct mni_piece {
     mni_grant_t *source;   /* NULL: the node's pool */
 } mni_piece_t;
 
+/* Its first lines are all that the end of a plain job looks at. */
 struct mni_grant {
-    mni_link_t by_id;
-    uint64_t id;
-    mni_record_t
-        *record; /* the job at the root; NULL below the driver or once the job is finished */
-    mni_grant_t *parent, *children, *sibling_next, *sibling_prev;
-    mni_demand_t
-        *demand; /* that it was granted for; NULL for a job's own, or when the demand is closed */
-    mni_grant_t *slot_next, *slot_prev;
     mni_demand_t *demands; /* those that it is the caller of */
     mni_record_t *awaited; /* the job that it waits for */
-    mni_grant_t *waiter_next, *waiter_prev;
-    mni_grant_t *node_next, *node_prev; /* grants of its node, ended ones too */
-    mni_grant_t *dirty_next;            /* lenders with something new to lend */
-    mni_grant_t *walk_next;             /* work list of a walk over a tree */
-    mni_heap_node_t timer;
-    uint64_t deadline; /* MNI_NEVER: not in the heap of timers */
-    uint64_t memory;
-    uint64_t mark; /* the walk that saw it last */
+    uint64_t id;           /* order of the grants, then the number in core->grants; 0: freed */
+    mni_record_t
+        *record; /* the job at the root; NULL below the driver or once the job is finished */
     mni_node_t *node;
+    mni_grant_t *node_next, *node_prev; /* grants of its node, ended ones too */
+    mni_piece_t *piece;                 /* `single`, or an array of its own */
+
+    uint64_t memory;
+    uint64_t deadline; /* MNI_NEVER: not in the heap of timers */
     uint32_t rank;
     uint32_t millicores, declaration;
     uint32_t below; /* hungry demands and waits, its own and those of all below it */
@@ -153,14 +211,26 @@ struct mni_grant {
     int stop;           /* 0, or the code it was asked to stop with */
     mn_reason_t killed; /* NONE: not killed by the core */
     mn_reason_t outcome;
-    char *error;
     bool own;              /* an attempt of a job */
     bool ended;            /* its processes are gone */
     bool finished;         /* and all below it too: out of the tree */
     bool waiting, blocked; /* waits; and for something that has got nothing yet, or itself waits */
     bool dirty;            /* in core->dirty */
     bool put_back;         /* asked to stop to make room for others */
-    mni_piece_t piece[];
+
+    mni_piece_t single;
+    char *error;
+    mni_grant_t *parent, *children;
+    mni_demand_t
+        *demand; /* that it was granted for; NULL for a job's own, or when the demand is closed */
+
+    mni_grant_t *sibling_next, *sibling_prev;
+    mni_grant_t *slot_next, *slot_prev;
+    mni_grant_t *waiter_next, *waiter_prev;
+    mni_grant_t *dirty_next; /* lenders with something new to lend */
+    mni_grant_t *walk_next;  /* work list of a walk over a tree */
+    mni_heap_node_t timer;
+    uint64_t mark; /* the walk that saw it last */
 };
 
 struct mni_demand {
@@ -202,6 +272,7 @@ struct mni_shape {
     mni_heap_t hungry; /* else: demands that want more, the one with fewest slots first */
     mni_heap_node_t ready;
     mni_shape_t *next, *prev; /* BLOCKED: the list of those */
+    mni_leaf_t leaf;          /* BLOCKED, not crowded: in core->fitting */
     mni_node_t *only;         /* READY: the one node that may have room; NULL: any */
     bool crowded;             /* BLOCKED by max_concurrency, not by lack of room */
     uint64_t since;           /* when it last got something, or began to wait */
@@ -217,26 +288,18 @@ typedef struct mni_layout {
     mni_core_place_t place[];
 } mni_layout_t;
 
-/* A node's place in a tree ordered by (room, memory). */
+/* A node's place in a tree ordered by (room, memory), which are the two quantities. */
 typedef struct mni_spot {
-    struct mni_spot *left, *right;
+    mni_leaf_t leaf;
     mni_node_t *node;
-    uint64_t memory, most; /* its own; the most in the subtree */
-    uint32_t room, weight;
-    bool in;
 } mni_spot_t;
 
 enum { MNI_BY_CORES, MNI_BY_SHARE, MNI_BY_SIZE, MNI_TREES };
 
-typedef struct mni_seat {
-    uint32_t rank;
-    uint32_t tasks;
-} mni_seat_t;
-
+/* One block of memory with its sets: what decisions look at lies together, at the front. */
 struct mni_node {
-    mni_spot_t spot[MNI_TREES];
-    mni_layout_t *layout;
     uint64_t memory, memory_used;
+    mni_grant_t *grants;
     uint64_t *free;   /* bits: cores of which nothing is used */
     uint64_t *shared; /* bits: cores that are used, but not wholly */
     uint16_t *used;   /* millicores of each core taken from the pool */
@@ -244,12 +307,14 @@ struct mni_node {
     uint32_t share_room; /* most millicores left on a shared core */
     uint32_t index;
     uint32_t seats, waiting; /* workers; live grants here that wait */
-    mni_seat_t *seat;
-    mni_grant_t *grants;
-    mni_node_t *stale_next, *freed_next;
+    uint32_t worker;         /* rank of the first of its workers */
     bool stale, freed;
+    mni_node_t *stale_next, *freed_next;
+    mni_layout_t *layout;
     uint64_t mark;
     char *host;
+    mni_spot_t spot[MNI_TREES];
+    uint64_t sets[]; /* free, shared, used */
 };
 
 typedef struct mni_declared {
@@ -260,6 +325,8 @@ typedef struct mni_declared {
 
 typedef struct mni_worker {
     mni_node_t *node; /* NULL: no such worker */
+    uint32_t tasks;   /* that live there */
+    uint32_t next;    /* rank of the node's next worker */
 } mni_worker_t;
 
 /* A placement being worked out; the pieces are in core->scratch. */
@@ -271,18 +338,21 @@ typedef struct mni_spread {
 struct mni_core {
     uint64_t now;
     uint64_t next_task, next_age, mark;
-    mni_table_t jobs, locks, keys, grants, demands, shapes;
+    mni_table_t jobs, locks, keys, demands, shapes;
+    mni_pool_t records, grants;
     mni_record_t *newest, *oldest;
     mni_record_t *held;   /* put back: PENDING, but not before something has ended */
     mni_record_t *doomed; /* forgotten and reported: freed when the next action is taken */
     mni_demand_t *driver; /* demands of the driver */
     mni_heap_t ready;     /* shapes */
     mni_shape_t *blocked;
-    mni_heap_t timers; /* grants */
+    mni_tree_t fitting; /* those that lack room, by order; they have ~millicores and ~memory */
+    mni_heap_t timers;  /* grants */
     mni_node_t **nodes;
+    mni_node_t *largest; /* of those with a worker: the most cores, then memory; NULL: none */
     uint32_t node_count, node_room;
     mni_layout_t *layouts;
-    mni_spot_t *tree[MNI_TREES];
+    mni_tree_t tree[MNI_TREES];
     mni_node_t *stale;              /* nodes whose spots are out of date */
     mni_node_t *freed, *freed_last; /* nodes on which something was freed */
     mni_grant_t *dirty;             /* lenders to be looked at */
@@ -292,8 +362,9 @@ struct mni_core {
     uint32_t declared_room;
     mni_shape_t *reserving; /* the shape for which `reserved` is kept free */
     mni_node_t *reserved;
-    uint64_t starve_at; /* when to look for starving shapes */
-    uint64_t drain_at;  /* MNI_NEVER: not draining, or nothing to kill */
+    uint64_t reserved_at; /* since when */
+    uint64_t starve_at;   /* when to look for starving shapes */
+    uint64_t drain_at;    /* MNI_NEVER: not draining, or nothing to kill */
     bool draining;
     size_t alive, blocked_grants, unfinished;
     mni_action_t *actions; /* a ring */
@@ -304,7 +375,6 @@ struct mni_core {
     uint16_t *lent;        /* MNI_MAX_CORES */
     mni_grant_t **lenders; /* MNI_LENDERS */
     uint32_t lender_count;
-    uint64_t random;
 };
 
 /* --- actions.c ------------------------------------------------------------------------- */
@@ -327,16 +397,25 @@ void mni_node_give(mni_core_t *core, mni_node_t *node, uint32_t cpu, uint32_t mc
 void mni_node_memory(mni_core_t *core, mni_node_t *node, uint64_t taken, uint64_t given);
 /* Something may fit on it now that did not before. */
 void mni_node_freed(mni_core_t *core, mni_node_t *node);
+bool mni_spot_before(const mni_leaf_t *a, const mni_leaf_t *b);
 /* Brings the trees up to date. */
 void mni_node_index(mni_core_t *core);
 /* The node with least room that has this much; NULL: none. */
 mni_node_t *mni_node_first(const mni_core_t *core, unsigned tree, uint32_t room, uint64_t memory);
 void mni_node_destroy(mni_node_t *node);
 void mni_layouts_destroy(mni_core_t *core);
-mni_seat_t *mni_node_seat(mni_node_t *node, uint32_t rank);
+/* The worker of a node with the fewest tasks; it has one. */
+uint32_t mni_node_idlest(const mni_core_t *core, const mni_node_t *node);
+void mni_node_leave(mni_core_t *core, uint32_t rank); /* the worker is gone from its node */
 static inline uint64_t mni_node_memory_free(const mni_node_t *node)
 {
     return node->memory - node->memory_used;
+}
+/* The most millicores that one request can have of it: a share fits on a shared core or a free one. */
+static inline uint32_t mni_node_room(const mni_node_t *node)
+{
+    uint32_t whole = node->free_cores * MNI_WHOLE;
+    return whole > node->share_room ? whole : node->share_room;
 }
 
 /* --- place.c --------------------------------------------------------------------------- */
@@ -349,6 +428,9 @@ bool mni_place_fits(const mni_core_t *core, const mni_shape_t *shape, const mni_
 /* Works out a placement from free cores: on `prefer` when it fits there, else on the best node. */
 bool mni_place_free(mni_core_t *core, const mni_shape_t *shape, mni_node_t *prefer,
                     mni_spread_t *spread);
+/* The same on a node on which it fits. */
+void mni_place_on(mni_core_t *core, const mni_shape_t *shape, mni_node_t *node,
+                  mni_spread_t *spread);
 /* Works out a placement from what core->lenders lend; with `mixed`, together with what is free. */
 bool mni_place_lent(mni_core_t *core, const mni_shape_t *shape, bool mixed, mni_spread_t *spread);
 
@@ -378,6 +460,7 @@ void mni_queue_remove_demand(mni_core_t *core, mni_demand_t *demand);
 uint64_t mni_shape_hash(const mni_link_t *link);
 bool mni_ready_before(const mni_heap_node_t *a, const mni_heap_node_t *b);
 bool mni_shape_before(const mni_shape_t *a, const mni_shape_t *b);
+bool mni_fitting_before(const mni_leaf_t *a, const mni_leaf_t *b);
 bool mni_shape_crowded(const mni_core_t *core, const mni_shape_t *shape);
 /* A task of the declaration has ended: its crowded shapes may go on. */
 void mni_queue_uncrowd(mni_core_t *core, uint32_t declaration);
@@ -403,7 +486,7 @@ static inline mni_grant_t *mni_job_runs(const mni_record_t *record)
     return record->job.status == MN_RUNNING || record->job.status == MN_CANCELLING ? record->at.run
                                                                                    : NULL;
 }
-void mni_job_free(mni_record_t *record);
+void mni_job_free(mni_core_t *core, mni_record_t *record);
 uint64_t mni_job_hash(const mni_link_t *link);
 static inline mni_record_t *mni_record(const mni_job_t *job)
 {
@@ -426,9 +509,9 @@ void mni_key_release(mni_core_t *core, mni_record_t *record);
 
 /* Begins an attempt of a job, or a slot for a demand, on what was worked out. False: no memory,
  * nothing changed. */
-bool mni_grant_begin(mni_core_t *core, const mni_shape_t *shape, const mni_spread_t *spread,
+bool mni_grant_begin(mni_core_t *core, mni_shape_t *shape, const mni_spread_t *spread,
                      mni_record_t *record, mni_demand_t *demand);
-uint64_t mni_grant_hash(const mni_link_t *link);
+void mni_grant_free(mni_core_t *core, mni_grant_t *grant);
 bool mni_timer_before(const mni_heap_node_t *a, const mni_heap_node_t *b);
 mni_grant_t *mni_grant_find(const mni_core_t *core, uint64_t id); /* ended ones are not found */
 /* Whether it waits changed, or what it waits for. */

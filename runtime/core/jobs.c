@@ -38,11 +38,11 @@ mni_job_t *mni_core_older(const mni_core_t *core, const mni_job_t *job)
     return next ? &next->job : NULL;
 }
 
-void mni_job_free(mni_record_t *record)
+void mni_job_free(mni_core_t *core, mni_record_t *record)
 {
     free(record->labels);
     free(record->job.error);
-    free(record);
+    mni_pool_give(&core->records, record, record->number);
 }
 
 void mni_job_change(mni_core_t *core, mni_record_t *record, mni_job_event_t event,
@@ -164,6 +164,7 @@ int mni_core_start(mni_core_t *core, uint64_t now, const mni_start_t *start, mni
     mni_grant_t *parent = start->parent ? mni_grant_find(core, start->parent) : NULL;
     mni_record_t *record, *known = start->key ? mni_key_find(core, start->key) : NULL;
     bool tied = start->cancel_with_parent && parent && parent->record;
+    uint32_t number;
     int rc;
 
     mni_core_enter(core, now);
@@ -173,13 +174,14 @@ int mni_core_start(mni_core_t *core, uint64_t now, const mni_start_t *start, mni
     }
     if ((rc = check_start(core, start, parent)) < 0)
         return rc;
-    record = calloc(1, sizeof *record);
+    record = mni_pool_take(&core->records, &number);
     if (!record)
         return mni_error(MN_E_NO_MEMORY, "no memory for one more job");
+    record->number = number;
     if (labels_make(record, start, tied) < 0 ||
         !(record->shape = mni_shape_get(core, MNI_SHAPE_JOB, start->declaration,
                                         start->need.priority, &start->need))) {
-        mni_job_free(record);
+        mni_job_free(core, record);
         return mni_error(MN_E_NO_MEMORY, "no memory for one more job");
     }
     fill(record, start);
@@ -221,6 +223,13 @@ static void forget(mni_core_t *core, mni_record_t *record)
 /* It has a terminal status now. */
 static void retire(mni_core_t *core, mni_record_t *record)
 {
+    /* What the layer above looks at next, and what forgetting it touches. */
+    mni_prefetch(record->job.user, 64);
+    if (record->older)
+        mni_prefetch(&record->older->newer, 8);
+    if (record->newer)
+        mni_prefetch(&record->newer->older, 8);
+    mni_prefetch(record->by_id.at, 8);
     core->unfinished--;
     mni_lock_release(core, record);
     mni_shape_put(core, record->shape);

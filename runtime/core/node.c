@@ -2,9 +2,8 @@
  *
  * Nodes, their workers, what they have free, and the trees in which they are found by it.
  *
- * Each tree is a treap ordered by (room, memory free, index) that knows the most memory in each
- * subtree, so that the node with least room that has enough of both is found in logarithmic time. A
- * node's spots are brought up to date only when somebody looks (mni_node_index()): taking and
+ * Each tree is ordered by (room, memory free, index), so that its first that has enough of both is
+ * the node with least room that has. A node's spots are brought up to date only when somebody looks (mni_node_index()): taking and
  * giving back the same thing costs nothing.
  */
 #include "core/internal.h"
@@ -13,116 +12,44 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define NO_WORKER UINT32_MAX
+
 /* --- trees ----------------------------------------------------------------------------- */
 
-static bool spot_before(const mni_spot_t *a, const mni_spot_t *b)
+bool mni_spot_before(const mni_leaf_t *a, const mni_leaf_t *b)
 {
-    if (a->room != b->room)
-        return a->room < b->room;
-    if (a->memory != b->memory)
-        return a->memory < b->memory;
-    return a->node->index < b->node->index;
+    if (a->has[0] != b->has[0])
+        return a->has[0] < b->has[0];
+    if (a->has[1] != b->has[1])
+        return a->has[1] < b->has[1];
+    return MNI_CONTAINER(a, mni_spot_t, leaf)->node->index <
+           MNI_CONTAINER(b, mni_spot_t, leaf)->node->index;
 }
 
-static void spot_update(mni_spot_t *spot)
+static mni_node_t *last_node(const mni_tree_t *tree)
 {
-    spot->most = spot->memory;
-    if (spot->left && spot->left->most > spot->most)
-        spot->most = spot->left->most;
-    if (spot->right && spot->right->most > spot->most)
-        spot->most = spot->right->most;
-}
+    mni_leaf_t *leaf = tree->top;
 
-/* Splits a tree into what is before `key` and the rest. */
-static void spot_split(mni_spot_t *tree, const mni_spot_t *key, mni_spot_t **low, mni_spot_t **high)
-{
-    if (!tree) {
-        *low = *high = NULL;
-    } else if (spot_before(tree, key)) {
-        spot_split(tree->right, key, &tree->right, high);
-        *low = tree;
-        spot_update(tree);
-    } else {
-        spot_split(tree->left, key, low, &tree->left);
-        *high = tree;
-        spot_update(tree);
-    }
-}
-
-static mni_spot_t *spot_merge(mni_spot_t *low, mni_spot_t *high)
-{
-    if (!low || !high)
-        return low ? low : high;
-    if (low->weight > high->weight) {
-        low->right = spot_merge(low->right, high);
-        spot_update(low);
-        return low;
-    }
-    high->left = spot_merge(low, high->left);
-    spot_update(high);
-    return high;
-}
-
-static mni_spot_t *spot_insert(mni_spot_t *tree, mni_spot_t *spot)
-{
-    if (!tree || spot->weight > tree->weight) {
-        spot_split(tree, spot, &spot->left, &spot->right);
-        spot_update(spot);
-        return spot;
-    }
-    if (spot_before(spot, tree))
-        tree->left = spot_insert(tree->left, spot);
-    else
-        tree->right = spot_insert(tree->right, spot);
-    spot_update(tree);
-    return tree;
-}
-
-static mni_spot_t *spot_remove(mni_spot_t *tree, mni_spot_t *spot)
-{
-    if (tree == spot)
-        return spot_merge(tree->left, tree->right);
-    if (spot_before(spot, tree))
-        tree->left = spot_remove(tree->left, spot);
-    else
-        tree->right = spot_remove(tree->right, spot);
-    spot_update(tree);
-    return tree;
-}
-
-static mni_spot_t *spot_first(mni_spot_t *tree, uint32_t room, uint64_t memory)
-{
-    while (tree && tree->most >= memory) {
-        if (tree->room >= room) {
-            /* Left of here may be both too small and large enough: at most one path turns out to be
-             * in vain. */
-            mni_spot_t *found = spot_first(tree->left, room, memory);
-            if (found)
-                return found;
-            if (tree->memory >= memory)
-                return tree;
-        }
-        tree = tree->right;
-    }
-    return NULL;
+    while (leaf && leaf->right)
+        leaf = leaf->right;
+    return leaf ? MNI_CONTAINER(leaf, mni_spot_t, leaf)->node : NULL;
 }
 
 /* Puts a spot where it belongs, or takes it out. */
 static void spot_place(mni_core_t *core, mni_node_t *node, unsigned tree, bool in, uint32_t room,
                        uint64_t memory)
 {
-    mni_spot_t *spot = &node->spot[tree];
+    mni_leaf_t *leaf = &node->spot[tree].leaf;
 
-    if (spot->in == in && (!in || (spot->room == room && spot->memory == memory)))
+    if (leaf->in == in && (!in || (leaf->has[0] == room && leaf->has[1] == memory)))
         return;
-    if (spot->in)
-        core->tree[tree] = spot_remove(core->tree[tree], spot);
-    spot->room = room;
-    spot->memory = memory;
-    spot->left = spot->right = NULL;
-    spot->in = in;
+    mni_tree_remove(&core->tree[tree], leaf);
+    leaf->has[0] = room;
+    leaf->has[1] = memory;
     if (in)
-        core->tree[tree] = spot_insert(core->tree[tree], spot);
+        mni_tree_insert(&core->tree[tree], leaf);
+    if (tree == MNI_BY_SIZE)
+        core->largest = last_node(&core->tree[tree]);
 }
 
 static void make_stale(mni_core_t *core, mni_node_t *node)
@@ -165,8 +92,8 @@ void mni_node_index(mni_core_t *core)
 
 mni_node_t *mni_node_first(const mni_core_t *core, unsigned tree, uint32_t room, uint64_t memory)
 {
-    mni_spot_t *spot = spot_first(core->tree[tree], room, memory);
-    return spot ? spot->node : NULL;
+    const mni_leaf_t *leaf = mni_tree_first(&core->tree[tree], room, memory);
+    return leaf ? MNI_CONTAINER(leaf, mni_spot_t, leaf)->node : NULL;
 }
 
 /* --- what is taken and given back ------------------------------------------------------ */
@@ -319,18 +246,8 @@ void mni_node_destroy(mni_node_t *node)
 {
     if (!node)
         return;
-    free(node->free);
-    free(node->shared);
-    free(node->used);
-    free(node->seat);
     free(node->host);
     free(node);
-}
-
-static uint32_t next_weight(mni_core_t *core)
-{
-    core->random = core->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-    return (uint32_t)(core->random >> 32);
 }
 
 int mni_core_node_add(mni_core_t *core, const mni_node_offer_t *offer, uint32_t *index)
@@ -349,25 +266,24 @@ int mni_core_node_add(mni_core_t *core, const mni_node_offer_t *offer, uint32_t 
         core->nodes = nodes;
         core->node_room = room;
     }
-    node = calloc(1, sizeof *node);
-    if (!node || !(node->layout = layout_get(core, offer)))
+    size_t words = (offer->cores + 63) / 64;
+    size_t size = sizeof *node + words * (2 * sizeof *node->free + 64 * sizeof *node->used);
+    node = aligned_alloc(64, (size + 63) / 64 * 64);
+    if (node)
+        memset(node, 0, size);
+    if (!node || !(node->layout = layout_get(core, offer)) || !(node->host = strdup(offer->host)))
         goto no_memory;
-    size_t words = node->layout->words ? node->layout->words : 1;
-    node->host = strdup(offer->host);
-    node->free = calloc(words, sizeof *node->free);
-    node->shared = calloc(words, sizeof *node->shared);
-    node->used = calloc(words * 64, sizeof *node->used);
-    if (!node->host || !node->free || !node->shared || !node->used)
-        goto no_memory;
+    node->free = node->sets;
+    node->shared = node->free + words;
+    node->used = (uint16_t *)(node->shared + words);
+    node->worker = NO_WORKER;
     for (uint32_t cpu = 0; cpu < offer->cores; cpu++)
         node->free[cpu / 64] |= UINT64_C(1) << (cpu % 64);
     node->cores = node->free_cores = offer->cores;
     node->memory = offer->memory;
     node->index = core->node_count;
-    for (unsigned tree = 0; tree < MNI_TREES; tree++) {
+    for (unsigned tree = 0; tree < MNI_TREES; tree++)
         node->spot[tree].node = node;
-        node->spot[tree].weight = next_weight(core);
-    }
     core->nodes[core->node_count++] = node;
     *index = node->index;
     return 0;
@@ -377,12 +293,27 @@ no_memory:
     return mni_error(MN_E_NO_MEMORY, "no memory for one more node");
 }
 
-mni_seat_t *mni_node_seat(mni_node_t *node, uint32_t rank)
+uint32_t mni_node_idlest(const mni_core_t *core, const mni_node_t *node)
 {
-    for (uint32_t i = 0; i < node->seats; i++)
-        if (node->seat[i].rank == rank)
-            return &node->seat[i];
-    return NULL;
+    uint32_t best = node->worker;
+
+    for (uint32_t rank = best; node->seats > 1 && rank != NO_WORKER;
+         rank = core->workers[rank].next)
+        if (core->workers[rank].tasks < core->workers[best].tasks)
+            best = rank;
+    return best;
+}
+
+void mni_node_leave(mni_core_t *core, uint32_t rank)
+{
+    mni_worker_t *worker = &core->workers[rank];
+    uint32_t *at = &worker->node->worker;
+
+    while (*at != rank)
+        at = &core->workers[*at].next;
+    *at = worker->next;
+    worker->node->seats--;
+    worker->node = NULL;
 }
 
 int mni_core_worker_add(mni_core_t *core, uint32_t rank, uint32_t index)
@@ -403,12 +334,12 @@ int mni_core_worker_add(mni_core_t *core, uint32_t rank, uint32_t index)
         core->worker_room = room;
     }
     mni_node_t *node = core->nodes[index];
-    mni_seat_t *seat = realloc(node->seat, (node->seats + 1) * sizeof *seat);
-    if (!seat)
-        return mni_error(MN_E_NO_MEMORY, "no memory for one more worker");
-    node->seat = seat;
-    seat[node->seats++] = (mni_seat_t){.rank = rank};
-    core->workers[rank].node = node;
+    core->workers[rank] = (mni_worker_t){.node = node, .next = NO_WORKER};
+    uint32_t *at = &node->worker;
+    while (*at != NO_WORKER)
+        at = &core->workers[*at].next;
+    *at = rank;
+    node->seats++;
     mni_node_freed(core, node);
     mni_job_release_held(core);
     mni_node_index(core);

@@ -41,6 +41,8 @@ static uint32_t best_group(const mni_layout_t *layout, unsigned level, const uin
             best = group;
             *has = there;
         }
+        if (there == count)
+            break; /* nothing left over: there is no better one */
     }
     return best;
 }
@@ -110,11 +112,8 @@ static bool add_piece(mni_core_t *core, mni_spread_t *spread, uint32_t cpu, uint
 
 static bool has_room(const mni_node_t *node, uint32_t millicores, uint64_t memory)
 {
-    if (node->seats == 0 || mni_node_memory_free(node) < memory)
-        return false;
-    if (millicores < MNI_WHOLE)
-        return millicores == 0 || node->free_cores > 0 || node->share_room >= millicores;
-    return node->free_cores >= millicores / MNI_WHOLE;
+    return node->seats > 0 && mni_node_memory_free(node) >= memory &&
+           mni_node_room(node) >= millicores;
 }
 
 bool mni_place_fits(const mni_core_t *core, const mni_shape_t *shape, const mni_node_t *node)
@@ -144,10 +143,11 @@ static uint32_t pick_share(const mni_node_t *node, uint32_t millicores)
             return word * 64 + (uint32_t)__builtin_ctzll(picked[word]);
 }
 
-static void spread_free(mni_core_t *core, mni_node_t *node, uint32_t millicores,
-                        mni_spread_t *spread)
+void mni_place_on(mni_core_t *core, const mni_shape_t *shape, mni_node_t *node,
+                  mni_spread_t *spread)
 {
     uint64_t picked[MNI_WORDS] = {0};
+    uint32_t millicores = shape->millicores;
 
     spread->node = node;
     spread->pieces = 0;
@@ -185,7 +185,7 @@ bool mni_place_free(mni_core_t *core, const mni_shape_t *shape, mni_node_t *pref
     }
     if (!node)
         return false;
-    spread_free(core, node, shape->millicores, spread);
+    mni_place_on(core, shape, node, spread);
     return true;
 }
 

@@ -71,6 +71,8 @@ mni_shape_t *mni_shape_get(mni_core_t *core, mni_shape_kind_t kind, uint32_t dec
     shape->memory = need->memory;
     shape->max_concurrency = need->max_concurrency;
     shape->hungry.before = demand_before;
+    shape->leaf.has[0] = ~(uint64_t)need->millicores;
+    shape->leaf.has[1] = ~need->memory;
     shape->users = 1;
     mni_table_insert(&core->shapes, &shape->link);
     return shape;
@@ -112,6 +114,12 @@ bool mni_ready_before(const mni_heap_node_t *a, const mni_heap_node_t *b)
                             MNI_CONTAINER(b, mni_shape_t, ready));
 }
 
+bool mni_fitting_before(const mni_leaf_t *a, const mni_leaf_t *b)
+{
+    return mni_shape_before(MNI_CONTAINER(a, mni_shape_t, leaf),
+                            MNI_CONTAINER(b, mni_shape_t, leaf));
+}
+
 bool mni_shape_crowded(const mni_core_t *core, const mni_shape_t *shape)
 {
     return core->declared[shape->declaration].running >= shape->max_concurrency;
@@ -130,10 +138,28 @@ static void unblock(mni_core_t *core, mni_shape_t *shape)
         shape->prev->next = shape->next;
     else
         core->blocked = shape->next;
+    mni_tree_remove(&core->fitting, &shape->leaf);
     if (shape->crowded)
         core->declared[shape->declaration].crowded--;
     shape->crowded = false;
     shape->state = MNI_SHAPE_IDLE;
+}
+
+/* Files a shape of the list of those that are blocked by what it lacks. */
+static void file_blocked(mni_core_t *core, mni_shape_t *shape, bool crowded)
+{
+    shape->crowded = crowded;
+    if (crowded) {
+        core->declared[shape->declaration].crowded++;
+        if (core->reserving == shape)
+            mni_reserve_drop(core);
+        return;
+    }
+    mni_tree_insert(&core->fitting, &shape->leaf);
+    /* One that starves already comes after the one for which a node is kept. */
+    if (shape->since + MNI_STARVED < core->starve_at &&
+        !(core->reserving && shape->since + MNI_STARVED <= core->now))
+        core->starve_at = shape->since + MNI_STARVED;
 }
 
 static void block(mni_core_t *core, mni_shape_t *shape, bool crowded)
@@ -141,18 +167,12 @@ static void block(mni_core_t *core, mni_shape_t *shape, bool crowded)
     mni_heap_remove(&core->ready, &shape->ready);
     shape->state = MNI_SHAPE_BLOCKED;
     shape->only = NULL;
-    shape->crowded = crowded;
-    if (crowded)
-        core->declared[shape->declaration].crowded++;
     shape->prev = NULL;
     shape->next = core->blocked;
     if (shape->next)
         shape->next->prev = shape;
     core->blocked = shape;
-    if (!crowded && shape->since + MNI_STARVED < core->starve_at)
-        core->starve_at = shape->since + MNI_STARVED;
-    if (crowded && core->reserving == shape)
-        mni_reserve_drop(core);
+    file_blocked(core, shape, crowded);
 }
 
 static void make_ready(mni_core_t *core, mni_shape_t *shape, mni_node_t *only)
@@ -169,6 +189,8 @@ static void before_change(mni_core_t *core, mni_shape_t *shape)
 {
     if (shape->state == MNI_SHAPE_READY)
         mni_heap_remove(&core->ready, &shape->ready);
+    else
+        mni_tree_remove(&core->fitting, &shape->leaf);
 }
 
 static void after_change(mni_core_t *core, mni_shape_t *shape, bool first_is_new)
@@ -186,6 +208,9 @@ static void after_change(mni_core_t *core, mni_shape_t *shape, bool first_is_new
         mni_node_freed(core, core->reserved); /* one may be before the other now */
     if (shape->state == MNI_SHAPE_READY) {
         mni_heap_insert(&core->ready, &shape->ready);
+    } else if (shape->state == MNI_SHAPE_BLOCKED) {
+        if (!shape->crowded)
+            mni_tree_insert(&core->fitting, &shape->leaf);
     } else if (shape->state == MNI_SHAPE_IDLE) {
         shape->since = core->now;
         make_ready(core, shape, NULL);
@@ -210,8 +235,10 @@ void mni_queue_add(mni_core_t *core, mni_record_t *record)
 {
     mni_shape_t *shape = record->shape;
     mni_record_t *after = shape->tail;
+    bool first = !after || record->age < shape->head->age;
 
-    before_change(core, shape);
+    if (first)
+        before_change(core, shape);
     /* Nearly always the youngest; one that comes back is older than nearly all. */
     if (after && after->age > record->age) {
         after = NULL;
@@ -229,25 +256,31 @@ void mni_queue_add(mni_core_t *core, mni_record_t *record)
     else
         shape->tail = record;
     shape->count++;
-    after_change(core, shape, shape->head == record);
+    if (first)
+        after_change(core, shape, true);
 }
 
 void mni_queue_remove(mni_core_t *core, mni_record_t *record)
 {
     mni_shape_t *shape = record->shape;
+    bool first = shape->head == record;
 
-    before_change(core, shape);
+    if (first)
+        before_change(core, shape);
     if (record->at.prev)
         record->at.prev->next = record->next;
     else
         shape->head = record->next;
-    if (record->next)
+    if (record->next) {
+        mni_prefetch(record->next, sizeof *record); /* it may be the next to be placed */
         record->next->at.prev = record->at.prev;
-    else
+    } else {
         shape->tail = record->at.prev;
+    }
     record->next = record->at.prev = NULL;
     shape->count--;
-    after_change(core, shape, false);
+    if (first)
+        after_change(core, shape, false);
 }
 
 void mni_queue_add_demand(mni_core_t *core, mni_demand_t *demand)
@@ -266,6 +299,15 @@ void mni_queue_remove_demand(mni_core_t *core, mni_demand_t *demand)
 
 /* --- the pass -------------------------------------------------------------------------- */
 
+/* Begins the first request of a shape on what was worked out. */
+static bool begin_head(mni_core_t *core, mni_shape_t *shape, const mni_spread_t *spread)
+{
+    if (shape->kind == MNI_SHAPE_JOB)
+        return mni_grant_begin(core, shape, spread, shape->head, NULL);
+    return mni_grant_begin(core, shape, spread, NULL,
+                           MNI_CONTAINER(shape->hungry.top, mni_demand_t, place));
+}
+
 /* Tries the first request of a shape. */
 static bool serve_head(mni_core_t *core, mni_shape_t *shape)
 {
@@ -279,18 +321,24 @@ static bool serve_head(mni_core_t *core, mni_shape_t *shape)
         mni_lend_collect(core, caller, record);
         found = mni_place_lent(core, shape, true, &spread);
     }
-    return found && mni_grant_begin(core, shape, &spread, record, demand);
+    return found && begin_head(core, shape, &spread);
+}
+
+/* Tries the shape that comes first of those that are ready. */
+static void serve_next(mni_core_t *core)
+{
+    mni_shape_t *shape = MNI_CONTAINER(core->ready.top, mni_shape_t, ready);
+
+    if (mni_shape_crowded(core, shape))
+        block(core, shape, true);
+    else if (!serve_head(core, shape))
+        block(core, shape, false);
 }
 
 static void serve_ready(mni_core_t *core)
 {
-    while (core->ready.top) {
-        mni_shape_t *shape = MNI_CONTAINER(core->ready.top, mni_shape_t, ready);
-        if (mni_shape_crowded(core, shape))
-            block(core, shape, true);
-        else if (!serve_head(core, shape))
-            block(core, shape, false);
-    }
+    while (core->ready.top)
+        serve_next(core);
 }
 
 static void serve_lenders(mni_core_t *core)
@@ -305,8 +353,43 @@ static void serve_lenders(mni_core_t *core)
     }
 }
 
-/* Offers a node, on which something was freed, to the shapes that were blocked. */
-static void offer(mni_core_t *core, mni_node_t *node)
+/* The first of those that lack room for which a node has enough; NULL: none. */
+static mni_shape_t *first_fitting(const mni_core_t *core, const mni_node_t *node)
+{
+    const mni_leaf_t *leaf = NULL;
+
+    if (node->seats > 0)
+        leaf = mni_tree_first(&core->fitting, ~(uint64_t)mni_node_room(node),
+                              ~mni_node_memory_free(node));
+    return leaf ? MNI_CONTAINER(leaf, mni_shape_t, leaf) : NULL;
+}
+
+/* Gives what is free on a node to those that lack room. A demand that got a slot is ready for the
+ * next one, anywhere. */
+static void give_out(mni_core_t *core, mni_node_t *node)
+{
+    mni_shape_t *shape;
+    mni_spread_t spread;
+
+    while ((shape = first_fitting(core, node)) || core->ready.top) {
+        if (core->ready.top &&
+            (!shape ||
+             mni_shape_before(MNI_CONTAINER(core->ready.top, mni_shape_t, ready), shape))) {
+            serve_next(core);
+        } else if (mni_shape_crowded(core, shape)) {
+            mni_tree_remove(&core->fitting, &shape->leaf);
+            file_blocked(core, shape, true);
+        } else {
+            mni_place_on(core, shape, node, &spread);
+            if (!begin_head(core, shape, &spread))
+                break;
+        }
+    }
+}
+
+/* The same where more than what is free counts: who may use a node that is kept for another, and
+ * what is lent there. */
+static void give_out_with_care(mni_core_t *core, mni_node_t *node)
 {
     for (mni_shape_t *shape = core->blocked, *next; shape; shape = next) {
         next = shape->next;
@@ -321,6 +404,15 @@ static void offer(mni_core_t *core, mni_node_t *node)
     for (mni_grant_t *grant = node->grants; grant; grant = grant->node_next)
         if (mni_grant_waits(grant))
             mni_lend_serve(core, grant, true);
+}
+
+/* Offers a node, on which something was freed, to the shapes that were blocked. */
+static void offer(mni_core_t *core, mni_node_t *node)
+{
+    if (node == core->reserved || node->waiting > 0)
+        give_out_with_care(core, node);
+    else
+        give_out(core, node);
 }
 
 void mni_schedule(mni_core_t *core)
@@ -346,8 +438,12 @@ void mni_schedule(mni_core_t *core)
 
 bool mni_reserve_allows(const mni_core_t *core, const mni_shape_t *shape, const mni_node_t *node)
 {
-    return node != core->reserved || shape == core->reserving || shape->kind == MNI_SHAPE_TREE ||
-           mni_shape_before(shape, core->reserving);
+    if (node != core->reserved || shape == core->reserving || shape->kind == MNI_SHAPE_TREE)
+        return true;
+    /* What comes first anyhow may use it, but not for ever: on a full cluster a kept node is the only
+     * one with free cores, and a few urgent tasks now and then would keep it from ever getting empty.
+     * One that starves itself has a node kept before those of lower priority. */
+    return core->now < core->reserved_at + MNI_STARVED && mni_shape_before(shape, core->reserving);
 }
 
 void mni_reserve_drop(mni_core_t *core)
@@ -356,8 +452,10 @@ void mni_reserve_drop(mni_core_t *core)
 
     core->reserving = NULL;
     core->reserved = NULL;
-    if (node)
-        mni_node_freed(core, node);
+    if (!node)
+        return;
+    mni_node_freed(core, node);
+    core->starve_at = core->now; /* others may have waited for this one */
 }
 
 /* The node on which a shape's first request will have room soonest. */
@@ -404,8 +502,11 @@ void mni_reserve_check(mni_core_t *core)
     }
     if (!starved || core->draining)
         return;
-    /* Others that starve as well come after this one, or when it takes as long as that again. */
-    if (core->now + MNI_STARVED < core->starve_at)
+    /* One node at a time is kept: others that starve come after this one, but for what is more
+     * urgent. */
+    if (core->reserving && core->reserving->priority < starved->priority)
+        mni_reserve_drop(core);
+    if (core->now + MNI_STARVED < core->starve_at || core->starve_at <= core->now)
         core->starve_at = core->now + MNI_STARVED;
     if (core->reserving)
         return;
@@ -414,5 +515,6 @@ void mni_reserve_check(mni_core_t *core)
         return;
     core->reserving = starved;
     core->reserved = node;
+    core->reserved_at = core->now;
     mni_node_freed(core, node); /* out of the trees */
 }

@@ -27,6 +27,15 @@ void mni_table_fini(mni_table_t *table)
     table->buckets = NULL;
 }
 
+static void put(mni_link_t **bucket, mni_link_t *link)
+{
+    link->next = *bucket;
+    link->at = bucket;
+    if (link->next)
+        link->next->at = &link->next;
+    *bucket = link;
+}
+
 static void grow(mni_table_t *table)
 {
     size_t mask = table->mask * 2 + 1;
@@ -36,10 +45,8 @@ static void grow(mni_table_t *table)
         return;
     for (size_t i = 0; i <= table->mask; i++)
         for (mni_link_t *link = table->buckets[i], *next; link; link = next) {
-            mni_link_t **at = &buckets[table->hash(link) & mask];
             next = link->next;
-            link->next = *at;
-            *at = link;
+            put(&buckets[table->hash(link) & mask], link);
         }
     free(table->buckets);
     table->buckets = buckets;
@@ -50,30 +57,18 @@ void mni_table_insert(mni_table_t *table, mni_link_t *link)
 {
     if (table->count > table->mask)
         grow(table);
-    mni_link_t **at = &table->buckets[table->hash(link) & table->mask];
-    link->next = *at;
-    *at = link;
+    put(&table->buckets[table->hash(link) & table->mask], link);
     table->count++;
 }
 
 void mni_table_remove(mni_table_t *table, mni_link_t *link)
 {
-    mni_link_t **at = &table->buckets[table->hash(link) & table->mask];
-
-    while (*at != link)
-        at = &(*at)->next;
-    *at = link->next;
+    *link->at = link->next;
+    if (link->next)
+        link->next->at = link->at;
     link->next = NULL;
+    link->at = NULL;
     table->count--;
-}
-
-uint64_t mni_hash_number(uint64_t number)
-{
-    number ^= number >> 33; /* the finalizer of MurmurHash3 */
-    number *= UINT64_C(0xff51afd7ed558ccd);
-    number ^= number >> 33;
-    number *= UINT64_C(0xc4ceb9fe1a85ec53);
-    return number ^ number >> 33;
 }
 
 uint64_t mni_hash_bytes(const void *bytes, size_t size)

@@ -10,11 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-uint64_t mni_grant_hash(const mni_link_t *link)
-{
-    return mni_hash_number(MNI_CONTAINER(link, mni_grant_t, by_id)->id);
-}
-
 bool mni_timer_before(const mni_heap_node_t *a, const mni_heap_node_t *b)
 {
     return MNI_CONTAINER(a, mni_grant_t, timer)->deadline <
@@ -23,12 +18,10 @@ bool mni_timer_before(const mni_heap_node_t *a, const mni_heap_node_t *b)
 
 mni_grant_t *mni_grant_find(const mni_core_t *core, uint64_t id)
 {
-    mni_link_t *link = mni_table_chain(&core->grants, mni_hash_number(id));
+    uint32_t number = (uint32_t)(id % MNI_POOL_MOST);
+    mni_grant_t *grant = number < core->grants.made ? mni_pool_at(&core->grants, number) : NULL;
 
-    for (; link; link = link->next)
-        if (MNI_CONTAINER(link, mni_grant_t, by_id)->id == id)
-            return MNI_CONTAINER(link, mni_grant_t, by_id);
-    return NULL;
+    return grant && id != 0 && grant->id == id && !grant->ended ? grant : NULL;
 }
 
 void mni_grant_deadline(mni_core_t *core, mni_grant_t *grant, uint64_t deadline)
@@ -75,16 +68,6 @@ void mni_grant_review(mni_core_t *core, mni_grant_t *grant)
 }
 
 /* --- beginning ------------------------------------------------------------------------- */
-
-static mni_seat_t *idlest_seat(mni_node_t *node)
-{
-    mni_seat_t *best = &node->seat[0];
-
-    for (uint32_t i = 1; i < node->seats; i++)
-        if (node->seat[i].tasks < best->tasks)
-            best = &node->seat[i];
-    return best;
-}
 
 static void take_pieces(mni_core_t *core, mni_grant_t *grant, const mni_spread_t *spread)
 {
@@ -134,14 +117,42 @@ static void begin_slot(mni_core_t *core, mni_grant_t *grant, mni_demand_t *deman
     mni_demand_review(core, demand, 1);
 }
 
-bool mni_grant_begin(mni_core_t *core, const mni_shape_t *shape, const mni_spread_t *spread,
+static mni_grant_t *make(mni_core_t *core, uint32_t pieces)
+{
+    uint32_t number;
+    mni_grant_t *grant = mni_pool_take(&core->grants, &number);
+
+    if (!grant)
+        return NULL;
+    grant->id = (++core->next_task << MNI_POOL_BITS) + number;
+    grant->piece = &grant->single;
+    if (pieces > 1)
+        grant->piece = malloc(pieces * sizeof grant->piece[0]);
+    if (!grant->piece) {
+        mni_grant_free(core, grant);
+        return NULL;
+    }
+    return grant;
+}
+
+void mni_grant_free(mni_core_t *core, mni_grant_t *grant)
+{
+    uint32_t number = (uint32_t)(grant->id % MNI_POOL_MOST);
+
+    if (grant->piece != &grant->single)
+        free(grant->piece);
+    free(grant->error);
+    grant->id = 0;
+    mni_pool_give(&core->grants, grant, number);
+}
+
+bool mni_grant_begin(mni_core_t *core, mni_shape_t *shape, const mni_spread_t *spread,
                      mni_record_t *record, mni_demand_t *demand)
 {
-    mni_grant_t *grant = calloc(1, sizeof *grant + spread->pieces * sizeof grant->piece[0]);
+    mni_grant_t *grant = make(core, spread->pieces);
 
     if (!grant)
         return false; /* it stays where it is, and is tried again when something ends */
-    grant->id = ++core->next_task;
     grant->deadline = MNI_NEVER;
     grant->node = spread->node;
     grant->millicores = shape->millicores;
@@ -149,17 +160,15 @@ bool mni_grant_begin(mni_core_t *core, const mni_shape_t *shape, const mni_sprea
     grant->declaration = shape->declaration;
     take_pieces(core, grant, spread);
     mni_node_memory(core, grant->node, grant->memory, 0);
-    mni_seat_t *seat = idlest_seat(grant->node);
-    seat->tasks++;
-    grant->rank = seat->rank;
+    grant->rank = mni_node_idlest(core, grant->node);
+    core->workers[grant->rank].tasks++;
     core->declared[grant->declaration].running++;
     core->alive++;
     grant->node_next = grant->node->grants;
     if (grant->node_next)
         grant->node_next->node_prev = grant;
     grant->node->grants = grant;
-    mni_table_insert(&core->grants, &grant->by_id);
-    ((mni_shape_t *)(uintptr_t)shape)->since = core->now;
+    shape->since = core->now;
     if (core->reserving == shape)
         mni_reserve_drop(core);
     if (record)
@@ -234,7 +243,6 @@ void mni_grant_unwait(mni_core_t *core, mni_grant_t *grant)
 
 void mni_grant_free_if_done(mni_core_t *core, mni_grant_t *grant)
 {
-    (void)core;
     if (!grant->finished || grant->lent > 0)
         return;
     if (grant->node_next)
@@ -243,8 +251,18 @@ void mni_grant_free_if_done(mni_core_t *core, mni_grant_t *grant)
         grant->node_prev->node_next = grant->node_next;
     else
         grant->node->grants = grant->node_next;
-    free(grant->error);
-    free(grant);
+    mni_grant_free(core, grant);
+}
+
+static void leave_parent(mni_grant_t *grant)
+{
+    if (grant->sibling_next)
+        grant->sibling_next->sibling_prev = grant->sibling_prev;
+    if (grant->sibling_prev)
+        grant->sibling_prev->sibling_next = grant->sibling_next;
+    else
+        grant->parent->children = grant->sibling_next;
+    grant->parent = grant->sibling_next = grant->sibling_prev = NULL;
 }
 
 /* Takes it out of the tree, and its parent too if that was only waiting for it. */
@@ -253,15 +271,10 @@ static void finish(mni_core_t *core, mni_grant_t *grant)
     while (grant && grant->ended && !grant->children) {
         mni_grant_t *parent = grant->parent;
         mni_grant_deadline(core, grant, MNI_NEVER);
-        if (grant->sibling_next)
-            grant->sibling_next->sibling_prev = grant->sibling_prev;
-        if (grant->sibling_prev)
-            grant->sibling_prev->sibling_next = grant->sibling_next;
-        else if (parent)
-            parent->children = grant->sibling_next;
+        if (parent)
+            leave_parent(grant);
         if (grant->own)
             mni_job_finish(core, grant->record, grant);
-        grant->parent = grant->sibling_next = grant->sibling_prev = NULL;
         grant->record = NULL;
         grant->finished = true;
         mni_grant_free_if_done(core, grant);
@@ -288,8 +301,6 @@ static void leave_demand(mni_core_t *core, mni_grant_t *grant)
 
 void mni_grant_end(mni_core_t *core, mni_grant_t *grant, mn_reason_t reason, const char *error)
 {
-    mni_seat_t *seat = mni_node_seat(grant->node, grant->rank);
-
     mni_grant_unwait(core, grant);
     while (grant->demands)
         mni_demand_end(core, grant->demands);
@@ -298,10 +309,8 @@ void mni_grant_end(mni_core_t *core, mni_grant_t *grant, mn_reason_t reason, con
     grant->error = grant->own && error ? strdup(error) : NULL;
     mni_grant_review(core, grant);
     mni_lend_clean(core, grant);
-    mni_table_remove(&core->grants, &grant->by_id);
     core->alive--;
-    if (seat)
-        seat->tasks--;
+    core->workers[grant->rank].tasks--;
     core->declared[grant->declaration].running--;
     mni_queue_uncrowd(core, grant->declaration);
     mni_node_memory(core, grant->node, 0, grant->memory);
@@ -327,6 +336,11 @@ void mni_core_task_ended(mni_core_t *core, uint64_t now, uint64_t task,
     mni_core_enter(core, now);
     if (!grant)
         return;
+    mni_prefetch(&grant->single, 64);
+    mni_prefetch(grant->node, offsetof(mni_node_t, spot));
+    mni_prefetch(grant->node->sets, 3 * 64);
+    if (grant->record)
+        mni_prefetch(grant->record, sizeof *grant->record);
     mni_grant_end(core, grant, outcome->reason, outcome->error);
     mni_schedule(core);
 }
@@ -350,9 +364,7 @@ void mni_core_worker_lost(mni_core_t *core, uint64_t now, uint32_t rank)
     mni_core_enter(core, now);
     if (!node)
         return;
-    core->workers[rank].node = NULL;
-    *mni_node_seat(node, rank) = node->seat[node->seats - 1];
-    node->seats--;
+    mni_node_leave(core, rank);
     if (node == core->reserved && node->seats == 0)
         mni_reserve_drop(core);
     mni_node_freed(core, node); /* out of the trees if it was the last */
