@@ -352,16 +352,19 @@ static bool is_drained(const mni_channel_t *channel, int stream)
     return waiting == 0 && __atomic_load_n(&log->storing, __ATOMIC_SEQ_CST) == 0;
 }
 
-void mni_process_drain_output(mni_channel_t *channel)
+bool mni_process_drain_output(mni_channel_t *channel)
 {
     fflush(stdout);
     fflush(stderr);
     uint64_t end = mni_clock_now() + DRAIN_LIMIT;
     for (int stream = 0; stream < 2; stream++)
-        for (unsigned i = 0; !is_drained(channel, stream) && mni_clock_now() < end; i++) {
+        for (unsigned i = 0; !is_drained(channel, stream); i++) {
+            if (mni_clock_now() >= end)
+                return false;
             if (i < 20)
                 sched_yield();
             else
                 usleep(50);
         }
+    return true;
 }

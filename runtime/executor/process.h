@@ -23,7 +23,8 @@ int mni_process_remember(void);
 int mni_process_restore(void);
 
 /* Writes out the C library's buffers and waits until the spawner has stored all that was written to standard output
- * and error, so that it is in the log areas. Bounded: gives up after a second. */
-void mni_process_drain_output(mni_channel_t *channel);
+ * and error, so that it is in the log areas. Bounded: gives up after a second; false then, because something still
+ * writes, or the task has written over the log areas: the process must not be used again. */
+bool mni_process_drain_output(mni_channel_t *channel);
 
 #endif
