@@ -68,6 +68,7 @@ static void grant_threads(uint32_t threads)
 {
     if (threads == 0)
         threads = 1;
+    mni_process_begin_task();
     set_threads_variable(threads);
     if (omp_set_num_threads)
         omp_set_num_threads((int)threads);

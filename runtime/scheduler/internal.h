@@ -163,7 +163,7 @@ void mni_waiters_expire(mni_scheduler_t *scheduler, uint64_t now);
 
 /* calls.c */
 void mni_scheduler_call(mni_scheduler_t *scheduler, const mni_client_address_t *who,
-                       const void *frame, size_t size);
+                        const void *frame, size_t size);
 /* Begins an answer; what it carries is put into scheduler->reply, then mni_answer_send(). */
 void mni_answer_begin(mni_scheduler_t *scheduler, const mni_client_address_t *who, int code);
 void mni_answer_send(mni_scheduler_t *scheduler, const mni_client_address_t *who);

@@ -431,6 +431,21 @@ MISDEED(trap_floating_point)
     return 0;
 }
 
+MISDEED(change_cores)
+{
+    cpu_set_t all;
+    memset(&all, 0xff, sizeof all);
+    sched_setaffinity(0, sizeof all, &all);
+    return 0;
+}
+
+/* What only root can undo. */
+MISDEED(lower_priority)
+{
+    setpriority(PRIO_PROCESS, 0, 10);
+    return 0;
+}
+
 /* --- misdeeds: output ------------------------------------------------------------------------------------------------ */
 
 /* Peak of resident memory in KiB; 0: not to be seen. */
@@ -682,6 +697,8 @@ static const row_t rows[] = {
     ENDS_WELL("changes locale", change_locale, MUST_BE),
     ENDS_WELL("changes rounding mode", change_rounding, MUST_BE),
     ENDS_WELL("traps floating-point exceptions", trap_floating_point, MUST_BE),
+    ENDS_WELL("binds itself to all cores", change_cores, MUST_BE),
+    ENDS_WELL("lowers its priority", lower_priority, MAY_BE),
     ENDS_WELL_AS_JOB("prints a gigabyte", print_a_gigabyte, MUST_BE),
     ENDS_SOMEHOW("scribbles over its whole heap", scribble_over_heap, MUST_NOT_BE),
     ENDS_SOMEHOW("writes beyond the ends of its blocks", overrun_heap, MAY_BE),
