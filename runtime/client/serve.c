@@ -68,6 +68,7 @@ static void grant_threads(uint32_t threads)
 {
     if (threads == 0)
         threads = 1;
+    mni_process_begin_task();
     set_threads_variable(threads);
     if (omp_set_num_threads)
         omp_set_num_threads((int)threads);
@@ -77,11 +78,13 @@ static void grant_threads(uint32_t threads)
 static int finish(mni_msg_finished_t *finished, const mni_declaration_t *declaration)
 {
     mni_task_end();
-    mni_process_drain_output(mni_client.channel);
+    bool drained = mni_process_drain_output(mni_client.channel);
     /* As it was when the process was remembered, so that no environment has to be put back for our
      * own change. */
     set_threads_variable(1);
-    finished->again = mni_process_restore() == 0 && !(declaration && declaration->fresh);
+    finished->again = mni_process_restore() == 0 && drained &&
+                      mni_channel_is_sound(mni_client.channel) &&
+                      !(declaration && declaration->fresh);
     mni_put_finished(mni_call_begin(MNI_MSG_FINISHED, NULL), finished);
     return mni_call_send();
 }
@@ -207,6 +210,8 @@ int mni_client_serve(mni_channel_t *channel)
         else
             mni_call_dispatch(&reader);
     }
+    if (rc < 0)
+        mni_channel_give_up(channel); /* so that it is not taken for an exit of user code */
     mni_call_close();
     return rc < 0 ? 1 : 0;
 }

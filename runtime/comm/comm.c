@@ -15,6 +15,11 @@
 #include <string.h>
 #include <utlist.h>
 
+/* Open MPI gives the core away in every call that finds nothing, where there are more ranks than cores. A rank of ours
+ * sleeps when it has nothing to do; one that was woken, and gives its core away a few times before it has read its
+ * message, waits some milliseconds for each as soon as tasks are at work on all cores. Not in every MPI. */
+extern bool opal_progress_set_yield_when_idle(bool yield) __attribute__((weak));
+
 /* The one tag of this library, on communicators of its own. */
 #define TAG_FRAME 1
 
@@ -37,6 +42,7 @@ struct mni_comm {
     uint32_t rank, size;
     bool initialized_here;
     bool any_lost;
+    bool yielded; /* what was found when giving the core away was turned off */
     bool *lost;
     mni_doorbell_t **bells;
     transfer_t *sends, *receives, *own; /* own: frames to itself */
@@ -133,7 +139,11 @@ uint32_t mni_comm_size(const mni_comm_t *comm)
 int mni_comm_exchange(mni_comm_t *comm, const void *mine, size_t size, void *all)
 {
     int rc = MPI_Allgather(mine, (int)size, MPI_BYTE, all, (int)size, MPI_BYTE, comm->comm);
-    return rc == MPI_SUCCESS ? 0 : mpi_error(rc, "MPI_Allgather");
+    if (rc != MPI_SUCCESS)
+        return mpi_error(rc, "MPI_Allgather");
+    if (comm->initialized_here && opal_progress_set_yield_when_idle)
+        comm->yielded |= opal_progress_set_yield_when_idle(false);
+    return 0;
 }
 
 void mni_comm_set_bell(mni_comm_t *comm, uint32_t rank, mni_doorbell_t *bell)
@@ -324,6 +334,8 @@ void mni_comm_close(mni_comm_t *comm)
     if (!comm)
         return;
     bool initialized_here = comm->initialized_here, any_lost = comm->any_lost;
+    if (comm->yielded) /* MPI_Finalize waits again */
+        opal_progress_set_yield_when_idle(true);
     transfer_free(comm->handed_out);
     DL_FOREACH_SAFE (comm->own, transfer, next)
         transfer_free(transfer);

@@ -44,6 +44,7 @@ typedef struct mni_control {
         item_started; /* executor: mni_clock_now() at the start of the present item, 0: not timed */
     _Alignas(64) uint64_t from_read,
         from_written; /* ring from the executor: bytes read (worker), written (executor) */
+    uint32_t sending; /* executor: it is in the middle of a frame */
     _Alignas(64) uint64_t to_read,
         to_written; /* ring to the executor: bytes read (executor), written (worker) */
 } mni_control_t;
@@ -99,6 +100,12 @@ int mni_channel_poll(mni_channel_t *channel, const void **frame, size_t *size);
 int mni_channel_send(mni_channel_t *channel, const void *frame, size_t size);
 /* Executor: takes the next complete frame like mni_channel_poll(), never blocks. */
 int mni_channel_receive(mni_channel_t *channel, const void **frame, size_t *size);
+
+/* Executor: whether the shared words still say what this side knows. A process whose task has written over them is not
+ * to be used again. */
+bool mni_channel_is_sound(const mni_channel_t *channel);
+/* Executor: has the worker find the channel damaged, before a process ends that cannot use it any more. */
+void mni_channel_give_up(mni_channel_t *channel);
 
 /* Embedded rank 0: what to do instead of sleeping when the executor's side would block (it runs the rank's loop
  * once); NULL: sleep on the bell. */

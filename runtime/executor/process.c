@@ -3,6 +3,8 @@
  * What is put back between two tasks of one executor. Executors' main thread; one set of state per
  * process.
  *
+ * Resource limits stay too: to look at all of them would double what a restore costs.
+ *
  * Descriptors that a task opens and leaves open stay open, as its static variables do: closing them
  * would let the next file opened get the number that a static FILE still writes to. A process that
  * has gathered many is not used again.
@@ -23,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -68,6 +71,9 @@ static struct {
     char **environment; /* private copies, NULL at the end */
     char *locale;
     fenv_t floating;
+    int priority;
+    cpu_set_t cpus; /* that the present task was given */
+    bool cpus_known;
     identity_t needed[NEEDED_COUNT];
     int lowest_free; /* the descriptor that open() would have given */
     unsigned restores;
@@ -168,6 +174,12 @@ static void remember_descriptors(void)
         close(kept.lowest_free);
 }
 
+void mni_process_begin_task(void)
+{
+    /* More processors than the set has room for: then nobody looks after it. */
+    kept.cpus_known = sched_getaffinity(0, sizeof kept.cpus, &kept.cpus) == 0;
+}
+
 int mni_process_remember(void)
 {
     int rc;
@@ -191,6 +203,7 @@ int mni_process_remember(void)
         sigaction(number, NULL, &kept.actions[number]);
     sigaltstack(NULL, &kept.signal_stack);
     fegetenv(&kept.floating);
+    kept.priority = getpriority(PRIO_PROCESS, 0);
     kept.timers = open("/proc/self/timers", O_RDONLY | O_CLOEXEC);
     remember_descriptors();
     kept.remembered = true;
@@ -276,6 +289,17 @@ static bool restore_locale(void)
            setlocale(LC_ALL, kept.locale) != NULL;
 }
 
+static bool restore_cores(void)
+{
+    cpu_set_t cpus;
+
+    if (getpriority(PRIO_PROCESS, 0) != kept.priority &&
+        setpriority(PRIO_PROCESS, 0, kept.priority) < 0)
+        return false;
+    return !kept.cpus_known || sched_getaffinity(0, sizeof cpus, &cpus) < 0 ||
+           CPU_EQUAL(&cpus, &kept.cpus) || sched_setaffinity(0, sizeof cpus, &kept.cpus) == 0;
+}
+
 static bool descriptors_are_there(void)
 {
     for (int fd = 0; fd < NEEDED_COUNT; fd++)
@@ -333,7 +357,7 @@ int mni_process_restore(void)
         umask((mode_t)kept.summary.umask);
     fesetenv(&kept.floating);
     bool all = descriptors_are_there() && restore_directory() && restore_environment() &&
-               restore_locale() && timers_are_gone() && children_are_gone() &&
+               restore_locale() && restore_cores() && timers_are_gone() && children_are_gone() &&
                threads_are_gone(&now);
     return all ? 0 : 1;
 }
@@ -352,16 +376,19 @@ static bool is_drained(const mni_channel_t *channel, int stream)
     return waiting == 0 && __atomic_load_n(&log->storing, __ATOMIC_SEQ_CST) == 0;
 }
 
-void mni_process_drain_output(mni_channel_t *channel)
+bool mni_process_drain_output(mni_channel_t *channel)
 {
     fflush(stdout);
     fflush(stderr);
     uint64_t end = mni_clock_now() + DRAIN_LIMIT;
     for (int stream = 0; stream < 2; stream++)
-        for (unsigned i = 0; !is_drained(channel, stream) && mni_clock_now() < end; i++) {
+        for (unsigned i = 0; !is_drained(channel, stream); i++) {
+            if (mni_clock_now() >= end)
+                return false;
             if (i < 20)
                 sched_yield();
             else
                 usleep(50);
         }
+    return true;
 }

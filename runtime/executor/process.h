@@ -13,8 +13,10 @@
 void mni_process_clean_environment(void);
 
 /* Remembers the state that mni_process_restore() puts back: working directory, umask, signal handlers and mask,
- * environment, locale, floating-point mode. Once, at the start of an executor. */
+ * environment, locale, floating-point mode, priority. Once, at the start of an executor. */
 int mni_process_remember(void);
+/* Before a task: remembers the cores that the process is bound to, which its worker has just changed, or not. */
+void mni_process_begin_task(void);
 
 /* After a task. 0: the process is as it was and may take another task. 1: it must not be used again, because the
  * task left threads, child processes or timers behind, or closed a descriptor that is needed. Files that a task left
@@ -23,7 +25,8 @@ int mni_process_remember(void);
 int mni_process_restore(void);
 
 /* Writes out the C library's buffers and waits until the spawner has stored all that was written to standard output
- * and error, so that it is in the log areas. Bounded: gives up after a second. */
-void mni_process_drain_output(mni_channel_t *channel);
+ * and error, so that it is in the log areas. Bounded: gives up after a second; false then, because something still
+ * writes, or the task has written over the log areas: the process must not be used again. */
+bool mni_process_drain_output(mni_channel_t *channel);
 
 #endif

@@ -266,12 +266,16 @@ int mni_channel_send(mni_channel_t *channel, const void *frame, size_t size)
 
     if (rc < 0)
         return rc;
+    uint32_t *sending = &mni_channel_control(channel)->sending;
+    __atomic_store_n(sending, 1, __ATOMIC_RELAXED); /* seen with the first bytes */
     while (size > 0) {
         int64_t moved = channel->damaged ? MN_E_PROTOCOL : ring_write(channel, bytes, size);
         if (moved < 0)
             return (int)moved;
         bytes += moved;
         size -= (size_t)moved;
+        if (size == 0)
+            __atomic_store_n(sending, 0, __ATOMIC_RELEASE);
         if (moved > 0)
             mni_doorbell_ring(channel->peer_bell);
         else
@@ -310,6 +314,15 @@ static const void *deliver(mni_channel_t *channel, size_t size)
     return inbox->bytes + inbox->begin - skew;
 }
 
+/* Worker: nothing more comes of the frame that has begun. It was written over before it was read, and says now that it
+ * is longer than it is: what follows would be taken for a part of it. */
+static bool was_cut_off(mni_channel_t *channel)
+{
+    return channel->worker &&
+           __atomic_load_n(&mni_channel_control(channel)->sending, __ATOMIC_ACQUIRE) == 0 &&
+           ring_waiting(channel) == 0;
+}
+
 static int take_frame(mni_channel_t *channel, const void **frame, size_t *size)
 {
     mni_ring_buffer_t *inbox = &channel->inbox;
@@ -331,7 +344,8 @@ static int take_frame(mni_channel_t *channel, const void **frame, size_t *size)
         if (have == 0)
             buffer_when_empty(inbox);
         if (ring_waiting(channel) == 0)
-            return 0;
+            return have > 0 && was_cut_off(channel) ? damaged(channel, "a frame ends in the middle")
+                                                    : 0;
         /* The rest of this frame and what follows; but no more than has come already, so that a
          * size that lies costs no memory. */
         size_t more = whole > 0 ? (size_t)whole - have : INBOX_ROOM;
@@ -356,6 +370,26 @@ int mni_channel_poll(mni_channel_t *channel, const void **frame, size_t *size)
 int mni_channel_receive(mni_channel_t *channel, const void **frame, size_t *size)
 {
     return take_frame(channel, frame, size);
+}
+
+/* --- damage ----------------------------------------------------------------------------------- */
+
+bool mni_channel_is_sound(const mni_channel_t *channel)
+{
+    const mni_ring_out_t *out = &channel->out;
+    const mni_ring_in_t *in = &channel->in;
+
+    return !channel->damaged && __atomic_load_n(out->written, __ATOMIC_RELAXED) == out->at &&
+           __atomic_load_n(in->read, __ATOMIC_RELAXED) == in->at &&
+           out->at - __atomic_load_n(out->read, __ATOMIC_RELAXED) <= MNI_RING_BYTES &&
+           __atomic_load_n(in->written, __ATOMIC_RELAXED) - in->at <= MNI_RING_BYTES;
+}
+
+void mni_channel_give_up(mni_channel_t *channel)
+{
+    channel->damaged = true;
+    __atomic_store_n(channel->out.written, channel->out.at + 2 * MNI_RING_BYTES, __ATOMIC_RELEASE);
+    mni_doorbell_ring(channel->peer_bell);
 }
 
 /* --- waiting ---------------------------------------------------------------------------------- */

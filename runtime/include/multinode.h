@@ -30,9 +30,10 @@
  *   embedded runtime (multinode_mpi.h). Elsewhere these calls return MN_E_NO_RUNTIME.
  *
  * - Processes. A task runs in a process of its own, which after a success may take the next task of the same
- *   function. The working directory, environment, umask, signals, timers, locale and floating-point mode are then
- *   put back; a process with threads or children left is not used again. What a program keeps itself persists:
- *   static variables, the heap, and descriptors that were left open (after about a hundred a new process
+ *   function. The working directory, environment, umask, signals, timers, locale, floating-point mode, priority and
+ *   cores are then put back; a process with threads or children left, or that has written over what it shares with
+ *   the runtime, is not used again. What a program keeps itself persists: static variables, the heap, resource
+ *   limits, and descriptors that were left open (after about a hundred a new process
  *   is taken). `.fresh = true` asks for a new process for each task. A fault in a process that had run tasks
  *   before says so in its error.
  *

@@ -405,8 +405,8 @@ static int call_service(mni_scheduler_t *scheduler, const mni_client_address_t *
     return 0;
 }
 
-int mni_scheduler_call(mni_scheduler_t *scheduler, const mni_client_address_t *who,
-                       const void *frame, size_t size)
+void mni_scheduler_call(mni_scheduler_t *scheduler, const mni_client_address_t *who,
+                        const void *frame, size_t size)
 {
     static int (*const calls[])(mni_scheduler_t *, const mni_client_address_t *, mni_reader_t *) = {
         [MNI_MSG_START] = call_start,    [MNI_MSG_GET] = call_get,
@@ -418,10 +418,11 @@ int mni_scheduler_call(mni_scheduler_t *scheduler, const mni_client_address_t *w
     mni_reader_t reader;
 
     int rc = mni_reader_begin(&reader, frame, size);
-    if (rc < 0)
-        return rc;
     caller.request = reader.request;
-    if (reader.type >= sizeof calls / sizeof calls[0] || !calls[reader.type])
-        return mni_error(MN_E_PROTOCOL, "a client sent a message of type %u", reader.type);
-    return calls[reader.type](scheduler, &caller, &reader);
+    if (rc == 0 && (reader.type >= sizeof calls / sizeof calls[0] || !calls[reader.type]))
+        rc = mni_error(MN_E_PROTOCOL, "a client sent a message of type %u", reader.type);
+    if (rc == 0)
+        rc = calls[reader.type](scheduler, &caller, &reader);
+    if (rc < 0) /* a client may send anything */
+        mni_answer(scheduler, &caller, rc);
 }

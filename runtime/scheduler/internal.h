@@ -162,8 +162,8 @@ void mni_waiters_refuse(mni_scheduler_t *scheduler, mni_data_t *data, uint64_t t
 void mni_waiters_expire(mni_scheduler_t *scheduler, uint64_t now);
 
 /* calls.c */
-int mni_scheduler_call(mni_scheduler_t *scheduler, const mni_client_address_t *who,
-                       const void *frame, size_t size);
+void mni_scheduler_call(mni_scheduler_t *scheduler, const mni_client_address_t *who,
+                        const void *frame, size_t size);
 /* Begins an answer; what it carries is put into scheduler->reply, then mni_answer_send(). */
 void mni_answer_begin(mni_scheduler_t *scheduler, const mni_client_address_t *who, int code);
 void mni_answer_send(mni_scheduler_t *scheduler, const mni_client_address_t *who);

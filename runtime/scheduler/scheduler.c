@@ -340,7 +340,9 @@ static int take_call(mni_scheduler_t *scheduler, uint32_t source, mni_reader_t *
         .rank = source, .client = mni_get_u64(reader), .task = mni_get_u64(reader)};
     const void *frame = mni_get_bytes(reader, &size);
     int rc = mni_reader_end(reader);
-    return rc < 0 ? rc : mni_scheduler_call(scheduler, &who, frame, size);
+    if (rc == 0)
+        mni_scheduler_call(scheduler, &who, frame, size);
+    return rc;
 }
 
 static int take_yield(mni_scheduler_t *scheduler, uint32_t source, mni_reader_t *reader)

@@ -9,22 +9,28 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <stdbool.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define SLEEPS UINT32_C(1)
+
 uint32_t mni_doorbell_seen(const mni_doorbell_t *bell)
 {
-    return __atomic_load_n(&bell->rings, __ATOMIC_SEQ_CST);
+    return __atomic_load_n(&bell->word, __ATOMIC_SEQ_CST) & ~SLEEPS;
 }
 
 void mni_doorbell_ring(mni_doorbell_t *bell)
 {
     int saved = errno;
-    /* The sequentially consistent pair (count up, then look for sleepers) meets the sleeper's (count itself,
-     * then compare inside the kernel): one of the two sees the other. */
-    __atomic_add_fetch(&bell->rings, 1, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&bell->sleepers, __ATOMIC_SEQ_CST) != 0)
-        syscall(SYS_futex, &bell->rings, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+    uint32_t word = __atomic_load_n(&bell->word, __ATOMIC_RELAXED);
+
+    /* Count and flag change in one step, so that no sleeper is between them. */
+    while (!__atomic_compare_exchange_n(&bell->word, &word, (word & ~SLEEPS) + 2, true,
+                                        __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+        ;
+    if (word & SLEEPS)
+        syscall(SYS_futex, &bell->word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
     errno = saved;
 }
 
@@ -32,8 +38,13 @@ void mni_doorbell_sleep(mni_doorbell_t *bell, uint32_t seen, uint64_t nanosecond
 {
     struct timespec limit = {.tv_sec = (time_t)(nanoseconds / MNI_SECOND),
                              .tv_nsec = (long)(nanoseconds % MNI_SECOND)};
-    __atomic_add_fetch(&bell->sleepers, 1, __ATOMIC_SEQ_CST);
-    syscall(SYS_futex, &bell->rings, FUTEX_WAIT, seen, nanoseconds == MNI_NEVER ? NULL : &limit,
-            NULL, 0);
-    __atomic_sub_fetch(&bell->sleepers, 1, __ATOMIC_SEQ_CST);
+    uint32_t word = seen;
+
+    /* The flag stays behind when the time is over: the next ring then wakes nobody, once. */
+    if (!__atomic_compare_exchange_n(&bell->word, &word, seen | SLEEPS, false, __ATOMIC_SEQ_CST,
+                                     __ATOMIC_SEQ_CST) &&
+        word != (seen | SLEEPS))
+        return; /* it has been rung */
+    syscall(SYS_futex, &bell->word, FUTEX_WAIT, seen | SLEEPS,
+            nanoseconds == MNI_NEVER ? NULL : &limit, NULL, 0);
 }

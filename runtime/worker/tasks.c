@@ -91,11 +91,12 @@ void mni_task_finished(mni_worker_t *worker, mni_executor_t *executor)
         mni_executor_release(worker, executor);
 }
 
-static void take_yield(mni_worker_t *worker, mni_executor_t *executor, mni_reader_t *reader)
+static int take_yield(mni_worker_t *worker, mni_executor_t *executor, mni_reader_t *reader)
 {
     mn_value_t value = mni_get_value(reader);
-    if (mni_reader_end(reader) < 0)
-        return;
+    int rc = mni_reader_end(reader);
+    if (rc < 0)
+        return rc;
     /* Of several that wait here only the last is sent, with their number; one that wants an answer goes at once. */
     mni_writer_begin(&executor->yield, MNI_MSG_TASK_YIELD, 0);
     mni_put_u64(&executor->yield, executor->task);
@@ -105,27 +106,33 @@ static void take_yield(mni_worker_t *worker, mni_executor_t *executor, mni_reade
     mni_put_u64(&executor->yield, ++executor->yields_pending);
     if (reader->request != 0)
         mni_task_flush_yield(worker, executor);
+    return 0;
 }
 
-static void take_progress(mni_worker_t *worker, mni_executor_t *executor, mni_reader_t *reader)
+static int take_progress(mni_worker_t *worker, mni_executor_t *executor, mni_reader_t *reader)
 {
     double fraction = mni_get_f64(reader);
     const char *message = mni_get_text(reader);
-    if (mni_reader_end(reader) < 0)
-        return;
+    int rc = mni_reader_end(reader);
+    if (rc < 0)
+        return rc;
     mni_writer_begin(&worker->frame, MNI_MSG_TASK_PROGRESS, 0);
     mni_put_u64(&worker->frame, executor->task);
     mni_put_f64(&worker->frame, fraction);
     mni_put_text(&worker->frame, message);
     mni_worker_send(worker, 0);
+    return 0;
 }
 
 static int take_finished(mni_worker_t *worker, mni_executor_t *executor, mni_reader_t *reader)
 {
     mni_msg_finished_t finished = mni_get_finished(reader);
     int rc = mni_reader_end(reader);
-    if (rc < 0 || executor->task == 0)
-        return rc;
+    if (rc < 0 || executor->task == 0 || executor->finished_seen)
+        return rc; /* the first word about a task's end counts */
+    if (finished.reason != MN_REASON_RETURNED && finished.reason != MN_REASON_ERROR)
+        return mni_error(MN_E_PROTOCOL, "an executor says that a task ended for reason %u",
+                         finished.reason);
     free((void *)executor->finished.message);
     executor->finished = finished;
     executor->finished.message = finished.message ? strdup(finished.message) : NULL;
@@ -140,13 +147,15 @@ static int take_map(mni_worker_t *worker, mni_executor_t *executor, mni_reader_t
     return rc < 0 ? rc : mni_worker_map_open(worker, executor, reader->request, &map);
 }
 
-static int take_address(mni_worker_t *worker, mni_reader_t *reader)
+static int take_address(mni_worker_t *worker, const mni_executor_t *executor, mni_reader_t *reader)
 {
     uint64_t task = mni_get_u64(reader);
     const char *address = mni_get_text(reader);
     int rc = mni_reader_end(reader);
     if (rc < 0)
         return rc;
+    if (task != executor->task)
+        return mni_error(MN_E_PROTOCOL, "an executor tells the address of another one's service");
     mni_writer_begin(&worker->frame, MNI_MSG_TASK_ADDRESS, 0);
     mni_put_u64(&worker->frame, task);
     mni_put_text(&worker->frame, address);
@@ -164,11 +173,9 @@ int mni_client_frame(mni_worker_t *worker, mni_executor_t *executor, const void 
     case MNI_MSG_READY:
         return mni_reader_end(&reader);
     case MNI_MSG_YIELD:
-        take_yield(worker, executor, &reader);
-        return 0;
+        return take_yield(worker, executor, &reader);
     case MNI_MSG_PROGRESS:
-        take_progress(worker, executor, &reader);
-        return 0;
+        return take_progress(worker, executor, &reader);
     case MNI_MSG_FINISHED:
         return take_finished(worker, executor, &reader);
     case MNI_MSG_MAP:
@@ -183,7 +190,7 @@ int mni_client_frame(mni_worker_t *worker, mni_executor_t *executor, const void 
         mni_worker_map_close(worker, executor, reader.request);
         return mni_reader_end(&reader);
     case MNI_MSG_TASK_ADDRESS:
-        return take_address(worker, &reader);
+        return take_address(worker, executor, &reader);
     case MNI_MSG_WAIT:
         mni_lease_end(worker, executor); /* what it waits for may need the cores */
         __attribute__((fallthrough));

@@ -4,6 +4,9 @@
  */
 #include "worker/internal.h"
 
+/* Frames of one executor between two looks at the others. */
+#define FRAMES_AT_ONCE 256
+
 int mni_worker_create(mni_comm_t *comm, mni_spawner_t *spawner, mni_machine_t *machine,
                       mni_child_main_t *executor_main, mni_child_main_t *driver_main,
                       mni_worker_t **worker)
@@ -65,19 +68,21 @@ int mni_worker_attach(mni_worker_t *worker, mni_channel_t *channel)
 
 /* --- executors -------------------------------------------------------------------------------------------- */
 
-/* Takes all frames that an executor has sent. True: there were some. */
+/* Takes what an executor has sent, up to a bound: one that sends without end holds up nobody else. True: there was
+ * something. */
 static bool poll_channel(mni_worker_t *worker, mni_executor_t *executor)
 {
     bool worked = mni_channel_flush(executor->channel);
     const void *frame = NULL;
     size_t size = 0;
-    int rc;
+    int rc = 0;
 
-    while ((rc = mni_channel_poll(executor->channel, &frame, &size)) == 1) {
+    for (int i = 0; i < FRAMES_AT_ONCE && rc >= 0; i++) {
+        rc = mni_channel_poll(executor->channel, &frame, &size);
+        if (rc != 1)
+            break;
         worked = true;
         rc = mni_client_frame(worker, executor, frame, size);
-        if (rc < 0)
-            break;
     }
     mni_task_flush_yield(worker, executor);
     if (rc < 0 && executor->state != MNI_EXECUTOR_ENDING) {
@@ -114,7 +119,8 @@ static void executor_spawned(mni_worker_t *worker, mni_executor_t *executor, pid
 
 static void executor_gone(mni_worker_t *worker, mni_executor_t *executor, int status)
 {
-    poll_channel(worker, executor); /* what it said last */
+    while (poll_channel(worker, executor)) /* what it said last */
+        ;
     if (executor->task != 0) {
         uint64_t items =
             __atomic_load_n(&mni_channel_control(executor->channel)->items_done, __ATOMIC_ACQUIRE);

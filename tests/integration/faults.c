@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * User code that misbehaves ends its own task, with the right reason, and nothing else. What tasks print is kept.
+ * What is done about tasks that fail or do not end: timeouts, retries, how many run at a time. What they print is kept.
+ * (What user code may do to its process is in isolation.c.)
  */
 #include "check.h"
 
-#include <pthread.h>
 #include <sys/file.h>
-#include <sys/wait.h>
 
 MN_JOB(misbehave, .cpu = 0.05);
 MN_JOB(misbehave_again, .cpu = 0.05, .max_retries = 2);
 MN_JOB(misbehave_slowly, .cpu = 0.05, .timeout = 0.3);
 MN_JOB(misbehave_slowly_again, .cpu = 0.05, .timeout = 0.3, .max_retries = 1);
-MN_FUNCTION(misbehave_item, .cpu = 0.05);
 MN_JOB(hold, .cpu = 0.05);
 MN_JOB(narrow, .cpu = 0.05, .max_concurrency = 2);
 MN_FUNCTION(narrow_item, .cpu = 0.05, .max_concurrency = 2);
@@ -22,69 +20,15 @@ MN_JOB(print_much, .cpu = 0.05);
 MN_JOB(call_printer, .cpu = 0.05);
 MN_FUNCTION(print_item, .cpu = 0.05);
 
-static volatile int deep_enough; /* never */
-
-static int overflow_stack(volatile char *above)
-{
-    volatile char block[4096];
-    block[0] = above ? above[0] : 1;
-    return deep_enough ? 0 : overflow_stack(block) + block[0];
-}
-
-static void *exit_5(void *argument)
-{
-    (void)argument;
-    exit(5);
-}
-
-/* In a build with UndefinedBehaviorSanitizer too this is to end of the signal. */
-__attribute__((no_sanitize("undefined"))) static void store_nowhere(void)
-{
-    volatile int *volatile nowhere = NULL;
-    *nowhere = 1;
-}
-
-/* LeakSanitizer asks for this one: what only the stack of an ended main thread pointed to is no leak. */
-static int main_thread_ends;
-__attribute__((visibility("default"))) int __lsan_is_turned_off(void);
-
-int __lsan_is_turned_off(void)
-{
-    return main_thread_ends;
-}
-
-/* How it ends: the word in `input`. */
+/* How it ends: the word in `input`. All that can be done wrong is in isolation.c. */
 static int end_so(mn_task_t *task, mn_value_t input)
 {
     char how[128];
     value_to_path(input, how);
-    if (strcmp(how, "segfault") == 0)
-        store_nowhere();
     if (strcmp(how, "abort") == 0)
         abort();
     if (strcmp(how, "exit 0") == 0)
         exit(0);
-    if (strcmp(how, "exit 3") == 0)
-        exit(3);
-    if (strcmp(how, "_exit 4") == 0)
-        _exit(4);
-    if (strcmp(how, "exit 5 in a thread") == 0) {
-        pthread_t thread;
-        if (pthread_create(&thread, NULL, exit_5, NULL) == 0)
-            pthread_join(thread, NULL);
-    }
-    if (strcmp(how, "pthread_exit") == 0) {
-        main_thread_ends = 1;
-        pthread_exit(NULL);
-    }
-    if (strcmp(how, "kill") == 0)
-        kill(getpid(), SIGKILL);
-    if (strcmp(how, "term") == 0)
-        kill(getpid(), SIGTERM);
-    if (strcmp(how, "fpe") == 0)
-        raise(SIGFPE);
-    if (strcmp(how, "overflow") == 0)
-        return overflow_stack(NULL);
     if (strcmp(how, "loop") == 0)
         for (volatile unsigned long i = 0;; i++)
             ;
@@ -93,21 +37,6 @@ static int end_so(mn_task_t *task, mn_value_t input)
             pause_ms(1000);
     if (strcmp(how, "fail") == 0)
         return mn_fail(task, MN_E_FAILED, "no such thing: %s", "the moon");
-    if (strcmp(how, "code") == 0)
-        return MN_E_NO_MEMORY;
-    if (strcmp(how, "positive") == 0)
-        return 5;
-    if (strcmp(how, "unknown") == 0)
-        return -12345;
-    if (strcmp(how, "child") == 0) {
-        pid_t child = fork();
-        if (child == 0)
-            abort();
-        waitpid(child, NULL, 0);
-    }
-    if (strcmp(how, "close") == 0)
-        for (int fd = 0; fd < 1024; fd++)
-            close(fd);
     return 0;
 }
 
@@ -132,12 +61,6 @@ static int misbehave_slowly_again(mn_task_t *task, mn_value_t input)
     return misbehave(task, input);
 }
 
-static int misbehave_item(mn_task_t *task, mn_value_t input)
-{
-    int rc = end_so(task, input);
-    return rc < 0 ? rc : rc > 0 ? rc : mn_yield(task, mn_text("fine"));
-}
-
 static int hold(mn_task_t *task, mn_value_t input)
 {
     int rc = mn_yield(task, mn_text("here"));
@@ -146,36 +69,6 @@ static int hold(mn_task_t *task, mn_value_t input)
         pause_ms(2);
     return rc;
 }
-
-/* --- ends ---------------------------------------------------------------------------------------------------- */
-
-static const struct end {
-    const char *how;
-    mn_status_t status;
-    mn_reason_t reason;
-    const char *error; /* is somewhere in the sentence */
-    int code;          /* of an item that ends so */
-} ends[] = {
-    {"fine", MN_SUCCEEDED, MN_REASON_RETURNED, NULL, 0},
-    {"segfault", MN_FAILED, MN_REASON_SIGNAL, "egmentation", MN_E_CRASHED},
-    {"abort", MN_FAILED, MN_REASON_SIGNAL, "bort", MN_E_CRASHED},
-    {"exit 0", MN_FAILED, MN_REASON_EXITED, "0", MN_E_CRASHED},
-    {"exit 3", MN_FAILED, MN_REASON_EXITED, "3", MN_E_CRASHED},
-    {"_exit 4", MN_FAILED, MN_REASON_EXITED, "4", MN_E_CRASHED},
-    {"exit 5 in a thread", MN_FAILED, MN_REASON_EXITED, "5", MN_E_CRASHED},
-    {"pthread_exit", MN_FAILED, MN_REASON_EXITED, "0", MN_E_CRASHED},
-    {"kill", MN_FAILED, MN_REASON_SIGNAL, "ill", MN_E_CRASHED},
-    {"term", MN_FAILED, MN_REASON_SIGNAL, "erminat", MN_E_CRASHED},
-    {"fpe", MN_FAILED, MN_REASON_SIGNAL, "loating", MN_E_CRASHED},
-    {"overflow", MN_FAILED, MN_REASON_SIGNAL, "egmentation", MN_E_CRASHED},
-    {"fail", MN_FAILED, MN_REASON_ERROR, "no such thing: the moon", MN_E_FAILED},
-    {"code", MN_FAILED, MN_REASON_ERROR, "out of memory", MN_E_NO_MEMORY},
-    {"positive", MN_FAILED, MN_REASON_ERROR, "5", MN_E_FAILED},
-    {"unknown", MN_FAILED, MN_REASON_ERROR, "-12345", MN_E_FAILED},
-    {"child", MN_SUCCEEDED, MN_REASON_RETURNED, NULL, 0},
-};
-
-#define ENDS (sizeof ends / sizeof *ends)
 
 static mn_id_t steady; /* a job that must not notice anything */
 
@@ -198,78 +91,7 @@ static void end_steady(mn_task_t *task)
     mn_info_destroy(info);
 }
 
-static void jobs_end_for_their_reason(mn_task_t *task)
-{
-    mn_id_t ids[ENDS];
-    (void)task;
-    for (size_t i = 0; i < ENDS; i++)
-        REQUIRE_CODE(mn_start(misbehave, mn_text(ends[i].how), NULL, &ids[i]), 0);
-    for (size_t i = 0; i < ENDS; i++) {
-        mn_info_t *info = NULL;
-        REQUIRE_CODE(mn_wait(ids[i], CHECK_PATIENCE, &info), 0);
-        bool good = info->status == ends[i].status && info->reason == ends[i].reason &&
-                    info->attempts == 1 &&
-                    (ends[i].error ? info->error && strstr(info->error, ends[i].error)
-                                   : info->error == NULL) &&
-                    value_is_text(info->result, "partial");
-        if (!good)
-            check_fail("%s: %s, %s, error %s, %u attempts, %llu yields", ends[i].how,
-                       mn_status_name(info->status), mn_reason_name(info->reason),
-                       info->error ? info->error : "none", info->attempts,
-                       (unsigned long long)info->yields);
-        mn_info_destroy(info);
-    }
-}
-
-static void items_end_for_their_reason(mn_task_t *task)
-{
-    mn_value_t values[ENDS], results[ENDS];
-    mn_item_error_t errors[ENDS] = {{0}};
-    for (size_t i = 0; i < ENDS; i++)
-        values[i] = mn_text(ends[i].how);
-    for (size_t block = 0; block < 2; block++) {
-        REQUIRE_CODE(mn_map_values(task, misbehave_item, values, ENDS, results,
-                                   &(mn_map_options_t){.errors = errors, .max_block = block}),
-                     0);
-        for (size_t i = 0; i < ENDS; i++) {
-            bool good =
-                errors[i].code == ends[i].code &&
-                (errors[i].code == 0 ? value_is_text(results[i], "fine")
-                                     : errors[i].reason == ends[i].reason && errors[i].message &&
-                                           strstr(errors[i].message, ends[i].error));
-            if (!good)
-                check_fail("%s: %s, %s: %s", ends[i].how, mn_error_name(errors[i].code),
-                           mn_reason_name(errors[i].reason),
-                           errors[i].message ? errors[i].message : "no message");
-            mn_value_destroy(&results[i]);
-        }
-        mn_item_errors_destroy(errors, ENDS);
-    }
-}
-
-static void one_item_crashes(mn_task_t *task)
-{
-    mn_value_t result = mn_none();
-    CHECK_REFUSED(mn_call(task, misbehave_item, mn_text("segfault"), &result), MN_E_CRASHED);
-    CHECK(strstr(mn_error_message(), "egmentation") != NULL);
-    CHECK_CODE(mn_call(task, misbehave_item, mn_text("fine"), &result), 0);
-    CHECK(value_is_text(result, "fine"));
-    mn_value_destroy(&result);
-}
-
-/* Whatever is made of it, it comes to an end, and the next job runs. */
-static void closes_everything(mn_task_t *task)
-{
-    mn_id_t id;
-    mn_info_t *info = NULL;
-    (void)task;
-    REQUIRE_CODE(mn_start(misbehave, mn_text("close"), NULL, &id), 0);
-    REQUIRE_CODE(mn_wait(id, CHECK_PATIENCE, &info), 0);
-    CHECK(value_is_text(info->result, "partial"));
-    mn_info_destroy(info);
-    REQUIRE_CODE(mn_start(misbehave, mn_text("fine"), NULL, &id), 0);
-    EXPECT_END(id, MN_SUCCEEDED, MN_REASON_RETURNED);
-}
+/* --- limits ------------------------------------------------------------------------------------- */
 
 static void timeouts(mn_task_t *task)
 {
@@ -294,7 +116,7 @@ static void timeouts(mn_task_t *task)
 
 static void retries(mn_task_t *task)
 {
-    const char *how[] = {"segfault", "fail", "exit 0"};
+    const char *how[] = {"abort", "fail", "exit 0"};
     mn_id_t id;
     (void)task;
     for (int i = 0; i < 3; i++) {
@@ -517,10 +339,6 @@ static int driver(mn_task_t *task, int argc, char **argv)
     (void)argc, (void)argv;
     check_begin();
     RUN(task, begin_steady);
-    RUN(task, jobs_end_for_their_reason);
-    RUN(task, items_end_for_their_reason);
-    RUN(task, one_item_crashes);
-    RUN(task, closes_everything);
     RUN(task, timeouts);
     RUN(task, retries);
     RUN(task, concurrency);

@@ -290,8 +290,55 @@ static void a_size_that_lies_takes_no_memory(void **state)
 
     send_small(pair->executor, 1);
     memcpy(pair->worker->base + MNI_CHANNEL_RING_FROM, &huge, sizeof huge);
+    mni_channel_control(pair->worker)->sending = 1; /* it may be true */
     assert_int_equal(mni_channel_poll(pair->worker, &frame, &size), 0);
     assert_true(pair->worker->inbox.room < ((size_t)1 << 20));
+}
+
+/* Else all that follows would be taken for a part of it, and the end of the task with it. */
+static void a_frame_that_ends_in_the_middle_is_a_protocol_error(void **state)
+{
+    pair_t *pair = *state;
+    uint32_t longer = 1 << 20;
+    const void *frame;
+    size_t size;
+
+    send_small(pair->executor, 1);
+    assert_int_equal(mni_channel_poll(pair->worker, &frame, &size), 1);
+    send_small(pair->executor, 2);
+    memcpy(pair->worker->base + MNI_CHANNEL_RING_FROM + size, &longer, sizeof longer);
+    assert_int_equal(mni_channel_poll(pair->worker, &frame, &size), MN_E_PROTOCOL);
+}
+
+static void wild_stores_are_seen_by_the_executor(void **state)
+{
+    pair_t *pair = *state;
+    mni_control_t *control = mni_channel_control(pair->worker);
+    uint64_t *words[] = {&control->from_read, &control->from_written, &control->to_read,
+                         &control->to_written};
+
+    send_small(pair->executor, 1);
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        uint64_t kept = *words[i];
+        assert_true(mni_channel_is_sound(pair->executor));
+        *words[i] = UINT64_C(0x0123456789abcdef);
+        assert_false(mni_channel_is_sound(pair->executor));
+        *words[i] = kept;
+    }
+    assert_true(mni_channel_is_sound(pair->executor));
+}
+
+static void a_channel_that_was_given_up_is_damaged(void **state)
+{
+    pair_t *pair = *state;
+    const void *frame;
+    size_t size;
+
+    send_small(pair->executor, 1);
+    assert_int_equal(mni_channel_poll(pair->worker, &frame, &size), 1);
+    mni_channel_give_up(pair->executor);
+    assert_false(mni_channel_is_sound(pair->executor));
+    assert_int_equal(mni_channel_poll(pair->worker, &frame, &size), MN_E_PROTOCOL);
 }
 
 static void wrong_frames_are_not_sent(void **state)
@@ -507,6 +554,9 @@ int main(void)
         WITH_PAIR(a_written_position_that_went_back_is_a_protocol_error),
         WITH_PAIR(a_wild_read_position_is_a_protocol_error),
         WITH_PAIR(own_positions_in_shared_memory_do_not_matter),
+        WITH_PAIR(a_frame_that_ends_in_the_middle_is_a_protocol_error),
+        WITH_PAIR(wild_stores_are_seen_by_the_executor),
+        WITH_PAIR(a_channel_that_was_given_up_is_damaged),
         cmocka_unit_test(sizes_out_of_bounds_are_protocol_errors),
         WITH_PAIR(a_size_that_lies_takes_no_memory),
         WITH_PAIR(wrong_frames_are_not_sent),

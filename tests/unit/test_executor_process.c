@@ -18,6 +18,7 @@
 #include <fenv.h>
 #include <locale.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -140,6 +141,29 @@ static void all_that_a_task_changed_is_put_back(void **unused)
 {
     (void)unused;
     in_a_child(change_all_and_restore);
+}
+
+/* Cores are those that the task was given, whatever they were when the process began. */
+static int other_cores(void)
+{
+    cpu_set_t given, all;
+
+    CHECK(mni_process_remember() == 0);
+    CPU_ZERO(&given);
+    CPU_SET(sched_getcpu(), &given);
+    CHECK(sched_setaffinity(0, sizeof given, &given) == 0);
+    mni_process_begin_task();
+    memset(&all, 0xff, sizeof all);
+    CHECK(sched_setaffinity(0, sizeof all, &all) == 0);
+    CHECK(mni_process_restore() == 0);
+    CHECK(sched_getaffinity(0, sizeof all, &all) == 0 && CPU_EQUAL(&all, &given));
+    return 0;
+}
+
+static void the_cores_of_the_task_are_put_back(void **unused)
+{
+    (void)unused;
+    in_a_child(other_cores);
 }
 
 static int directory_is_gone(void)
@@ -372,6 +396,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_that_a_task_changed_is_put_back),
+        cmocka_unit_test(the_cores_of_the_task_are_put_back),
         cmocka_unit_test(the_directory_is_found_under_another_name),
         cmocka_unit_test(a_thread_that_is_left_ends_the_process),
         cmocka_unit_test(a_child_that_is_left_ends_the_process),

@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: MIT
  *
- * runtime/util: error sentences and their table, amounts of memory.
+ * runtime/util: error sentences and their table, amounts of memory, doorbells.
  */
+#include "util/clock.h"
+#include "util/doorbell.h"
 #include "util/error.h"
 #include "util/size.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -209,6 +213,62 @@ static void test_size_formatted_is_read_back(void **state)
     }
 }
 
+/* --- doorbells -------------------------------------------------------------------------------- */
+
+typedef struct sleeper {
+    mni_doorbell_t bell;
+    uint32_t rounds; /* of sleeping and waking that are over */
+} sleeper_t;
+
+enum { ROUNDS = 200 };
+
+/* Without a limit: a ring that is missed keeps it for ever. */
+static void *sleep_often(void *argument)
+{
+    sleeper_t *sleeper = argument;
+    for (uint32_t i = 0; i < ROUNDS; i++) {
+        uint32_t seen = mni_doorbell_seen(&sleeper->bell);
+        __atomic_store_n(&sleeper->rounds, i + 1, __ATOMIC_SEQ_CST);
+        mni_doorbell_sleep(&sleeper->bell, seen, MNI_NEVER);
+    }
+    __atomic_store_n(&sleeper->rounds, ROUNDS + 1, __ATOMIC_SEQ_CST);
+    return NULL;
+}
+
+static void test_doorbell_wakes_whatever_was_in_it(void **state)
+{
+    static const unsigned char bytes[] = {0x00, 0xff, 0x55, 0xaa, 0x01};
+    (void)state;
+    alarm(60);
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        sleeper_t sleeper = {.rounds = 0};
+        pthread_t thread;
+        memset(&sleeper.bell, bytes[i], sizeof sleeper.bell); /* a wild store */
+        assert_int_equal(pthread_create(&thread, NULL, sleep_often, &sleeper), 0);
+        for (uint32_t round = 1; round <= ROUNDS; round++) {
+            while (__atomic_load_n(&sleeper.rounds, __ATOMIC_SEQ_CST) < round)
+                sched_yield();
+            if (round % 3 == 0) /* let it fall asleep */
+                usleep(100);
+            mni_doorbell_ring(&sleeper.bell);
+        }
+        assert_int_equal(pthread_join(thread, NULL), 0);
+    }
+    alarm(0);
+}
+
+static void test_doorbell_sleep_ends(void **state)
+{
+    mni_doorbell_t bell = {0};
+    (void)state;
+    uint32_t seen = mni_doorbell_seen(&bell);
+    mni_doorbell_sleep(&bell, seen, MNI_MILLISECOND);
+    assert_int_equal(mni_doorbell_seen(&bell), seen); /* nobody has rung */
+    mni_doorbell_ring(&bell);
+    assert_int_not_equal(mni_doorbell_seen(&bell), seen);
+    mni_doorbell_sleep(&bell, seen, MNI_NEVER); /* it was rung since */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -223,6 +283,8 @@ int main(void)
         cmocka_unit_test(test_size_long_input),
         cmocka_unit_test(test_size_format),
         cmocka_unit_test(test_size_formatted_is_read_back),
+        cmocka_unit_test(test_doorbell_wakes_whatever_was_in_it),
+        cmocka_unit_test(test_doorbell_sleep_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
