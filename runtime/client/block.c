@@ -146,7 +146,7 @@ static void run_fixed(const mni_msg_block_t *block, const block_memory_t *memory
     mni_control_t *control = mni_client.control;
     const uint8_t *argument = memory->arguments;
     bool timed = isfinite(block->timeout);
-    mn_value_t input = mn_bytes(argument, block->argument_size);
+    mn_value_t input;
 
     task->fixed = true;
     task->result = memory->results;
@@ -155,6 +155,7 @@ static void run_fixed(const mni_msg_block_t *block, const block_memory_t *memory
         if (block_stops(finished))
             break;
         item_begin(task, control, timed);
+        mni_value_set_bytes(&input, argument, block->argument_size);
         int rc = entry(task, input);
         if (rc != 0) {
             mni_task_outcome(rc, finished);
@@ -165,7 +166,7 @@ static void run_fixed(const mni_msg_block_t *block, const block_memory_t *memory
             break;
         }
         item_end();
-        input.data = argument += block->argument_size;
+        argument += block->argument_size;
         task->result += block->result_size;
         finished->items = i + 1;
         __atomic_store_n(&control->items_done, i + 1, __ATOMIC_RELEASE);

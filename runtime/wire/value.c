@@ -69,7 +69,9 @@ mn_value_t mn_matrix(mn_type_t type, const void *data, size_t rows, size_t colum
 
 mn_value_t mn_bytes(const void *data, size_t size)
 {
-    return (mn_value_t){.data = data, .size = size, .type = MN_BYTES, .ndims = 1, .dims = {size}};
+    mn_value_t value;
+    mni_value_set_bytes(&value, data, size);
+    return value;
 }
 
 mn_value_t mn_text(const char *text)

@@ -72,6 +72,25 @@ mni_cpus_t mni_get_cpus(mni_reader_t *reader);
  * its size, data where there is size. MN_E_INVALID or MN_E_TOO_LARGE (over MN_MAX_VALUE) with a sentence. */
 int mni_value_check(mn_value_t value);
 
+/* Makes *value a value of bytes, for where that is done once an item. Compilers pass a value as copies of 16 bytes each, and
+ * a processor can hand a load only what one store wrote: were these pieces stored field by field, each copy would wait
+ * until the fields have left the store buffer, which costs more than a short item. So they are stored whole. */
+static inline void mni_value_set_bytes(mn_value_t *value, const void *data, size_t size)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ && defined(__LP64__)
+    typedef uint64_t piece_t __attribute__((vector_size(16), aligned(8), may_alias));
+    piece_t *pieces = (piece_t *)(void *)value;
+    _Static_assert(sizeof *value == 56 && offsetof(mn_value_t, ndims) == 20,
+                   "as it is taken apart");
+    pieces[0] = (piece_t){(uintptr_t)data, size};
+    pieces[1] = (piece_t){(uint64_t)MN_BYTES | UINT64_C(1) << 32, size}; /* type, ndims, dims[0] */
+    pieces[2] = (piece_t){0, 0};
+    value->dims[3] = 0;
+#else
+    *value = (mn_value_t){.data = data, .size = size, .type = MN_BYTES, .ndims = 1, .dims = {size}};
+#endif
+}
+
 /* --- wire/pack.c: many values in one piece of memory --------------------------------------------------- */
 
 /* A pack is `count` entries of MNI_PACK_ENTRY bytes, then the bytes of the values, each at a multiple of
