@@ -180,8 +180,10 @@ int mni_worker_map_open(mni_worker_t *worker, mni_executor_t *caller, uint64_t r
     if (!leased)
         map->demand = (uint64_t)worker->rank << 40 | ++worker->next_map;
     mni_map_want(worker, map, what->count < UINT16_MAX ? (uint32_t)what->count : UINT16_MAX);
-    if (leased)
+    if (leased) {
         mni_map_dispatch(worker, map, map->slots);
+        mni_map_free_when_over(worker, map);
+    }
     return 0;
 }
 
@@ -195,11 +197,21 @@ mni_map_t *mni_map_of_demand(const mni_worker_t *worker, uint64_t demand)
     return NULL;
 }
 
+static mni_slot_t *idle_slot(const mni_map_t *map)
+{
+    mni_slot_t *slot;
+    DL_FOREACH (map->slots, slot) {
+        if (!slot->busy)
+            break;
+    }
+    return slot;
+}
+
 int mni_worker_map_more(mni_worker_t *worker, mni_executor_t *caller, uint64_t request,
                         uint64_t ready)
 {
     mni_map_t *map;
-    mni_slot_t *slot, *next;
+    mni_slot_t *slot;
 
     DL_FOREACH (worker->maps, map) {
         if (map->caller == caller && map->request == request)
@@ -210,10 +222,10 @@ int mni_worker_map_more(mni_worker_t *worker, mni_executor_t *caller, uint64_t r
     if (ready < map->what.ready || ready > map->what.count)
         return mni_error(MN_E_PROTOCOL, "a map with more arguments than items");
     map->what.ready = ready;
-    DL_FOREACH_SAFE (map->slots, slot, next) {
-        if (!slot->busy && map->caller)
-            mni_map_dispatch(worker, map, slot);
-    }
+    /* Each gets a block, or is given back; or the map ends, and takes the others with it. */
+    while (map->caller && (!map->waiting || map->waiting->first < ready) && (slot = idle_slot(map)))
+        mni_map_dispatch(worker, map, slot);
+    mni_map_free_when_over(worker, map);
     return 0;
 }
 
