@@ -21,6 +21,13 @@ static uint64_t expected(const item_t *item)
     return item->number * 3 + item->more[5];
 }
 
+/* A file in the test's folder, which goes with it. */
+static void mark_path(char path[256], uint64_t mark)
+{
+    const char *folder = getenv("CHECK_FOLDER");
+    snprintf(path, 256, "%s/memory-%llu", folder ? folder : "/tmp", (unsigned long long)mark);
+}
+
 static int work(mn_task_t *task, mn_value_t input)
 {
     const item_t *item = input.data;
@@ -28,8 +35,8 @@ static int work(mn_task_t *task, mn_value_t input)
     if (item->behaviour == FAIL)
         return mn_fail(task, MN_E_FAILED, "as it should");
     if (item->behaviour == CRASH_ONCE) {
-        char path[64];
-        snprintf(path, sizeof path, "/tmp/mn-memory-%llu", (unsigned long long)item->more[0]);
+        char path[256];
+        mark_path(path, item->more[0]);
         int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         if (fd >= 0)
             abort();
@@ -104,10 +111,10 @@ static void crash_in_the_middle(mn_task_t *task)
 {
     static uint64_t results[ITEMS];
     void *items;
-    char path[64];
+    char path[256];
     uint64_t mark = (uint64_t)getpid() << 20 | (uint64_t)(clock() & 0xfffff);
 
-    snprintf(path, sizeof path, "/tmp/mn-memory-%llu", (unsigned long long)mark);
+    mark_path(path, mark);
     REQUIRE_CODE(mn_alloc(task, ITEMS * sizeof(item_t), &items), 0);
     fill(items, 5);
     item_t *bad = (item_t *)items + ITEMS / 3;
