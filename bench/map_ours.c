@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A map of multinode, timed: map_ours LOAD ordinary|alloc RUNS. Prints the seconds of each run, the first one apart.
+ * A map of multinode, timed: map_ours LOAD ordinary|alloc items|blocks RUNS. Prints the seconds of each run, the first one
+ * apart. The function is called for each item, or for each block of them.
  */
 #include "workload.h"
 
@@ -9,11 +10,21 @@
 #include <time.h>
 
 MN_FUNCTION(work, .cpu = 1);
+MN_FUNCTION(work_blocks, .cpu = 1, .blockwise = true);
 
 static int work(mn_task_t *task, mn_value_t input)
 {
     uint64_t result = work_item(input.data);
     return mn_yield(task, mn_bytes(&result, sizeof result));
+}
+
+static int work_blocks(mn_task_t *task, mn_value_t input)
+{
+    const uint8_t *items = input.data;
+    uint64_t *results = mn_block_results(task);
+    for (size_t i = 0; i < input.size / ITEM_BYTES; i++)
+        results[i] = work_item(items + i * ITEM_BYTES);
+    return 0;
 }
 
 static double now(void)
@@ -36,20 +47,21 @@ static void *get_memory(mn_task_t *task, bool own, size_t size)
 
 static int driver(mn_task_t *task, int argc, char **argv)
 {
-    if (argc != 4) {
-        fprintf(stderr, "usage: map_ours LOAD ordinary|alloc RUNS\n");
+    if (argc != 5) {
+        fprintf(stderr, "usage: map_ours LOAD ordinary|alloc items|blocks RUNS\n");
         return 2;
     }
     const load_t *load = load_find(argv[1]);
     bool own = strcmp(argv[2], "alloc") == 0;
+    mn_entry_t *function = strcmp(argv[3], "blocks") == 0 ? work_blocks : work;
     uint8_t *items = get_memory(task, own, load->items * ITEM_BYTES);
     uint64_t *results = get_memory(task, own, load->items * sizeof *results);
 
     load_fill(load, items);
-    for (int run = -1; run < atoi(argv[3]); run++) {
+    for (int run = -1; run < atoi(argv[4]); run++) {
         double begin = now();
-        int rc = mn_map_fixed(task, work, items, ITEM_BYTES, load->items, results, sizeof *results,
-                              NULL);
+        int rc = mn_map_fixed(task, function, items, ITEM_BYTES, load->items, results,
+                              sizeof *results, NULL);
         double seconds = now() - begin;
         if (rc < 0) {
             fprintf(stderr, "%s\n", mn_error_message());

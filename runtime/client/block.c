@@ -82,16 +82,20 @@ int mni_item_yield(mn_task_t *task, mn_value_t value)
 /* --- running blocks
  * ------------------------------------------------------------------------------------ */
 
-static inline void item_begin(mn_task_t *task, mni_control_t *control, bool timed)
-{
-    task->yielded = false;
-    task->complained = false;
-    task->failure[0] = 0;
-    if (mn_error_message()[0])
-        mni_error(0, "%s", ""); /* what failed in an earlier item is not this one's */
-    if (timed)
-        __atomic_store_n(&control->item_started, mni_clock_now(), __ATOMIC_RELEASE);
-}
+/* An executor takes its items from the block in steps that last about this long, in nanoseconds: long against the cost
+ * of a step, short against that of an item that another executor could have taken. */
+#define STEP_LEAST (20 * MNI_MILLISECOND / 1000)
+#define STEP_MOST (80 * MNI_MILLISECOND / 1000)
+
+/* A block that is being worked on. */
+typedef struct run {
+    const mni_msg_block_t *block;
+    mn_entry_t *entry;
+    mni_msg_finished_t *finished;
+    const uint8_t *arguments; /* where they are in this process */
+    uint8_t *results;
+    bool timed;
+} run_t;
 
 /* Ends the block with the sentence of an error that is not what user code returned. */
 static void block_fail(mni_msg_finished_t *finished, int code)
@@ -126,52 +130,86 @@ static inline bool block_stops(mni_msg_finished_t *finished)
     return true;
 }
 
-/* What is to be done between two items when one left something behind. */
-static inline void item_end(void)
+/* What failed in an earlier item is not this one's. */
+static inline void item_begin(mn_task_t *task, const run_t *run)
+{
+    task->yielded = false;
+    task->complained = false;
+    task->failure[0] = 0;
+    mni_error_clear();
+    if (run->timed)
+        __atomic_store_n(&mni_client.control->item_started, mni_clock_now(), __ATOMIC_RELEASE);
+}
+
+/* The first `count` items of the block are complete. */
+static inline void items_end(const run_t *run, uint64_t count)
 {
     if (__builtin_expect(!__libc_single_threaded || mni_client.maps != NULL, 0))
         mni_task_end_item();
+    run->finished->items = count;
+    __atomic_store_n(&mni_client.control->items_done, count, __ATOMIC_RELEASE);
 }
 
-/* Where a block's arguments and results are in this process. */
-typedef struct block_memory {
-    const uint8_t *arguments;
-    uint8_t *results;
-} block_memory_t;
+/* Runs the items [first, end) of the block. False: one of them has ended it. */
+typedef bool run_items_t(run_t *run, uint64_t first, uint64_t end);
 
-static void run_fixed(const mni_msg_block_t *block, const block_memory_t *memory, mn_entry_t *entry,
-                      mni_msg_finished_t *finished)
+static bool run_fixed(run_t *run, uint64_t first, uint64_t end)
 {
     mn_task_t *task = &mni_task;
-    mni_control_t *control = mni_client.control;
-    const uint8_t *argument = memory->arguments;
-    bool timed = isfinite(block->timeout);
+    size_t argument_size = run->block->argument_size, result_size = run->block->result_size;
+    const uint8_t *argument = run->arguments + first * argument_size;
+    mn_entry_t *entry = run->entry;
     mn_value_t input;
 
-    task->fixed = true;
-    task->result = memory->results;
-    task->result_size = block->result_size;
-    for (uint64_t i = 0; i < block->count; i++) {
-        if (block_stops(finished))
-            break;
-        item_begin(task, control, timed);
-        mni_value_set_bytes(&input, argument, block->argument_size);
+    task->result = run->results + first * result_size;
+    for (uint64_t i = first; i < end; i++) {
+        if (block_stops(run->finished))
+            return false;
+        item_begin(task, run);
+        mni_value_set_bytes(&input, argument, argument_size);
         int rc = entry(task, input);
         if (rc != 0) {
-            mni_task_outcome(rc, finished);
-            break;
+            mni_task_outcome(rc, run->finished);
+            return false;
         }
-        if (!task->yielded && task->result_size > 0) {
-            block_fail(finished, without_result(task));
-            break;
+        if (!task->yielded && result_size > 0) {
+            block_fail(run->finished, without_result(task));
+            return false;
         }
-        item_end();
-        argument += block->argument_size;
-        task->result += block->result_size;
-        finished->items = i + 1;
-        __atomic_store_n(&control->items_done, i + 1, __ATOMIC_RELEASE);
+        items_end(run, i + 1);
+        argument += argument_size;
+        task->result += result_size;
     }
-    task->fixed = false;
+    return true;
+}
+
+/* All of a block in one call. */
+static bool run_blockwise(run_t *run, uint64_t first, uint64_t end)
+{
+    mn_task_t *task = &mni_task;
+    size_t argument_size = run->block->argument_size;
+    mn_value_t input;
+
+    if (block_stops(run->finished))
+        return false;
+    task->result = run->results + first * run->block->result_size;
+    task->result_size = (end - first) * run->block->result_size;
+    task->block_count = end - first;
+    task->block_done = 0;
+    task->blockwise = true;
+    item_begin(task, run);
+    mni_value_set_bytes(&input, run->arguments + first * argument_size,
+                        (end - first) * argument_size);
+    int rc = run->entry(task, input);
+    task->blockwise = false;
+    if (rc == 0 && !task->yielded && task->result_size > 0)
+        block_fail(run->finished, without_result(task));
+    else if (rc != 0)
+        mni_task_outcome(rc, run->finished);
+    else
+        task->block_done = end - first;
+    items_end(run, first + task->block_done);
+    return task->block_done == end - first;
 }
 
 static int pack_begin(const mni_msg_block_t *block)
@@ -188,48 +226,68 @@ static int pack_begin(const mni_msg_block_t *block)
     return rc;
 }
 
-static void run_by_value(const mni_msg_block_t *block, const block_memory_t *memory,
-                         mn_entry_t *entry, mni_msg_finished_t *finished)
+static bool run_by_value(run_t *run, uint64_t first, uint64_t end)
 {
     mn_task_t *task = &mni_task;
-    mni_control_t *control = mni_client.control;
-    bool timed = isfinite(block->timeout);
+    const mni_msg_block_t *block = run->block;
     /* What is sent is a pack of the block's own, what is shared the pack of the whole map. */
-    uint64_t first = block->shared.pid ? block->first : 0;
+    uint64_t before = block->shared.pid ? block->first : 0;
 
-    int rc = pack_begin(block);
-    if (rc < 0)
-        block_fail(finished, rc);
-    for (uint64_t i = 0; i < block->count && rc == 0; i++) {
+    for (uint64_t i = first; i < end; i++) {
         mn_value_t input;
-        if (block_stops(finished))
-            break;
-        rc = mni_pack_get(memory->arguments, block->arguments_bytes, first + block->count,
-                          first + i, &input);
+        if (block_stops(run->finished))
+            return false;
+        int rc = mni_pack_get(run->arguments, block->arguments_bytes, before + block->count,
+                              before + i, &input);
         if (rc < 0) {
-            block_fail(finished, rc);
-            break;
+            block_fail(run->finished, rc);
+            return false;
         }
-        item_begin(task, control, timed);
+        item_begin(task, run);
         task->pack_index = i;
         task->pack_size = task->pack_base;
-        rc = entry(task, input);
+        rc = run->entry(task, input);
         if (rc != 0) {
-            mni_task_outcome(rc, finished);
-            break;
+            mni_task_outcome(rc, run->finished);
+            return false;
         }
         if (!task->yielded) {
             rc = task->complained ? without_result(task) : pack_yield(task, mn_none());
             if (rc < 0) {
-                block_fail(finished, rc);
-                break;
+                block_fail(run->finished, rc);
+                return false;
             }
         }
-        item_end();
         task->pack_base = task->pack_size;
-        finished->items = i + 1;
-        finished->results_bytes = task->pack_base;
-        __atomic_store_n(&control->items_done, i + 1, __ATOMIC_RELEASE);
+        run->finished->results_bytes = task->pack_base;
+        items_end(run, i + 1);
+    }
+    return true;
+}
+
+/* Takes the items of the block step by step, as long as there are any: the worker may have cut the block meanwhile. */
+static void run_steps(run_t *run, run_items_t *run_items, bool at_once)
+{
+    mni_span_t *span = &mni_client.control->span;
+    uint64_t first, count, done = 0, step = at_once ? run->block->count : 1;
+
+    while ((count = mni_span_take(span, step, &first)) > 0) {
+        if (first != done || count > run->block->count - done) {
+            mni_error(MN_E_PROTOCOL,
+                      "%s has written over the memory that it shares with the runtime",
+                      mni_task.name);
+            block_fail(run->finished, MN_E_PROTOCOL);
+            return;
+        }
+        uint64_t begin = mni_clock_now();
+        done += count;
+        if (!run_items(run, first, done))
+            return;
+        uint64_t took = mni_clock_now() - begin;
+        if (took < STEP_LEAST && count == step)
+            step *= 4;
+        else if (took > STEP_MOST && step > 1)
+            step = step * STEP_LEAST / took + 1;
     }
 }
 
@@ -270,7 +328,7 @@ static int check_block(const mni_msg_block_t *block)
 }
 
 /* Finds the block in this process's arena, or maps what lies in its caller's. */
-static int open_memory(const mni_msg_block_t *block, block_memory_t *memory)
+static int open_memory(const mni_msg_block_t *block, run_t *run)
 {
     const mni_msg_shared_t *shared = &block->shared;
     uint8_t *arena = mni_channel_arena(mni_client.channel, NULL), *at = NULL;
@@ -282,7 +340,8 @@ static int open_memory(const mni_msg_block_t *block, block_memory_t *memory)
     mni_view_range_t results = arguments;
     int rc = 0;
 
-    *memory = (block_memory_t){arena + block->arguments, arena + block->results};
+    run->arguments = arena + block->arguments;
+    run->results = arena + block->results;
     if (shared->pid == 0)
         return block->by_value
                    ? 0
@@ -290,7 +349,7 @@ static int open_memory(const mni_msg_block_t *block, block_memory_t *memory)
     if (shared->arguments_bytes > 0) {
         if ((rc = mni_view_open(&arguments, &at)) < 0)
             return rc;
-        memory->arguments = at + (block->arguments - shared->arguments);
+        run->arguments = at + (block->arguments - shared->arguments);
         mni_view_touch(&arguments, block->arguments, block->by_value ? 0 : block->arguments_bytes);
     }
     if (block->by_value || shared->results_bytes == 0)
@@ -300,7 +359,7 @@ static int open_memory(const mni_msg_block_t *block, block_memory_t *memory)
     results.writable = true;
     if ((rc = mni_view_open(&results, &at)) < 0)
         return rc;
-    memory->results = at + (block->results - shared->results);
+    run->results = at + (block->results - shared->results);
     mni_view_touch(&results, block->results, block->results_room);
     return 0;
 }
@@ -309,7 +368,13 @@ void mni_block_run(const mni_msg_block_t *block, const mni_declaration_t *declar
                    mni_msg_finished_t *finished)
 {
     mni_control_t *control = mni_client.control;
-    block_memory_t memory = {NULL, NULL};
+    run_t run = {.block = block,
+                 .entry = declaration->entry,
+                 .finished = finished,
+                 .timed = isfinite(block->timeout)};
+    run_items_t *run_items = block->by_value          ? run_by_value
+                             : declaration->blockwise ? run_blockwise
+                                                      : run_fixed;
     int rc;
 
     *finished = (mni_msg_finished_t){.reason = MN_REASON_RETURNED};
@@ -317,14 +382,45 @@ void mni_block_run(const mni_msg_block_t *block, const mni_declaration_t *declar
     __atomic_store_n(&control->items_done, 0, __ATOMIC_RELEASE);
     rc = check_block(block);
     if (rc == 0)
-        rc = open_memory(block, &memory);
+        rc = open_memory(block, &run);
+    if (rc == 0 && block->by_value)
+        rc = pack_begin(block);
     if (rc < 0) {
         block_fail(finished, rc);
         return;
     }
-    if (block->by_value)
-        run_by_value(block, &memory, declaration->entry, finished);
-    else
-        run_fixed(block, &memory, declaration->entry, finished);
+    mni_task.fixed = !block->by_value;
+    mni_task.result_size = block->result_size;
+    run_steps(&run, run_items, run_items == run_blockwise);
+    mni_task.fixed = false;
     __atomic_store_n(&control->item_started, 0, __ATOMIC_RELEASE);
+}
+
+/* --- functions over blocks
+ * ----------------------------------------------------------------------------- */
+
+void *mn_block_results(mn_task_t *task)
+{
+    if (task != &mni_task || !task->blockwise || task->result_size == 0)
+        return NULL;
+    task->yielded = true;
+    return task->result;
+}
+
+int mn_block_done(mn_task_t *task, size_t count)
+{
+    int rc = mni_task_check(task);
+    if (rc < 0)
+        return rc;
+    if (!task->blockwise)
+        return mni_error(MN_E_WRONG_KIND, "%s is no blockwise function", task->name);
+    if (count < task->block_done || count > task->block_count)
+        return mni_error(
+            MN_E_INVALID, "%zu items are said to be complete, of %llu; before it were %llu", count,
+            (unsigned long long)task->block_count, (unsigned long long)task->block_done);
+    task->block_done = count;
+    __atomic_store_n(&mni_client.control->items_done, count, __ATOMIC_RELEASE);
+    if (__atomic_load_n(&mni_client.control->item_started, __ATOMIC_RELAXED) != 0)
+        __atomic_store_n(&mni_client.control->item_started, mni_clock_now(), __ATOMIC_RELEASE);
+    return mni_call_stopped();
 }

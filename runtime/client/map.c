@@ -225,7 +225,12 @@ int mni_map_begin_values(int declaration, const mn_value_t *arguments, uint64_t 
 {
     mni_map_t *map = NULL;
     size_t bytes, limit = mni_client.arena.limit;
+    const mni_declaration_t *function = mni_declaration_get((uint32_t)declaration);
 
+    if (function->blockwise)
+        return mni_error(MN_E_WRONG_KIND,
+                         "%s is a blockwise function: use it with mn_map() or mn_map_fixed()",
+                         function->name);
     if (count > limit / MNI_PACK_ENTRY)
         return mni_error(MN_E_TOO_LARGE, "a map of %llu values; the limit is %zu",
                          (unsigned long long)count, limit / MNI_PACK_ENTRY);

@@ -25,6 +25,9 @@ struct mn_task {
     bool fixed;      /* its result has a fixed size and goes to `result` */
     bool yielded;    /* it has yielded */
     bool complained; /* a yield of it was refused: `complaint` says why */
+    bool
+        blockwise; /* it is the block_count items of a block at once, of which block_done are complete */
+    uint64_t block_count, block_done;
     uint8_t *result;
     size_t result_size;
 

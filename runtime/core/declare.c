@@ -287,6 +287,7 @@ static int declare(mn_kind_t kind, const char *name, mn_entry_t *entry, const mn
     if (spec->timeout != 0)
         row.timeout = spec->timeout;
     row.fresh = spec->fresh;
+    row.blockwise = spec->blockwise;
     row.port = (uint16_t)spec->port;
     memcpy(row.name, name, strlen(name) + 1);
 
@@ -416,10 +417,11 @@ uint64_t mni_declaration_digest(void)
     for (uint32_t i = 0; i < table.count; i++) {
         const mni_declaration_t *row = &table.rows[i];
         int32_t kind = (int32_t)row->kind;
-        uint8_t fresh = row->fresh;
+        uint8_t fresh = row->fresh, blockwise = row->blockwise;
         digest = digest_add(digest, row->name, strlen(row->name) + 1);
         DIGEST_FIELD(kind);
         DIGEST_FIELD(fresh);
+        DIGEST_FIELD(blockwise);
         DIGEST_FIELD(row->timeout);
         DIGEST_FIELD(row->port);
         DIGEST_FIELD(row->need.millicores);

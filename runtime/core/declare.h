@@ -17,7 +17,7 @@ typedef struct mni_declaration {
     mn_entry_t *entry;
     mni_need_t need; /* resolved: defaults filled in */
     double timeout;  /* seconds per attempt or item, INFINITY: none */
-    bool fresh;
+    bool fresh, blockwise;
     uint16_t port; /* services */
 } mni_declaration_t;
 

@@ -34,12 +34,53 @@ typedef struct mni_log_area {
                                 (n - MNI_LOG_PART) % MNI_LOG_PART */
 } mni_log_area_t;
 
+/* The items of a block that the executor has not begun: it takes some from the front, and its worker may cut some off at
+ * the end for another executor. One word, (first << 32 | end), so that both can do so at any time. */
+typedef uint64_t mni_span_t;
+
+#define MNI_SPAN_MAX UINT32_MAX /* most items of a block */
+
+static inline void mni_span_set(mni_span_t *span, uint64_t count)
+{
+    __atomic_store_n(span, count, __ATOMIC_RELEASE);
+}
+
+/* Executor: takes up to `most` items from the front. How many; *first is the first of them. */
+static inline uint64_t mni_span_take(mni_span_t *span, uint64_t most, uint64_t *first)
+{
+    uint64_t old = __atomic_load_n(span, __ATOMIC_ACQUIRE), end, count;
+    do {
+        *first = old >> 32;
+        end = old & MNI_SPAN_MAX;
+        if (end <= *first)
+            return 0;
+        count = end - *first < most ? end - *first : most;
+    } while (!__atomic_compare_exchange_n(span, &old, (*first + count) << 32 | end, true,
+                                          __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+    return count;
+}
+
+/* Worker: cuts half of those that have not begun off at the end. The new end; `end` when nothing was cut. */
+static inline uint64_t mni_span_cut(mni_span_t *span, uint64_t end)
+{
+    uint64_t old = __atomic_load_n(span, __ATOMIC_ACQUIRE), first, cut;
+    do {
+        first = old >> 32;
+        if ((old & MNI_SPAN_MAX) != end || first >= end)
+            return end; /* scribbled over, or at its end */
+        cut = end - (end - first) / 2;
+    } while (!__atomic_compare_exchange_n(span, &old, first << 32 | cut, true, __ATOMIC_ACQ_REL,
+                                          __ATOMIC_ACQUIRE));
+    return cut;
+}
+
 /* Control words. Written by the side named. */
 typedef struct mni_control {
     mni_doorbell_t bell; /* the executor sleeps on it; the worker rings */
     int32_t stop;        /* worker: 0, MN_E_CANCELLED or MN_E_INTERRUPTED for the task that runs */
     _Alignas(64) uint64_t
-        items_done; /* executor: items of the present block that are complete, results included */
+        items_done;  /* executor: items of the present block that are complete, results included */
+    mni_span_t span; /* items of the present block that nobody has begun; see below */
     uint64_t
         item_started; /* executor: mni_clock_now() at the start of the present item, 0: not timed */
     _Alignas(64) uint64_t from_read,

@@ -211,8 +211,10 @@ typedef struct mn_spec {
     unsigned max_concurrency; /**< how many may run at the same time [no limit] */
     double grace;             /**< seconds to clean up after a cancel; MN_NO_GRACE for none [300] */
     int priority;             /**< larger goes first [0] */
-    int max_lost;  /**< further attempts after a lost worker or restart; MN_AT_MOST_ONCE [3] */
-    bool fresh;    /**< a new process for each task [reuse after a success] */
+    int max_lost; /**< further attempts after a lost worker or restart; MN_AT_MOST_ONCE [3] */
+    bool fresh;   /**< a new process for each task [reuse after a success] */
+    bool
+        blockwise; /**< of a function: a call is given many items at once, see mn_block_results() [one] */
     unsigned port; /**< of a service: the port it listens on, 0 picks a free one */
 } mn_spec_t;
 
@@ -550,7 +552,8 @@ typedef struct mn_map_options {
 MN_API int mn_call(mn_task_t *task, mn_entry_t *function, mn_value_t input, mn_value_t *result);
 
 /** Maps a function over `count` items of a fixed size and gathers results of a fixed size, in argument order.
- * Each item reaches the function as bytes; it must yield `result_size` bytes (or nothing, if that is 0).
+ * Each item reaches the function as bytes; it must yield `result_size` bytes (or nothing, if that is 0). A blockwise
+ * function is given many items at once.
  * @param task          the caller's own handle
  * @param function      a function declared with MN_FUNCTION
  * @param arguments     count * argument_size bytes
@@ -564,6 +567,37 @@ MN_API int mn_call(mn_task_t *task, mn_entry_t *function, mn_value_t input, mn_v
 MN_API int mn_map_fixed(mn_task_t *task, mn_entry_t *function, const void *arguments,
                         size_t argument_size, size_t count, void *results, size_t result_size,
                         const mn_map_options_t *options);
+
+/** @name Functions over blocks
+ * A function of mn_map_fixed() may take many items in one call, where a call for each would cost more than the work:
+ *
+ *     MN_FUNCTION(squares, .cpu = 1, .blockwise = true);
+ *     static int squares(mn_task_t *task, mn_value_t input)
+ *     {
+ *         const double *numbers = input.data;
+ *         double *results = mn_block_results(task);
+ *         for (size_t i = 0; i < input.size / sizeof *numbers; i++)
+ *             results[i] = numbers[i] * numbers[i];
+ *         return 0;
+ *     }
+ *
+ * `input` is the array of the items of a block; how many there are the runtime chooses, anew for each call
+ * (mn_map_options_t::max_block bounds it). The results are an array as well; where they do not stem from
+ * mn_block_results() they are yielded, as one array. A timeout is counted per call, and from the last mn_block_done().
+ * A function of this kind cannot be used with mn_call(), mn_map_values() and mn_map_open() (MN_E_WRONG_KIND).
+ * @{ */
+
+/** Where a blockwise function writes the results of its block: as many times the map's result_size as it was given items,
+ * aligned as the map's results are. Not initialized: each must be written. Valid until the function returns.
+ * NULL elsewhere, and when results have no bytes. */
+MN_API void *mn_block_results(mn_task_t *task);
+
+/** Says that the first `count` items of the block, results included, are complete: they are kept when a later one fails or
+ * ends the process, and an error is then that of the item behind them (of the first one without this call).
+ * Costs a store; may be left out. @return 0, or MN_E_CANCELLED or MN_E_INTERRUPTED; MN_E_INVALID for more items than
+ * there are or fewer than before; MN_E_WRONG_KIND outside of a blockwise function */
+MN_API int mn_block_done(mn_task_t *task, size_t count);
+/** @} */
 
 /** mn_map_fixed() over two C arrays: mn_map(task, square, numbers, n, squares) */
 #define mn_map(task, function, arguments, count, results)                                  \

@@ -40,6 +40,11 @@ const char *mn_error_message(void)
     return last_message;
 }
 
+void mni_error_clear(void)
+{
+    last_message[0] = 0;
+}
+
 int mni_error(int code, const char *format, ...)
 {
     int saved = errno;

@@ -21,4 +21,7 @@ int mni_error_errno(const char *format, ...) __attribute__((format(printf, 1, 2)
 /* Puts "prefix: " before the sentence that is kept and returns `code`. */
 int mni_error_prefix(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Forgets the thread's sentence; next to nothing when there is none. */
+void mni_error_clear(void);
+
 #endif

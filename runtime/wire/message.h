@@ -76,7 +76,11 @@
     /* worker <-> worker */                                                                           \
     X(BLOCK_SEND, 90) /* u64 map, u64 block, mni_msg_slot_t, mni_msg_block_t, bytes arguments */      \
     X(BLOCK_DONE, 91) /* u64 map, u64 block, u64 slot, mni_msg_finished_t, bytes results */           \
-    X(BLOCK_STOP, 92) /* u64 slot, i32 code: stop what runs in the slot; 0: kill it */
+    X(BLOCK_STOP, 92) /* u64 slot, i32 code: stop what runs in the slot; 0: kill it */                \
+    X(BLOCK_CUT,                                                                                      \
+      93) /* u64 map, u64 block, u64 slot: an executor is idle, the block may be too long */          \
+    X(BLOCK_KEPT,                                                                                     \
+      94) /* u64 map, u64 block, u64 slot, u64 items: answers BLOCK_CUT; the block has so many now */
 
 enum {
 #define MNI_MESSAGE_ENUM(name, number) MNI_MSG_##name = (number),

@@ -17,6 +17,9 @@ static size_t align_up(size_t size)
 /* Arena memory that an executor keeps for its next block. */
 #define KEEP_LIMIT ((size_t)16 << 20)
 
+/* Work that it is worth while to take from an executor: another one is woken for it. */
+#define CUT_LEAST (MNI_MILLISECOND / 5)
+
 /* By message, also to this rank itself. */
 static void send_done(mni_worker_t *worker, uint32_t source, uint64_t map, uint64_t number,
                       uint64_t slot, const mni_msg_finished_t *finished, const void *results,
@@ -97,11 +100,30 @@ static int block_begin(mni_worker_t *worker, mni_executor_t *executor)
     if (rc < 0)
         return rc;
     block->begun = true;
+    block->begun_at = mni_clock_now();
     mni_writer_begin(&worker->frame, MNI_MSG_BLOCK, 0);
     mni_put_block(&worker->frame, &block->what);
     if ((rc = mni_writer_end(&worker->frame)) < 0)
         return rc;
     return mni_executor_begin(worker, executor, worker->frame.data, worker->frame.size);
+}
+
+uint64_t mni_block_cut(mni_worker_t *worker, uint64_t map, uint64_t number, uint64_t slot)
+{
+    const mni_executor_t *executor = mni_executor_of_task(worker, slot);
+    mni_block_t *block = executor ? executor->block : NULL;
+
+    if (!block || block->map != map || block->number != number)
+        return UINT64_MAX;
+    uint64_t count = block->what.count;
+    mni_control_t *control = mni_channel_control(executor->channel);
+    uint64_t done = __atomic_load_n(&control->items_done, __ATOMIC_ACQUIRE);
+    if (executor->finished_seen || done >= count)
+        return count;
+    uint64_t time = mni_clock_now() - block->begun_at, per_item = time / (done > 0 ? done : 1);
+    if (per_item < 2 * CUT_LEAST / (count - done))
+        return count;
+    return block->what.count = mni_span_cut(&control->span, count);
 }
 
 static bool was_killed(const mni_worker_t *worker, uint64_t slot)

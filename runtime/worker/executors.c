@@ -131,6 +131,7 @@ int mni_executor_begin(mni_worker_t *worker, mni_executor_t *executor, const voi
     mni_control_t *control = mni_channel_control(executor->channel);
     __atomic_store_n(&control->stop, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&control->items_done, 0, __ATOMIC_RELAXED);
+    mni_span_set(&control->span, executor->block ? executor->block->what.count : 0);
     __atomic_store_n(&control->item_started, 0, __ATOMIC_RELAXED);
     if (executor->state == MNI_EXECUTOR_STARTING) {
         uint8_t *held = malloc(size);

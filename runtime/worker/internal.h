@@ -33,7 +33,8 @@ typedef struct mni_block {
     uint64_t map, number; /* the caller's */
     mni_msg_slot_t slot;
     mni_msg_block_t what;
-    bool begun;         /* the executor has it */
+    bool begun; /* the executor has it */
+    uint64_t begun_at;
     uint8_t *arguments; /* copied until the block begins; NULL afterwards, and with shared memory */
 } mni_block_t;
 
@@ -131,6 +132,9 @@ int mni_client_frame(mni_worker_t *worker, mni_executor_t *executor, const void 
 void mni_block_receive(mni_worker_t *worker, uint32_t source, uint64_t map, uint64_t number,
                        const mni_msg_slot_t *slot, const mni_msg_block_t *what,
                        const void *arguments); /* NULL: what->shared says where they are */
+/* Leaves the block a part of its items when an idle executor can do the others sooner. How many it has now; a block that is
+ * not there any more: UINT64_MAX. */
+uint64_t mni_block_cut(mni_worker_t *worker, uint64_t map, uint64_t number, uint64_t slot);
 void mni_block_ended(mni_worker_t *worker, mni_executor_t *executor);
 void mni_block_stop(mni_worker_t *worker, uint64_t slot, int code);
 void mni_blocks_drop(mni_worker_t *worker, mni_executor_t *executor);
@@ -151,6 +155,9 @@ void mni_map_grant(mni_worker_t *worker, uint64_t demand, const mni_msg_slot_t *
 void mni_map_refuse(mni_worker_t *worker, uint64_t demand, int code, const char *message);
 void mni_map_block_done(mni_worker_t *worker, uint64_t map, uint64_t number, uint64_t slot,
                         const mni_msg_finished_t *finished, const void *results, size_t size);
+/* BLOCK_KEPT */
+void mni_map_block_kept(mni_worker_t *worker, uint64_t map, uint64_t number, uint64_t slot,
+                        uint64_t items);
 void mni_map_rank_lost(mni_worker_t *worker, uint32_t rank);
 
 /* lease.c: the slot that a caller keeps for its next call */

@@ -197,21 +197,10 @@ mni_map_t *mni_map_of_demand(const mni_worker_t *worker, uint64_t demand)
     return NULL;
 }
 
-static mni_slot_t *idle_slot(const mni_map_t *map)
-{
-    mni_slot_t *slot;
-    DL_FOREACH (map->slots, slot) {
-        if (!slot->busy)
-            break;
-    }
-    return slot;
-}
-
 int mni_worker_map_more(mni_worker_t *worker, mni_executor_t *caller, uint64_t request,
                         uint64_t ready)
 {
     mni_map_t *map;
-    mni_slot_t *slot;
 
     DL_FOREACH (worker->maps, map) {
         if (map->caller == caller && map->request == request)
@@ -222,9 +211,7 @@ int mni_worker_map_more(mni_worker_t *worker, mni_executor_t *caller, uint64_t r
     if (ready < map->what.ready || ready > map->what.count)
         return mni_error(MN_E_PROTOCOL, "a map with more arguments than items");
     map->what.ready = ready;
-    /* Each gets a block, or is given back; or the map ends, and takes the others with it. */
-    while (map->caller && (!map->waiting || map->waiting->first < ready) && (slot = idle_slot(map)))
-        mni_map_dispatch(worker, map, slot);
+    mni_map_dispatch_idle(worker, map);
     mni_map_free_when_over(worker, map);
     return 0;
 }
@@ -352,6 +339,7 @@ void mni_map_rank_lost(mni_worker_t *worker, uint32_t rank)
             else
                 mni_map_want_waiting(worker, map);
         }
+        mni_map_dispatch_idle(worker, map); /* what they waited for may have been cut there */
         mni_map_free_when_over(worker, map);
     }
 }

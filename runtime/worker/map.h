@@ -22,6 +22,8 @@ typedef struct mni_slot {
     struct mni_slot *prev, *next;
     mni_msg_slot_t what;
     bool busy;
+    bool asked;      /* to keep a part of its block only: BLOCK_KEPT is to come */
+    bool whole;      /* it has answered that this would not be worth it */
     uint64_t number; /* of its block */
     mni_range_t block;
     uint64_t sent; /* when */
@@ -71,7 +73,8 @@ mni_map_t *mni_map_of_demand(const mni_worker_t *worker, uint64_t demand);
 bool mni_lease_keep(mni_worker_t *worker, mni_map_t *map, mni_slot_t *slot);
 bool mni_lease_take(mni_worker_t *worker, mni_map_t *map);
 
-/* map_blocks.c: gives a slot its next block, or gives the slot back. */
+/* map_blocks.c: gives a slot its next block, or gives the slot back; the same for all that are idle. */
 void mni_map_dispatch(mni_worker_t *worker, mni_map_t *map, mni_slot_t *slot);
+void mni_map_dispatch_idle(mni_worker_t *worker, mni_map_t *map);
 
 #endif

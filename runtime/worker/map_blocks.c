@@ -45,6 +45,8 @@ static uint64_t block_items(const mni_map_t *map, const mni_range_t *range)
         items = BLOCK_BYTES / bytes;
     if (map->what.max_block > 0 && items > map->what.max_block)
         items = map->what.max_block;
+    if (items > MNI_SPAN_MAX)
+        items = MNI_SPAN_MAX;
     if (items < 1)
         items = 1;
     if (items > map->what.ready - range->first)
@@ -161,6 +163,8 @@ static void send_block(mni_worker_t *worker, mni_map_t *map, mni_slot_t *slot)
                             .result_size = map->what.result_size};
 
     slot->busy = true;
+    slot->asked = false;
+    slot->whole = mni_declaration_get(what.declaration)->blockwise; /* it is begun as a whole */
     slot->number = ++worker->next_block;
     slot->sent = mni_clock_now();
     if (map->shares && mni_comm_is_near(worker->comm, slot->what.rank)) {
@@ -189,8 +193,81 @@ static void send_block(mni_worker_t *worker, mni_map_t *map, mni_slot_t *slot)
     sent_or_end(worker, map, slot, mni_comm_send(worker->comm, slot->what.rank, &worker->frame));
 }
 
+/* What the slot's worker has cut off its block waits again. */
+static void take_back(mni_worker_t *worker, mni_map_t *map, mni_slot_t *slot, uint64_t kept)
+{
+    mni_range_t *block = &slot->block;
+
+    slot->asked = false;
+    slot->whole = kept >= block->count;
+    if (slot->whole)
+        return;
+    if (!mni_map_range_add(map, block->first + kept, block->count - kept, block->retries,
+                           block->lost))
+        mni_map_end(worker, map, MN_E_NO_MEMORY, block->first + kept,
+                    "no memory to go on with the map");
+    block->count = kept;
+}
+
+/* Nothing waits, but others may have more than they can do in time: the largest block is cut. True: it is worth while to
+ * wait for that. */
+static bool cut_other(mni_worker_t *worker, mni_map_t *map)
+{
+    mni_slot_t *slot, *largest;
+    bool asked;
+
+    while (!map->over && !map->waiting) {
+        largest = NULL;
+        asked = false;
+        DL_FOREACH (map->slots, slot) {
+            asked = asked || slot->asked;
+            if (slot->busy && !slot->asked && !slot->whole && slot->block.count > 1 &&
+                (!largest || slot->block.count > largest->block.count))
+                largest = slot;
+        }
+        if (asked || !largest)
+            return asked;
+        if (largest->what.rank == worker->rank) {
+            take_back(worker, map, largest,
+                      mni_block_cut(worker, map->demand, largest->number, largest->what.task));
+            continue;
+        }
+        largest->asked = true;
+        mni_writer_begin(&worker->frame, MNI_MSG_BLOCK_CUT, 0);
+        mni_put_u64(&worker->frame, map->demand);
+        mni_put_u64(&worker->frame, largest->number);
+        mni_put_u64(&worker->frame, largest->what.task);
+        mni_worker_send(worker, largest->what.rank);
+    }
+    return false;
+}
+
+void mni_map_block_kept(mni_worker_t *worker, uint64_t demand, uint64_t number, uint64_t task,
+                        uint64_t items)
+{
+    mni_map_t *map = mni_map_of_demand(worker, demand);
+    mni_slot_t *slot = NULL;
+
+    if (map)
+        DL_FOREACH (map->slots, slot) {
+            if (slot->what.task == task && slot->asked && slot->number == number)
+                break;
+        }
+    if (!slot)
+        return;
+    take_back(worker, map, slot, items);
+    mni_map_dispatch_idle(worker, map);
+    mni_map_free_when_over(worker, map);
+}
+
 void mni_map_dispatch(mni_worker_t *worker, mni_map_t *map, mni_slot_t *slot)
 {
+    mni_slot_t *current = map->current;
+    map->current = slot; /* should the map end there */
+    bool wait = cut_other(worker, map);
+    map->current = current;
+    if (wait)
+        return; /* BLOCK_KEPT comes, or the end of that block */
     if (map->over || !map->waiting) {
         if (!map->over && map->slot_count > 1) /* first, or rank 0 would grant another one for it */
             mni_map_want(worker, map, map->slot_count - 1);
@@ -203,4 +280,15 @@ void mni_map_dispatch(mni_worker_t *worker, mni_map_t *map, mni_slot_t *slot)
     if (!map->waiting) /* no more slots would be of use */
         mni_map_want(worker, map, map->slot_count);
     send_block(worker, map, slot);
+}
+
+void mni_map_dispatch_idle(mni_worker_t *worker, mni_map_t *map)
+{
+    mni_slot_t *slot, *next;
+    DL_FOREACH_SAFE (map->slots, slot, next) {
+        if (!slot->busy && slot != map->current)
+            mni_map_dispatch(worker, map, slot);
+        if (map->over)
+            break; /* the others have been given back */
+    }
 }

@@ -91,7 +91,8 @@ void mni_map_block_done(mni_worker_t *worker, uint64_t demand, uint64_t number, 
         }
     if (!slot)
         return;
-    slot->busy = false;
+    bool asked = slot->asked;
+    slot->busy = slot->asked = false;
     map->current = slot;
     if (!map->over) {
         const mni_range_t *block = &slot->block;
@@ -109,5 +110,7 @@ void mni_map_block_done(mni_worker_t *worker, uint64_t demand, uint64_t number, 
         mni_map_slot_free(worker, map, slot); /* rank 0 has taken it back already */
     else if (!(map->over && finished->code >= 0 && mni_lease_keep(worker, map, slot)))
         mni_map_dispatch(worker, map, slot);
+    if (asked)
+        mni_map_dispatch_idle(worker, map);
     mni_map_free_when_over(worker, map);
 }

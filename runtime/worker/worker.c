@@ -350,6 +350,28 @@ int mni_worker_handle(mni_worker_t *worker, uint32_t source, const void *frame, 
         return block_send(worker, source, &reader);
     case MNI_MSG_BLOCK_DONE:
         return block_done(worker, &reader);
+    case MNI_MSG_BLOCK_CUT:
+        a = mni_get_u64(&reader);
+        b = mni_get_u64(&reader);
+        c = mni_get_u64(&reader);
+        if ((rc = mni_reader_end(&reader)) < 0)
+            return rc;
+        mni_writer_begin(&worker->frame, MNI_MSG_BLOCK_KEPT, 0);
+        mni_put_u64(&worker->frame, a);
+        mni_put_u64(&worker->frame, b);
+        mni_put_u64(&worker->frame, c);
+        mni_put_u64(&worker->frame, mni_block_cut(worker, a, b, c));
+        mni_worker_send(worker, source);
+        return 0;
+    case MNI_MSG_BLOCK_KEPT: {
+        a = mni_get_u64(&reader);
+        b = mni_get_u64(&reader);
+        c = mni_get_u64(&reader);
+        uint64_t items = mni_get_u64(&reader);
+        if ((rc = mni_reader_end(&reader)) == 0)
+            mni_map_block_kept(worker, a, b, c, items);
+        return rc;
+    }
     case MNI_MSG_TASK_STOP:
     case MNI_MSG_BLOCK_STOP: {
         a = mni_get_u64(&reader);

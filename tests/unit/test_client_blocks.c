@@ -119,6 +119,7 @@ static mni_msg_block_t fixed_block(fake_t *fake, const char *function, const uin
 
 static void send_block(fake_t *fake, const mni_msg_block_t *block)
 {
+    mni_span_set(&mni_channel_control(fake->worker)->span, block->count);
     mni_put_block(fake_begin(fake, MNI_MSG_BLOCK, 0), block);
     fake_send(fake);
 }
