@@ -137,9 +137,9 @@ size_t mni_arena_offset(const mni_arena_t *arena, const mni_extent_t *extent, co
 void mni_arena_pin(mni_arena_t *arena, size_t offset, uint64_t map)
 {
     mni_extent_t *extent = extent_at(arena, offset);
-    mni_pin_t *pin = extent && map != MNI_ARENA_FOR_EVER ? malloc(sizeof *pin) : NULL;
+    mni_pin_t *pin = extent ? malloc(sizeof *pin) : NULL;
     if (extent)
-        extent->pins++;
+        extent->pins++; /* without memory for the pin: for ever */
     if (!pin)
         return;
     *pin = (mni_pin_t){.next = arena->pins, .map = map, .offset = offset};

@@ -15,7 +15,6 @@
 
 /* Extents begin on pages, so that no two of them share one. */
 #define MNI_ARENA_ALIGN ((size_t)4096)
-#define MNI_ARENA_FOR_EVER UINT64_MAX
 
 typedef struct mni_extent {
     struct mni_extent *next; /* by offset */

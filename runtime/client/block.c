@@ -13,6 +13,7 @@
  */
 #include "client/call.h"
 #include "client/task.h"
+#include "executor/process.h"
 #include "executor/view.h"
 #include "util/clock.h"
 #include "util/error.h"
@@ -391,7 +392,9 @@ void mni_block_run(const mni_msg_block_t *block, const mni_declaration_t *declar
     }
     mni_task.fixed = !block->by_value;
     mni_task.result_size = block->result_size;
+    mni_process_enter_code();
     run_steps(&run, run_items, run_items == run_blockwise);
+    mni_process_leave_code();
     mni_task.fixed = false;
     __atomic_store_n(&control->item_started, 0, __ATOMIC_RELEASE);
 }

@@ -6,6 +6,7 @@
 
 #include "client/map.h"
 #include "client/task.h"
+#include "executor/trap.h"
 #include "util/clock.h"
 #include "util/error.h"
 
@@ -20,12 +21,15 @@ mni_client_t mni_client;
 
 /* Recursive, since what the pump of an embedded rank runs may look at the runtime again. */
 static pthread_mutex_t lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+static unsigned depth; /* how often the lock is held */
+static char outside;   /* trap.h: what was so before */
 
 /* A process that user code forks off shares the rings with its parent and must not touch them. */
 static void forget_in_child(void)
 {
     static const pthread_mutex_t fresh = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
     lock = fresh;
+    depth = 0;
     mni_client.channel = NULL;
     mni_task_forget();
 }
@@ -79,6 +83,8 @@ int mni_call_enter(mni_call_kind_t kind)
 {
     int rc = 0;
     pthread_mutex_lock(&lock);
+    if (depth++ == 0)
+        outside = mni_trap_pass();
     if (!mni_client.channel)
         rc = mni_call_no_runtime();
     else if (mni_client.broken < 0)
@@ -88,12 +94,14 @@ int mni_call_enter(mni_call_kind_t kind)
     else if (kind == MNI_CALL_WAIT || (kind == MNI_CALL_READ && !mni_client.driver))
         rc = mni_call_stopped();
     if (rc < 0)
-        pthread_mutex_unlock(&lock);
+        mni_call_leave();
     return rc;
 }
 
 void mni_call_leave(void)
 {
+    if (--depth == 0)
+        mni_trap_leave(outside);
     pthread_mutex_unlock(&lock);
 }
 

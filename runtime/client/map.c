@@ -3,7 +3,7 @@
  * The life of a map on its caller's side: made, told to the worker, filled by what comes back,
  * closed.
  *
- * Executors of this host read the arguments where they lie in the arena, and write results of fixed sizes
+ * Executors of this rank read the arguments where they lie in the arena, and write results of fixed sizes
  * there, until the worker has said MAP_END with code 0, refused the map, or answered MAP_CLOSE; or, when the
  * answer says that some still do, MAP_GONE. Only then the extent is used again.
  */
@@ -122,13 +122,11 @@ static void take_end(mni_map_t *map, mni_reader_t *reader)
     int32_t code = mni_get_i32(reader);
     uint64_t index = mni_get_u64(reader);
     const char *message = mni_get_text(reader);
-    bool spoilt = mni_get_u8(reader) != 0;
 
     if (mni_reader_end(reader) < 0) {
         end(map, MN_E_PROTOCOL, map->count, mn_error_message());
         return;
     }
-    map->spoilt = spoilt;
     if (code >= 0)
         map->done = true;
     end(map, code < 0 ? code : 0, index, message);
@@ -423,8 +421,6 @@ static void map_free(mni_map_t *map)
         link = &(*link)->next;
     if (*link)
         *link = map->next;
-    if (map->spoilt)
-        pin(map, MNI_ARENA_FOR_EVER);
     if (map->has_extent)
         mni_arena_give(&mni_client.arena, map->offset);
     if (map->faults)

@@ -27,10 +27,9 @@ struct mn_map_stream {
     size_t offset; /* of its extent */
     bool has_user; /* results go to an extent of mn_alloc(), at user_offset */
     size_t user_offset;
-    bool sent;   /* the worker knows it */
-    bool done;   /* nothing more comes from the worker, which has let go of the extent */
-    bool spoilt; /* a lost rank may still write to its memory */
-    bool ended;  /* over: `code` says how */
+    bool sent;  /* the worker knows it */
+    bool done;  /* nothing more comes from the worker, which has let go of the extent */
+    bool ended; /* over: `code` says how */
     int code;
     uint64_t failed;    /* index of the item that failed the map; `count` or more: none did */
     char *message;      /* NULL when code is 0 */

@@ -68,7 +68,6 @@ static void grant_threads(uint32_t threads)
 {
     if (threads == 0)
         threads = 1;
-    mni_process_begin_task();
     set_threads_variable(threads);
     if (omp_set_num_threads)
         omp_set_num_threads((int)threads);
@@ -132,7 +131,10 @@ static int run_task(mni_reader_t *reader)
         return refuse(rc);
     mni_task_set_run(&run, declaration);
     grant_threads(run.threads);
-    mni_task_outcome(declaration->entry(&mni_task, run.input), &finished);
+    mni_process_enter_code();
+    int returned = declaration->entry(&mni_task, run.input);
+    mni_process_leave_code();
+    mni_task_outcome(returned, &finished);
     return finish(&finished, declaration);
 }
 

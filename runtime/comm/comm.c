@@ -151,11 +151,6 @@ void mni_comm_set_bell(mni_comm_t *comm, uint32_t rank, mni_doorbell_t *bell)
     comm->bells[rank] = bell;
 }
 
-bool mni_comm_is_near(const mni_comm_t *comm, uint32_t rank)
-{
-    return rank == comm->rank || comm->bells[rank];
-}
-
 static void ring(mni_comm_t *comm, uint32_t rank)
 {
     if (comm->bells[rank])

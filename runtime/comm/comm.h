@@ -33,8 +33,6 @@ int mni_comm_exchange(mni_comm_t *comm, const void *mine, size_t size, void *all
 
 /* The doorbell of another rank of this host. Kept, not owned. */
 void mni_comm_set_bell(mni_comm_t *comm, uint32_t rank, mni_doorbell_t *bell);
-/* Whether a rank is this one or has given a doorbell: then its processes and these see one another under /proc. */
-bool mni_comm_is_near(const mni_comm_t *comm, uint32_t rank);
 
 /* Sends the finished frame of a writer; a large one is taken over from the writer without a copy.
  * To a lost rank: dropped. 0, MN_E_NO_MEMORY, MN_E_MPI. */

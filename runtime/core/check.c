@@ -85,6 +85,8 @@ static int check_node(const mni_core_t *core, const mni_node_t *node)
             return WRONG("%s has a worker that is not its own", node->host);
         seated += core->workers[rank].tasks;
     }
+    if (node->guest)
+        seated += core->workers[MNI_DRIVER_RANK].tasks;
     if (memory != node->memory_used || memory > node->memory)
         return WRONG("%s: its tasks have %" PRIu64 " bytes, it counts %" PRIu64, node->host, memory,
                      node->memory_used);

@@ -121,10 +121,14 @@ int mni_core_create(mni_core_t **core);
 void mni_core_destroy(
     mni_core_t *core); /* frees all jobs; `user` is the caller's to free first (see each) */
 
-/* Nodes and workers. A node needs at least one worker to be used; tasks of a node are spread over its workers,
- * the one with fewest running tasks first. */
+/* Nodes and workers. A node needs at least one worker to be used; jobs of a node are spread over its workers,
+ * the one with fewest running tasks first. A slot on its caller's node belongs to the caller's rank. */
 int mni_core_node_add(mni_core_t *core, const mni_node_offer_t *offer, uint32_t *node);
 int mni_core_worker_add(mni_core_t *core, uint32_t rank, uint32_t node);
+
+/* The rank of the driver, on a node where others are the workers: it has the slots there of what the driver calls, and no
+ * others. Never lost. */
+int mni_core_guest_add(mni_core_t *core, uint32_t rank, uint32_t node);
 
 /* The worker is gone with all its tasks, and they are known to be dead. Jobs go back to PENDING, counted
  * against max_lost, or end FAILED, reason worker-lost; slots vanish (their demand stays, and gets others);

@@ -308,6 +308,7 @@ struct mni_node {
     uint32_t index;
     uint32_t seats, waiting; /* workers; live grants here that wait */
     uint32_t worker;         /* rank of the first of its workers */
+    bool guest;              /* the driver's rank is here, and is none of them */
     bool stale, freed;
     mni_node_t *stale_next, *freed_next;
     mni_layout_t *layout;
@@ -328,6 +329,8 @@ typedef struct mni_worker {
     uint32_t tasks;   /* that live there */
     uint32_t next;    /* rank of the node's next worker */
 } mni_worker_t;
+
+#define MNI_DRIVER_RANK 0
 
 /* A placement being worked out; the pieces are in core->scratch. */
 typedef struct mni_spread {
@@ -404,8 +407,9 @@ void mni_node_index(mni_core_t *core);
 mni_node_t *mni_node_first(const mni_core_t *core, unsigned tree, uint32_t room, uint64_t memory);
 void mni_node_destroy(mni_node_t *node);
 void mni_layouts_destroy(mni_core_t *core);
-/* The worker of a node with the fewest tasks; it has one. */
-uint32_t mni_node_idlest(const mni_core_t *core, const mni_node_t *node);
+/* The worker of a node for one more task: the caller's own for a slot, else that with the fewest tasks; it has one. */
+uint32_t mni_node_worker(const mni_core_t *core, const mni_node_t *node,
+                         const mni_demand_t *demand);
 void mni_node_leave(mni_core_t *core, uint32_t rank); /* the worker is gone from its node */
 static inline uint64_t mni_node_memory_free(const mni_node_t *node)
 {

@@ -293,10 +293,15 @@ no_memory:
     return mni_error(MN_E_NO_MEMORY, "no memory for one more node");
 }
 
-uint32_t mni_node_idlest(const mni_core_t *core, const mni_node_t *node)
+uint32_t mni_node_worker(const mni_core_t *core, const mni_node_t *node, const mni_demand_t *demand)
 {
     uint32_t best = node->worker;
 
+    if (demand) {
+        uint32_t own = demand->caller ? demand->caller->rank : MNI_DRIVER_RANK;
+        if (own < core->worker_room && core->workers[own].node == node)
+            return own;
+    }
     for (uint32_t rank = best; node->seats > 1 && rank != NO_WORKER;
          rank = core->workers[rank].next)
         if (core->workers[rank].tasks < core->workers[best].tasks)
@@ -316,7 +321,7 @@ void mni_node_leave(mni_core_t *core, uint32_t rank)
     worker->node = NULL;
 }
 
-int mni_core_worker_add(mni_core_t *core, uint32_t rank, uint32_t index)
+static int worker_make(mni_core_t *core, uint32_t rank, uint32_t index)
 {
     if (index >= core->node_count)
         return mni_error(MN_E_INVALID, "there is no node %u", index);
@@ -333,8 +338,26 @@ int mni_core_worker_add(mni_core_t *core, uint32_t rank, uint32_t index)
         core->workers = workers;
         core->worker_room = room;
     }
+    core->workers[rank] = (mni_worker_t){.node = core->nodes[index], .next = NO_WORKER};
+    return 0;
+}
+
+int mni_core_guest_add(mni_core_t *core, uint32_t rank, uint32_t index)
+{
+    if (rank != MNI_DRIVER_RANK)
+        return mni_error(MN_E_INVALID, "rank %u is not that of the driver", rank);
+    int rc = worker_make(core, rank, index);
+    if (rc == 0)
+        core->nodes[index]->guest = true;
+    return rc;
+}
+
+int mni_core_worker_add(mni_core_t *core, uint32_t rank, uint32_t index)
+{
+    int rc = worker_make(core, rank, index);
+    if (rc < 0)
+        return rc;
     mni_node_t *node = core->nodes[index];
-    core->workers[rank] = (mni_worker_t){.node = node, .next = NO_WORKER};
     uint32_t *at = &node->worker;
     while (*at != NO_WORKER)
         at = &core->workers[*at].next;

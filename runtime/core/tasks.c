@@ -160,7 +160,7 @@ bool mni_grant_begin(mni_core_t *core, mni_shape_t *shape, const mni_spread_t *s
     grant->declaration = shape->declaration;
     take_pieces(core, grant, spread);
     mni_node_memory(core, grant->node, grant->memory, 0);
-    grant->rank = mni_node_idlest(core, grant->node);
+    grant->rank = mni_node_worker(core, grant->node, demand);
     core->workers[grant->rank].tasks++;
     core->declared[grant->declaration].running++;
     core->alive++;
@@ -362,7 +362,7 @@ void mni_core_worker_lost(mni_core_t *core, uint64_t now, uint32_t rank)
     mni_node_t *node = rank < core->worker_room ? core->workers[rank].node : NULL;
 
     mni_core_enter(core, now);
-    if (!node)
+    if (!node || (rank == MNI_DRIVER_RANK && node->guest))
         return;
     mni_node_leave(core, rank);
     if (node == core->reserved && node->seats == 0)

@@ -11,6 +11,7 @@
  */
 #include "executor/process.h"
 #include "executor/process_private.h"
+#include "executor/trap.h"
 
 #include "util/clock.h"
 #include "util/error.h"
@@ -22,10 +23,12 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/single_threaded.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -77,6 +80,7 @@ static struct {
     identity_t needed[NEEDED_COUNT];
     int lowest_free; /* the descriptor that open() would have given */
     unsigned restores;
+    bool untouched; /* the task has made no system call */
 } kept = {.streams = {-1, -1}, .directory = -1, .timers = -1, .status = -1};
 
 /* --- remembering ------------------------------------------------------------------------------ */
@@ -174,16 +178,28 @@ static void remember_descriptors(void)
         close(kept.lowest_free);
 }
 
-void mni_process_begin_task(void)
+static void remember_cores(void)
 {
     /* More processors than the set has room for: then nobody looks after it. */
     kept.cpus_known = sched_getaffinity(0, sizeof kept.cpus, &kept.cpus) == 0;
+}
+
+void mni_process_enter_code(void)
+{
+    if (!mni_trap_arm())
+        remember_cores();
+}
+
+void mni_process_leave_code(void)
+{
+    kept.untouched = !mni_trap_disarm() && __libc_single_threaded;
 }
 
 int mni_process_remember(void)
 {
     int rc;
 
+    mni_trap_open(remember_cores);
     if (kept.remembered)
         return mni_error(MN_E_INTERNAL, "the state of the process was remembered before");
     rc = remember_directory();
@@ -349,7 +365,14 @@ int mni_process_restore(void)
 {
     summary_t now;
 
-    if (!kept.remembered || !read_summary(&now))
+    if (!kept.remembered)
+        return 1;
+    if (kept.untouched) {
+        kept.untouched = false;
+        fesetenv(&kept.floating);
+        return restore_environment() && restore_locale() ? 0 : 1;
+    }
+    if (!read_summary(&now))
         return 1;
     stop_timers();
     restore_signals(&now);
@@ -378,6 +401,8 @@ static bool is_drained(const mni_channel_t *channel, int stream)
 
 bool mni_process_drain_output(mni_channel_t *channel)
 {
+    if (kept.untouched && __fpending(stdout) == 0 && __fpending(stderr) == 0)
+        return true;
     fflush(stdout);
     fflush(stderr);
     uint64_t end = mni_clock_now() + DRAIN_LIMIT;

@@ -15,13 +15,15 @@ void mni_process_clean_environment(void);
 /* Remembers the state that mni_process_restore() puts back: working directory, umask, signal handlers and mask,
  * environment, locale, floating-point mode, priority. Once, at the start of an executor. */
 int mni_process_remember(void);
-/* Before a task: remembers the cores that the process is bound to, which its worker has just changed, or not. */
-void mni_process_begin_task(void);
+/* Around user code: what it has to put back is known by then (the cores that the process is bound to), and whether it has
+ * made a system call (trap.h). Without these two a task counts as one that has. */
+void mni_process_enter_code(void);
+void mni_process_leave_code(void);
 
 /* After a task. 0: the process is as it was and may take another task. 1: it must not be used again, because the
  * task left threads, child processes or timers behind, or closed a descriptor that is needed. Files that a task left
  * open stay open, like its static variables (closing them would give their numbers to other files); many of them
- * give 1. Idle threads of OpenMP are given back, not counted. Costs few system calls when nothing was changed. */
+ * give 1. Idle threads of OpenMP are given back, not counted. Makes no system call when the task has made none. */
 int mni_process_restore(void);
 
 /* Writes out the C library's buffers and waits until the spawner has stored all that was written to standard output

@@ -318,7 +318,7 @@ static int take_hello(mni_scheduler_t *scheduler, uint32_t source, mni_reader_t 
             return rc;
         scheduler->core_node[number] = node;
     }
-    /* Rank 0 works only where nobody else does. */
+    /* Rank 0 works only where nobody else does; but it has the slots of what its own processes call. */
     bool alone = true;
     for (uint32_t rank = 0; rank < scheduler->rank_count; rank++)
         alone &= rank == source || scheduler->node_of[rank] != number;
@@ -327,6 +327,9 @@ static int take_hello(mni_scheduler_t *scheduler, uint32_t source, mni_reader_t 
                                       (uint32_t)scheduler->core_node[number])) < 0)
             return rc;
         scheduler->workers++;
+    } else if ((rc = mni_core_guest_add(scheduler->core, source,
+                                        (uint32_t)scheduler->core_node[number])) < 0) {
+        return rc;
     }
     scheduler->greeted[source] = true;
     scheduler->hellos++;

@@ -44,8 +44,7 @@
     X(MAP_FAULT,                                                                                      \
       45) /* u64 index, i32 code, u8 reason, text message: one item failed; the map goes on */        \
     X(MAP_END,                                                                                        \
-      46) /* i32 code, u64 index (of the item that failed), text message, u8 spoilt (its memory    \
-             must never be used again: a lost rank may write there): nothing more comes */  \
+      46) /* i32 code, u64 index (of the item that failed), text message: nothing more comes */       \
     X(MAP_GONE, 47) /* -: nobody works on the closed map `request` any more */                        \
     /* worker <-> rank 0 */                                                                           \
     X(HELLO, 60)     /* worker: mni_msg_hello_t, once */                                              \
@@ -126,7 +125,7 @@ typedef struct mni_msg_run {
     mn_value_t input, last; /* last: the last yield, when has_last */
 } mni_msg_run_t;
 
-/* Where executors of the same host find the memory of a map's caller: descriptor `memfd` of its worker, process `pid`.
+/* Where executors of the same rank find the memory of a map's caller: descriptor `memfd` of the rank, process `pid`.
  * They map the two ranges of its arena, the first for reading only, and work there without a copy. */
 typedef struct mni_msg_shared {
     int32_t pid; /* 0: not shared; the block's offsets are into the executor's own arena */

@@ -122,7 +122,6 @@ void mni_map_end(mni_worker_t *worker, mni_map_t *map, int code, uint64_t index,
         mni_put_i32(&worker->frame, code);
         mni_put_u64(&worker->frame, index);
         mni_put_text(&worker->frame, code < 0 ? message : NULL);
-        mni_put_u8(&worker->frame, map->spoilt);
         mni_map_post(worker, map);
         map->caller = NULL;
     }
@@ -323,7 +322,6 @@ void mni_map_rank_lost(mni_worker_t *worker, uint32_t rank)
                 continue;
             mni_range_t block = slot->block;
             bool busy = slot->busy;
-            map->spoilt = map->spoilt || (busy && map->shares);
             DL_DELETE(map->slots, slot);
             map->slot_count--;
             free(slot);

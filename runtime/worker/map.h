@@ -34,8 +34,7 @@ struct mni_map {
     uint64_t demand;        /* its number, for rank 0 and for other workers */
     mni_executor_t *caller; /* NULL: it is gone, has closed the map, or was told that it is over */
     mni_executor_t *home;   /* whose arena it is; NULL: it is gone */
-    bool shares;            /* executors of this host work in its memory */
-    bool spoilt;            /* one on a rank that was lost did */
+    bool shares;            /* executors of this rank work in its memory */
     bool tell_gone;         /* MAP_GONE is owed */
     uint64_t task, request;
     mni_msg_map_t what;

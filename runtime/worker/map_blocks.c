@@ -3,8 +3,8 @@
  * Blocks of a map, on their way out. They shrink with what is left, and are small at first, until it is known how long
  * an item takes. Arguments that the caller is still copying are waited for (MAP_MORE).
  *
- * Executors of this host map the caller's memory and work there; only to others blocks are sent as bytes. Small maps are
- * sent too: mapping costs more than they do.
+ * A slot on the caller's node is this rank's own, and its executor maps the caller's memory and works there; to other
+ * nodes blocks are sent as bytes. Those of small maps are copied here too: mapping costs more than they do.
  */
 #include "worker/map.h"
 
@@ -129,24 +129,6 @@ static void share_block(const mni_map_t *map, const mni_range_t *block, mni_msg_
     what->results_room = block->count * all->result_size;
 }
 
-/* Tells the slot's worker where the block is; no bytes go with it. */
-static int send_shared(mni_worker_t *worker, mni_map_t *map, mni_slot_t *slot,
-                       mni_msg_block_t *what)
-{
-    share_block(map, &slot->block, what);
-    if (slot->what.rank == worker->rank) {
-        mni_block_receive(worker, worker->rank, map->demand, slot->number, &slot->what, what, NULL);
-        return 0;
-    }
-    mni_writer_begin(&worker->frame, MNI_MSG_BLOCK_SEND, 0);
-    mni_put_u64(&worker->frame, map->demand);
-    mni_put_u64(&worker->frame, slot->number);
-    mni_put_slot(&worker->frame, &slot->what);
-    mni_put_block(&worker->frame, what);
-    mni_put_bytes(&worker->frame, NULL, 0);
-    return mni_comm_send(worker->comm, slot->what.rank, &worker->frame);
-}
-
 static void send_block(mni_worker_t *worker, mni_map_t *map, mni_slot_t *slot)
 {
     const uint8_t *arguments = map->arena + map->what.arguments;
@@ -167,8 +149,10 @@ static void send_block(mni_worker_t *worker, mni_map_t *map, mni_slot_t *slot)
     slot->whole = mni_declaration_get(what.declaration)->blockwise; /* it is begun as a whole */
     slot->number = ++worker->next_block;
     slot->sent = mni_clock_now();
-    if (map->shares && mni_comm_is_near(worker->comm, slot->what.rank)) {
-        sent_or_end(worker, map, slot, send_shared(worker, map, slot, &what));
+    if (map->shares && slot->what.rank == worker->rank) {
+        share_block(map, block, &what);
+        mni_block_receive(worker, worker->rank, map->demand, slot->number, &slot->what, &what,
+                          NULL);
         return;
     }
     if (map->what.by_value)

@@ -317,7 +317,7 @@ static int block_send(mni_worker_t *worker, uint32_t source, mni_reader_t *reade
     int rc = mni_reader_end(reader);
     if (rc < 0)
         return rc;
-    if (size != (what.shared.pid ? 0 : what.arguments_bytes))
+    if (what.shared.pid != 0 || size != what.arguments_bytes)
         return mni_error(MN_E_PROTOCOL, "a block says that its arguments have another size");
     mni_block_receive(worker, source, map, number, &slot, &what, arguments);
     return 0;

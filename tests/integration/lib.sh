@@ -50,13 +50,25 @@ have()
 
 have mpirun || skip "there is no mpirun"
 
-# shaped SHAPE PROGRAM ARGS: alone, N (ranks under mpirun), run (multinode run), runN.
+# Whether each rank can be given a host name of its own, which makes it a node of its own for the runtime.
+can_name_hosts()
+{
+    unshare --uts true 2>/dev/null
+}
+
+# shaped SHAPE PROGRAM ARGS: alone, N (ranks under mpirun), hostsN (the same, each on a node of its own), run (multinode
+# run), runN.
 shaped()
 {
     local shape=$1
     shift
     case $shape in
     alone) timeout -k 5 "$LIMIT" "$@" ;;
+    hosts[0-9]*)
+        # shellcheck disable=SC2016 # the rank's number is known there only
+        timeout -k 5 "$LIMIT" mpirun -n "${shape#hosts}" --oversubscribe unshare --uts \
+            sh -c 'echo "node$OMPI_COMM_WORLD_RANK" >/proc/sys/kernel/hostname && exec "$@"' sh "$@"
+        ;;
     run) timeout -k 5 "$LIMIT" "$MULTINODE" run "$@" ;;
     run[0-9]*) timeout -k 5 "$LIMIT" "$MULTINODE" run -n "${shape#run}" "$@" ;;
     *) timeout -k 5 "$LIMIT" mpirun -n "$shape" --oversubscribe "$@" ;;
@@ -85,6 +97,7 @@ shapes()
 {
     local shape some=
     for shape in "$@"; do
+        [[ $shape != hosts* ]] || can_name_hosts || continue
         [[ " ${SHAPES:-$*} " != *" $shape "* ]] || some+="$shape "
     done
     printf '%s\n' ${some:-$shape}

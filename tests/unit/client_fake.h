@@ -73,7 +73,6 @@ static inline void fake_end_map(fake_t *fake, uint64_t map, int code, uint64_t i
     mni_put_i32(&fake->writer, code);
     mni_put_u64(&fake->writer, index);
     mni_put_text(&fake->writer, message);
-    mni_put_u8(&fake->writer, 0);
     fake_send(fake);
 }
 

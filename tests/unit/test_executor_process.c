@@ -74,10 +74,10 @@ static int change_all_and_restore(void)
     setenv("MN_TEST_KEPT", "one", 1);
     setenv("MN_TEST_REMOVED", "two", 1);
     umask(022);
-    for (int number = 1; number < NSIG; number++)
-        sigaction(number, NULL, &handlers[number]);
     CHECK(getcwd(before, sizeof before));
     CHECK(mni_process_remember() == 0);
+    for (int number = 1; number < NSIG; number++)
+        sigaction(number, NULL, &handlers[number]);
     for (int round = 0; round < 3; round++) {
         CHECK(chdir("/") == 0);
         umask(0777);
@@ -152,9 +152,10 @@ static int other_cores(void)
     CPU_ZERO(&given);
     CPU_SET(sched_getcpu(), &given);
     CHECK(sched_setaffinity(0, sizeof given, &given) == 0);
-    mni_process_begin_task();
+    mni_process_enter_code();
     memset(&all, 0xff, sizeof all);
     CHECK(sched_setaffinity(0, sizeof all, &all) == 0);
+    mni_process_leave_code();
     CHECK(mni_process_restore() == 0);
     CHECK(sched_getaffinity(0, sizeof all, &all) == 0 && CPU_EQUAL(&all, &given));
     return 0;
@@ -164,6 +165,63 @@ static void the_cores_of_the_task_are_put_back(void **unused)
 {
     (void)unused;
     in_a_child(other_cores);
+}
+
+/* What a task changes with its first system call, its second one, or none at all. */
+static int with_and_without_system_calls(void)
+{
+    char before[4096], now[4096];
+    double unused = 1;
+
+    CHECK(getcwd(before, sizeof before) && mni_process_remember() == 0);
+    for (int round = 0; round < 3; round++) {
+        mni_process_enter_code();
+        for (int i = 0; i < 1000; i++)
+            unused *= 1.0001;
+        fesetround(FE_DOWNWARD);
+        putenv("MN_TEST_BY_NONE=1");
+        mni_process_leave_code();
+        CHECK(mni_process_restore() == 0);
+        CHECK(fegetround() == FE_TONEAREST && getenv("MN_TEST_BY_NONE") == NULL);
+        mni_process_enter_code();
+        int rc = chdir("/");
+        mode_t mask = umask(0777);
+        mni_process_leave_code();
+        CHECK(rc == 0 && mni_process_restore() == 0);
+        CHECK(getcwd(now, sizeof now) && strcmp(now, before) == 0 && umask(mask) == mask);
+        mni_process_enter_code();
+        pid_t child = fork();
+        if (child == 0)
+            _exit(getppid() > 0 ? 0 : 1);
+        mni_process_leave_code();
+        CHECK(child > 0 && mni_process_restore() >= 0);
+        CHECK(waitpid(child, NULL, 0) < 0 || mni_process_restore() == 0);
+    }
+    return unused > 1 ? 0 : 1;
+}
+
+/* A signal that is like the one that tells of a system call is user code's own. */
+static int own_sigsys(void)
+{
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        if (mni_process_remember() < 0)
+            _exit(1);
+        mni_process_enter_code();
+        raise(SIGSYS);
+        _exit(0);
+    }
+    CHECK(child > 0 && waitpid(child, &status, 0) == child);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS);
+    return 0;
+}
+
+static void system_calls_are_noticed(void **unused)
+{
+    (void)unused;
+    in_a_child(with_and_without_system_calls);
+    in_a_child(own_sigsys);
 }
 
 static int directory_is_gone(void)
@@ -397,6 +455,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_that_a_task_changed_is_put_back),
         cmocka_unit_test(the_cores_of_the_task_are_put_back),
+        cmocka_unit_test(system_calls_are_noticed),
         cmocka_unit_test(the_directory_is_found_under_another_name),
         cmocka_unit_test(a_thread_that_is_left_ends_the_process),
         cmocka_unit_test(a_child_that_is_left_ends_the_process),
