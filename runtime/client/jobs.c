@@ -18,8 +18,8 @@
 /* --- start
  * --------------------------------------------------------------------------------------------- */
 
-static int check_start(const mni_declaration_t *declaration, mn_value_t input,
-                       const mn_start_options_t *options)
+int mni_start_check(const mni_declaration_t *declaration, mn_value_t input,
+                    const mn_start_options_t *options)
 {
     mni_need_t need = declaration->need;
     int rc = mni_value_check(input);
@@ -33,6 +33,22 @@ static int check_start(const mni_declaration_t *declaration, mn_value_t input,
                              options->timeout, options->grace, options->priority);
 }
 
+mni_msg_start_t mni_start_message(const mni_declaration_t *declaration, mn_value_t input,
+                                  const mn_start_options_t *options)
+{
+    return (mni_msg_start_t){.job = declaration->name,
+                             .input = input,
+                             .lock = options->lock,
+                             .tag = options->tag,
+                             .key = options->key,
+                             .memory = options->memory,
+                             .cpu = options->cpu,
+                             .timeout = options->timeout,
+                             .grace = options->grace,
+                             .priority = options->priority,
+                             .cancel_with_parent = options->cancel_with_parent};
+}
+
 static int start(int index, mn_value_t input, const mn_start_options_t *options, mn_id_t *id)
 {
     static const mn_start_options_t none = {0};
@@ -44,21 +60,11 @@ static int start(int index, mn_value_t input, const mn_start_options_t *options,
     const mni_declaration_t *declaration = mni_declaration_get((uint32_t)index);
     if (!options)
         options = &none;
-    int rc = check_start(declaration, input, options);
+    int rc = mni_start_check(declaration, input, options);
     if (rc < 0 || (rc = mni_call_enter(MNI_CALL_WAIT)) < 0)
         return rc;
-    mni_put_start(mni_call_begin(MNI_MSG_START, &request),
-                  &(mni_msg_start_t){.job = declaration->name,
-                                     .input = input,
-                                     .lock = options->lock,
-                                     .tag = options->tag,
-                                     .key = options->key,
-                                     .memory = options->memory,
-                                     .cpu = options->cpu,
-                                     .timeout = options->timeout,
-                                     .grace = options->grace,
-                                     .priority = options->priority,
-                                     .cancel_with_parent = options->cancel_with_parent});
+    mni_msg_start_t message = mni_start_message(declaration, input, options);
+    mni_put_start(mni_call_begin(MNI_MSG_START, &request), &message);
     /* Not given up when this task is cancelled meanwhile: the job would run and nobody know it. */
     if ((rc = mni_call_send()) == 0 && (rc = mni_call_reply(request, false, &reader)) >= 0) {
         mn_id_t made = mni_get_id(&reader);

@@ -93,6 +93,12 @@ void mni_cancel_forget(void);
 void mni_block_run(const mni_msg_block_t *block, const mni_declaration_t *declaration,
                    mni_msg_finished_t *finished);
 
+/* jobs.c: what a start is checked for before it is sent, and its message. */
+int mni_start_check(const mni_declaration_t *declaration, mn_value_t input,
+                    const mn_start_options_t *options);
+mni_msg_start_t mni_start_message(const mni_declaration_t *declaration, mn_value_t input,
+                                  const mn_start_options_t *options);
+
 /* port.c: a port for a service to listen on: `wanted` if that is free, any free one for 0.
  * MN_E_FAILED with a sentence. */
 int mni_port_choose(const char *name, unsigned wanted, unsigned *port);

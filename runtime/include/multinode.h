@@ -384,6 +384,33 @@ MN_API int mn_get(mn_id_t id, mn_info_t **info);
  * MN_E_DEADLOCK, MN_E_NO_RUNTIME */
 MN_API int mn_wait(mn_id_t id, double timeout, mn_info_t **info);
 
+/** Starts many jobs of one function, much faster than one by one.
+ * @param job     a function declared with MN_JOB
+ * @param inputs  one per job; copied
+ * @param count   how many; 0 is fine
+ * @param options for all of them, NULL for none; without lock and key, which belong to one job each
+ * @param ids     receives `count` ids, in order; NULL if they are not wanted
+ * Asks the scheduler, once for many jobs.
+ * @return how many were started: `count`, or fewer when the runtime stopped or ran out of memory meanwhile
+ * (mn_error_message() then says why); a negative code as for mn_start() when none was */
+MN_API int mn_start_many(mn_entry_t *job, const mn_value_t *inputs, size_t count,
+                         const mn_start_options_t *options, mn_id_t *ids);
+
+/** Is shown the job number `index` (of the ids that were given), which has ended. `info` is valid during the call, which
+ * must not talk to the runtime. Return 0 to go on; another value ends mn_wait_many(), which returns it. */
+typedef int mn_info_visit_t(void *argument, size_t index, const mn_info_t *info);
+
+/** Waits until all of many jobs have ended, much faster than one by one.
+ * @param ids      the jobs; each is shown once, in this order, soon after it and those before it have ended
+ * @param count    how many; 0 is fine
+ * @param timeout  seconds for all; 0 only looks, negative waits for ever
+ * @param visit    called for each; NULL: only waits
+ * @param argument passed on to it
+ * Blocks, as mn_wait(). @return 0 when all have ended; what the visitor returned; or an error as for mn_wait(), when some
+ * may have been shown */
+MN_API int mn_wait_many(const mn_id_t *ids, size_t count, double timeout, mn_info_visit_t *visit,
+                        void *argument);
+
 /** Waits until a job's version is greater than `seen` (a new yield, progress or status), or it has ended.
  * Start with seen = 0 and pass info->version on. Blocks; errors and timeout as for mn_wait(). */
 MN_API int mn_watch(mn_id_t id, uint64_t seen, double timeout, mn_info_t **info);

@@ -28,6 +28,26 @@ static void task_impossible(mni_scheduler_t *scheduler, uint64_t now, uint64_t t
     mni_core_task_ended(scheduler->core, now, task, &outcome);
 }
 
+/* NULL when there is no memory for it. */
+static const char *cpus_text(mni_scheduler_t *scheduler, const mni_cpus_t *cpus)
+{
+    char text[256];
+    mni_cpus_text_t *known = NULL;
+
+    HASH_FIND(hh, scheduler->cpus_texts, cpus, sizeof *cpus, known);
+    if (known)
+        return known->text;
+    known = malloc(sizeof *known);
+    char *copy = known ? strdup(mni_cpus_format(cpus, text, sizeof text)) : NULL;
+    if (!copy) {
+        free(known);
+        return NULL;
+    }
+    *known = (mni_cpus_text_t){.cpus = *cpus, .text = copy};
+    HASH_ADD(hh, scheduler->cpus_texts, cpus, sizeof known->cpus, known);
+    return copy;
+}
+
 /* The time, but not before `earlier`: the calendar's clock may be put back. */
 static double later_of(double earlier)
 {
@@ -39,7 +59,6 @@ static void act_run(mni_scheduler_t *scheduler, uint64_t now, const mni_action_t
 {
     mni_job_t *job = action->job;
     mni_data_t *data = job->user;
-    char cpus[256];
     mni_msg_run_t run = {.kind = MN_KIND_JOB,
                          .declaration = job->declaration,
                          .task = action->task,
@@ -51,16 +70,16 @@ static void act_run(mni_scheduler_t *scheduler, uint64_t now, const mni_action_t
                          .input = data->input,
                          .last = data->result};
 
-    if (!live_add(scheduler, action->task, action->rank, job->id, data) ||
-        !mni_data_attempt(data, job->attempts)) {
+    if (!live_add(scheduler, action->task, action->rank, job->id, data)) {
         task_impossible(scheduler, now, action->task);
         return;
     }
     data->rank = (int32_t)action->rank;
     data->host = scheduler->hosts[scheduler->node_of[action->rank]];
     data->started = later_of(data->created);
-    free(data->cpus);
-    data->cpus = strdup(mni_cpus_format(&action->cpus, cpus, sizeof cpus));
+    data->cpus = cpus_text(scheduler, &action->cpus);
+    if (data->attempt_count < job->attempts)
+        data->attempt_count = job->attempts;
     mni_writer_begin(&scheduler->frame, MNI_MSG_TASK_RUN, 0);
     mni_put_run(&scheduler->frame, &run);
     mni_scheduler_send(scheduler, action->rank);

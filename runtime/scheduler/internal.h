@@ -34,6 +34,9 @@ typedef struct mni_waiter {
     uint64_t seen; /* answered when the job's version is greater; UINT64_MAX: when it has ended */
     uint64_t deadline; /* MNI_NEVER: none */
     bool removal;      /* answered when the job is forgotten */
+    /* A wait for many jobs hangs on the first of them that has not ended. */
+    mn_id_t *ids; /* NULL: for one */
+    uint32_t id_count, at, least;
 } mni_waiter_t;
 
 /* Output of one attempt. */
@@ -47,11 +50,11 @@ typedef struct mni_data {
     mn_value_t input, result; /* own their bytes */
     uint64_t yields, version;
     double progress, created, started, ended;
-    char *message, *cpus;
-    const char *host; /* the node's, lives as long as the scheduler */
+    char *message;
+    const char *host, *cpus; /* live as long as the scheduler */
     int32_t rank;
-    mni_attempt_t *attempts; /* as many as were begun */
-    uint32_t attempt_count;
+    mni_attempt_t *attempts; /* of those begun the first ones, as many as include all with output */
+    uint32_t attempt_count, attempt_room; /* begun; in `attempts` */
     mni_waiter_t *waiters;
 } mni_data_t;
 
@@ -63,6 +66,13 @@ typedef struct mni_live {
     mni_data_t *data; /* NULL: a slot */
     UT_hash_handle hh;
 } mni_live_t;
+
+/* A set of cores as text. The same few sets are given again and again. */
+typedef struct mni_cpus_text {
+    mni_cpus_t cpus;
+    char *text;
+    UT_hash_handle hh;
+} mni_cpus_text_t;
 
 typedef struct mni_demand {
     uint64_t demand;
@@ -118,6 +128,7 @@ struct mni_scheduler {
     int status;
     char *error; /* why the run failed; NULL: it did not */
     mni_live_t *live;
+    mni_cpus_text_t *cpus_texts;
     mni_demand_t *demands;
     mni_log_request_t *log_requests;
     mni_waiter_t *timed;
@@ -146,13 +157,16 @@ mn_info_t mni_data_info(const mni_data_t *data);
 int mni_data_keep(mn_value_t *kept, mn_value_t value);
 void mni_data_changed(mni_scheduler_t *scheduler,
                       mni_data_t *data); /* counts the version up, answers waiters */
-mni_attempt_t *mni_data_attempt(mni_data_t *data,
-                                uint32_t attempt); /* makes it; NULL: none, or no memory */
+/* What an attempt that was begun has written. NULL: there was no such attempt, or no memory. */
+mni_attempt_t *mni_data_attempt(mni_data_t *data, uint32_t attempt);
 int mni_scheduler_save(mni_scheduler_t *scheduler);
 
 /* waiters.c */
 void mni_waiter_add(mni_scheduler_t *scheduler, const mni_client_address_t *who, mni_data_t *data,
                     uint64_t seen, double timeout, bool removal);
+/* Waits until the first `least` of the jobs have ended; takes over `ids`. */
+void mni_waiter_add_many(mni_scheduler_t *scheduler, const mni_client_address_t *who, mn_id_t *ids,
+                         uint32_t count, uint32_t least, double timeout);
 void mni_waiters_answer(mni_scheduler_t *scheduler,
                         mni_data_t *data); /* those whose time has come */
 void mni_waiters_forget(mni_scheduler_t *scheduler,
@@ -171,6 +185,9 @@ void mni_answer_send(mni_scheduler_t *scheduler, const mni_client_address_t *who
 void mni_answer(mni_scheduler_t *scheduler, const mni_client_address_t *who, int code);
 void mni_answer_info(mni_scheduler_t *scheduler, const mni_client_address_t *who,
                      const mni_data_t *data);
+/* Of many jobs that have ended: the first ones, as many as one message should hold. */
+void mni_answer_many(mni_scheduler_t *scheduler, const mni_client_address_t *who,
+                     const mn_id_t *ids, uint32_t count);
 void mni_answer_log(mni_scheduler_t *scheduler, uint64_t serial, const void *text, size_t size);
 
 /* services.c */

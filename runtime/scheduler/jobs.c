@@ -39,7 +39,7 @@ void mni_data_destroy(mni_data_t *data)
 {
     if (!data)
         return;
-    for (uint32_t i = 0; i < data->attempt_count; i++) {
+    for (uint32_t i = 0; i < data->attempt_room; i++) {
         mni_textlog_fini(&data->attempts[i].out);
         mni_textlog_fini(&data->attempts[i].err);
     }
@@ -47,7 +47,6 @@ void mni_data_destroy(mni_data_t *data)
     mn_value_destroy(&data->input);
     mn_value_destroy(&data->result);
     free(data->message);
-    free(data->cpus);
     free(data);
 }
 
@@ -86,15 +85,15 @@ void mni_data_changed(mni_scheduler_t *scheduler, mni_data_t *data)
 
 mni_attempt_t *mni_data_attempt(mni_data_t *data, uint32_t attempt)
 {
-    if (attempt == 0)
+    if (attempt == 0 || attempt > data->attempt_count)
         return NULL;
-    if (attempt > data->attempt_count) {
+    if (attempt > data->attempt_room) {
         mni_attempt_t *grown = realloc(data->attempts, attempt * sizeof *grown);
         if (!grown)
             return NULL;
-        memset(grown + data->attempt_count, 0, (attempt - data->attempt_count) * sizeof *grown);
+        memset(grown + data->attempt_room, 0, (attempt - data->attempt_room) * sizeof *grown);
         data->attempts = grown;
-        data->attempt_count = attempt;
+        data->attempt_room = attempt;
     }
     return &data->attempts[attempt - 1];
 }

@@ -67,6 +67,7 @@ void mni_scheduler_destroy(mni_scheduler_t *scheduler)
     mni_live_t *live, *next_live;
     mni_demand_t *demand, *next_demand;
     mni_log_request_t *request, *next_request;
+    mni_cpus_text_t *text, *next_text;
 
     if (!scheduler)
         return;
@@ -85,6 +86,11 @@ void mni_scheduler_destroy(mni_scheduler_t *scheduler)
     HASH_ITER (hh, scheduler->demands, demand, next_demand) {
         HASH_DELETE(hh, scheduler->demands, demand);
         free(demand);
+    }
+    HASH_ITER (hh, scheduler->cpus_texts, text, next_text) {
+        HASH_DELETE(hh, scheduler->cpus_texts, text);
+        free(text->text);
+        free(text);
     }
     DL_FOREACH_SAFE (scheduler->log_requests, request, next_request)
         free(request);
@@ -450,8 +456,9 @@ static int take_ended(mni_scheduler_t *scheduler, mni_reader_t *reader)
     const mni_live_t *live = mni_live_find(scheduler, ended.task);
     if (!live)
         return 0;
-    mni_attempt_t *attempt =
-        live->data ? mni_data_attempt(live->data, live->data->attempt_count) : NULL;
+    mni_attempt_t *attempt = live->data && ended.out_bytes + ended.err_bytes > 0
+                                 ? mni_data_attempt(live->data, live->data->attempt_count)
+                                 : NULL;
     if (attempt) {
         mni_textlog_add(&attempt->out, ended.out, ended.out_bytes);
         mni_textlog_add(&attempt->err, ended.err, ended.err_bytes);

@@ -12,37 +12,117 @@ static void waiter_free(mni_scheduler_t *scheduler, mni_waiter_t *waiter)
         DL_DELETE2(scheduler->timed, waiter, timed_prev, timed_next);
     if (waiter->who.task < MNI_TASK_DRIVER)
         mni_core_wait(scheduler->core, mni_clock_now(), waiter->who.task, NULL);
+    free(waiter->ids);
     free(waiter);
+}
+
+/* Hangs it on a job. When its task would wait for ever it is answered so. False: it was. */
+static bool waiter_hang(mni_scheduler_t *scheduler, mni_waiter_t *waiter, mni_data_t *data)
+{
+    if (waiter->who.task < MNI_TASK_DRIVER) {
+        int rc = mni_core_wait(scheduler->core, mni_clock_now(), waiter->who.task, &data->job->id);
+        if (rc < 0) {
+            mni_answer(scheduler, &waiter->who, rc);
+            return false;
+        }
+    }
+    waiter->data = data;
+    DL_APPEND(data->waiters, waiter);
+    return true;
+}
+
+/* Gives a waiter that hangs on a job its deadline. */
+static void waiter_time(mni_scheduler_t *scheduler, mni_waiter_t *waiter, double timeout)
+{
+    if (timeout < 0)
+        return;
+    waiter->deadline = mni_clock_after(mni_clock_now(), timeout);
+    DL_APPEND2(scheduler->timed, waiter, timed_prev, timed_next);
+    if (waiter->deadline < scheduler->next_deadline)
+        scheduler->next_deadline = waiter->deadline;
 }
 
 void mni_waiter_add(mni_scheduler_t *scheduler, const mni_client_address_t *who, mni_data_t *data,
                     uint64_t seen, double timeout, bool removal)
 {
-    uint64_t now = mni_clock_now();
-    mni_waiter_t *waiter = calloc(1, sizeof *waiter);
+    mni_waiter_t *waiter = malloc(sizeof *waiter);
     if (!waiter) {
         mni_answer(scheduler, who, mni_error(MN_E_NO_MEMORY, "no memory to wait for a job"));
         return;
     }
-    if (who->task < MNI_TASK_DRIVER) {
-        int rc = mni_core_wait(scheduler->core, now, who->task, &data->job->id);
-        if (rc < 0) {
-            mni_answer(scheduler, who, rc);
-            free(waiter);
-            return;
-        }
+    *waiter = (mni_waiter_t){.who = *who, .seen = seen, .deadline = MNI_NEVER, .removal = removal};
+    if (waiter_hang(scheduler, waiter, data))
+        waiter_time(scheduler, waiter, timeout);
+    else
+        free(waiter);
+}
+
+/* The first job of a wait for many, from the one it has got to, that has not ended; NULL: enough of them have. Unknown
+ * ones count as ended: the answer says so. */
+static mni_data_t *next_open(mni_scheduler_t *scheduler, mni_waiter_t *waiter)
+{
+    for (; waiter->at < waiter->id_count; waiter->at++) {
+        mni_job_t *job = mni_core_find(scheduler->core, waiter->ids[waiter->at]);
+        if (!job)
+            return NULL;
+        if (!mn_status_terminal(job->status))
+            return waiter->at >= waiter->least ? NULL : job->user;
+    }
+    return NULL;
+}
+
+/* Those that have ended, or the one that is not known. */
+static void answer_many(mni_scheduler_t *scheduler, const mni_waiter_t *waiter)
+{
+    mni_answer_many(scheduler, &waiter->who, waiter->ids, waiter->at > 0 ? waiter->at : 1);
+}
+
+void mni_waiter_add_many(mni_scheduler_t *scheduler, const mni_client_address_t *who, mn_id_t *ids,
+                         uint32_t count, uint32_t least, double timeout)
+{
+    mni_waiter_t *waiter = malloc(sizeof *waiter);
+    if (!waiter) {
+        mni_answer(scheduler, who, mni_error(MN_E_NO_MEMORY, "no memory to wait for jobs"));
+        free(ids);
+        return;
     }
     *waiter = (mni_waiter_t){.who = *who,
-                             .data = data,
-                             .seen = seen,
-                             .deadline = timeout < 0 ? MNI_NEVER : mni_clock_after(now, timeout),
-                             .removal = removal};
-    DL_APPEND(data->waiters, waiter);
-    if (waiter->deadline != MNI_NEVER) {
-        DL_APPEND2(scheduler->timed, waiter, timed_prev, timed_next);
-        if (waiter->deadline < scheduler->next_deadline)
-            scheduler->next_deadline = waiter->deadline;
+                             .seen = UINT64_MAX,
+                             .deadline = MNI_NEVER,
+                             .ids = ids,
+                             .id_count = count,
+                             .least = least > 0 ? least : 1};
+    mni_data_t *data = next_open(scheduler, waiter);
+    if (!data)
+        answer_many(scheduler, waiter);
+    else if (timeout == 0 && waiter->at == 0)
+        mni_answer(
+            scheduler, who,
+            mni_error(MN_E_TIMEOUT, "the job is still %s", mn_status_name(data->job->status)));
+    else if (timeout == 0)
+        answer_many(scheduler, waiter);
+    else if (waiter_hang(scheduler, waiter, data)) {
+        waiter_time(scheduler, waiter, timeout);
+        return;
     }
+    free(ids);
+    free(waiter);
+}
+
+/* The job that a wait for many hung on has ended: it goes on to the next, or is answered. */
+static void waiter_go_on(mni_scheduler_t *scheduler, mni_waiter_t *waiter)
+{
+    mni_data_t *data = next_open(scheduler, waiter), *before = waiter->data;
+    if (data) {
+        DL_DELETE(before->waiters, waiter);
+        if (waiter_hang(scheduler, waiter, data))
+            return;
+        DL_APPEND(before->waiters, waiter); /* waiter_free() takes it from there */
+        waiter->data = before;
+    } else {
+        answer_many(scheduler, waiter);
+    }
+    waiter_free(scheduler, waiter);
 }
 
 void mni_waiters_answer(mni_scheduler_t *scheduler, mni_data_t *data)
@@ -52,6 +132,10 @@ void mni_waiters_answer(mni_scheduler_t *scheduler, mni_data_t *data)
     DL_FOREACH_SAFE (data->waiters, waiter, next) {
         if (waiter->removal || (!ended && data->version <= waiter->seen))
             continue;
+        if (waiter->ids) {
+            waiter_go_on(scheduler, waiter);
+            continue;
+        }
         mni_answer_info(scheduler, &waiter->who, data);
         waiter_free(scheduler, waiter);
     }
@@ -90,7 +174,10 @@ void mni_waiters_expire(mni_scheduler_t *scheduler, uint64_t now)
     scheduler->next_deadline = MNI_NEVER;
     for (waiter = scheduler->timed; waiter; waiter = next) {
         next = waiter->timed_next;
-        if (waiter->deadline <= now) {
+        if (waiter->deadline <= now && waiter->ids && waiter->at > 0) {
+            answer_many(scheduler, waiter); /* what there is; the next call has no time left */
+            waiter_free(scheduler, waiter);
+        } else if (waiter->deadline <= now) {
             mni_answer(scheduler, &waiter->who,
                        mni_error(MN_E_TIMEOUT, "the job is still %s",
                                  mn_status_name(waiter->data->job->status)));

@@ -16,12 +16,15 @@
     X(START, 1) /* mni_msg_start_t */                                                                 \
     X(GET, 2)   /* id */                                                                              \
     X(WAIT, 3)  /* id, u64 seen (UINT64_MAX: only the end counts), f64 timeout (negative: none) */    \
-    X(CANCEL, 4)  /* id, f64 grace (NaN: the job's own, negative: none) */                            \
-    X(REMOVE, 5)  /* id */                                                                            \
-    X(LIST, 6)    /* mni_msg_list_t */                                                                \
-    X(LOCKS, 7)   /* - */                                                                             \
-    X(LOG, 8)     /* id, u32 attempt, u8 stream */                                                    \
-    X(SERVICE, 9) /* text name */                                                                     \
+    X(CANCEL, 4)      /* id, f64 grace (NaN: the job's own, negative: none) */                        \
+    X(REMOVE, 5)      /* id */                                                                        \
+    X(LIST, 6)        /* mni_msg_list_t */                                                            \
+    X(LOCKS, 7)       /* - */                                                                         \
+    X(LOG, 8)         /* id, u32 attempt, u8 stream */                                                \
+    X(SERVICE, 9)     /* text name */                                                                 \
+    X(START_MANY, 10) /* mni_msg_start_t without input, u32 n, n values */                            \
+    X(WAIT_MANY,                                                                                      \
+      11) /* u32 n, n ids, u32 least, f64 timeout: until the first `least` have ended */              \
     /* client -> its worker */                                                                        \
     X(YIELD, 20)    /* value. With a request other than 0 it is answered by REPLY when durable */     \
     X(PROGRESS, 21) /* f64 fraction, text message */                                                  \
@@ -35,7 +38,9 @@
     /* worker -> client */                                                                            \
     X(REPLY, 40) /* i32 code, text message; for code >= 0 what the request asked for:            \
                           START: id; GET, WAIT: mni_put_info(); LIST: u32 n, n ids;                    \
-                          LOCKS: u32 n, n times (text name, id); LOG: bytes; SERVICE: text */    \
+                          LOCKS: u32 n, n times (text name, id); LOG: bytes; SERVICE: text;   \
+                          START_MANY: text (why not all), u32 n, n ids; WAIT_MANY: u32 n, n times mni_put_info(): the   \
+                          first n of those asked for */    \
     X(RUN, 41)   /* mni_msg_run_t: a job attempt, a service or the driver */                          \
     X(BLOCK, 42) /* mni_msg_block_t: items of a map to be worked on */                                \
     X(EXIT, 43)  /* -: end the process */                                                             \

@@ -192,9 +192,11 @@ int mni_client_frame(mni_worker_t *worker, mni_executor_t *executor, const void 
     case MNI_MSG_TASK_ADDRESS:
         return take_address(worker, executor, &reader);
     case MNI_MSG_WAIT:
+    case MNI_MSG_WAIT_MANY:
         mni_lease_end(worker, executor); /* what it waits for may need the cores */
         __attribute__((fallthrough));
     case MNI_MSG_START:
+    case MNI_MSG_START_MANY:
     case MNI_MSG_GET:
     case MNI_MSG_CANCEL:
     case MNI_MSG_REMOVE:
