@@ -21,11 +21,12 @@ typedef struct mni_client {
     bool driver;  /* the driver, or an embedded rank 0: reading goes on while the runtime stops */
     bool exiting; /* EXIT has come */
     int broken;   /* the error after which nothing can be sent or received any more */
-    uint64_t requests;          /* numbers given so far */
-    uint64_t awaited;           /* the request whose reply is waited for; 0: none */
-    mni_writer_t writer;        /* of the frame that is being made */
-    struct mn_map_stream *maps; /* open maps */
-    mni_arena_t arena;          /* the caller's half */
+    uint64_t requests;             /* numbers given so far */
+    uint64_t awaited;              /* the request whose reply is waited for; 0: none */
+    mni_writer_t writer;           /* of the frame that is being made */
+    struct mni_map *maps;          /* open maps */
+    struct mn_map_stream *streams; /* open streams */
+    mni_arena_t arena;             /* the caller's half */
 } mni_client_t;
 
 extern mni_client_t mni_client;

@@ -167,6 +167,9 @@ void mni_map_receive(mni_reader_t *reader)
 
 int mni_map_check_values(const mn_value_t *arguments, uint64_t count)
 {
+    if (count > MNI_MAP_LIMIT / sizeof *arguments)
+        return mni_error(MN_E_TOO_LARGE, "a map of %llu values; the limit is %zu",
+                         (unsigned long long)count, MNI_MAP_LIMIT / sizeof *arguments);
     for (uint64_t i = 0; i < count; i++) {
         int rc = mni_value_check(arguments[i]);
         if (rc < 0)
@@ -218,23 +221,40 @@ static int put_values(mni_map_t *map, const mn_value_t *arguments, size_t *bytes
     return rc;
 }
 
-int mni_map_begin_values(int declaration, const mn_value_t *arguments, uint64_t count,
-                         bool per_item, size_t max_block, mni_map_t **out)
+static size_t part_bytes(void)
+{
+    size_t limit = mni_client.arena.limit / 2;
+    return limit < MNI_MAP_PART ? limit : MNI_MAP_PART;
+}
+
+int mni_map_check_function(int declaration)
+{
+    const mni_declaration_t *function = mni_declaration_get((uint32_t)declaration);
+    return function->blockwise
+               ? mni_error(MN_E_WRONG_KIND,
+                           "%s is a blockwise function: use it with mn_map() or mn_map_fixed()",
+                           function->name)
+               : 0;
+}
+
+uint64_t mni_map_values_part(const mn_value_t *arguments, uint64_t count)
+{
+    size_t most = part_bytes(), bytes = 0;
+    uint64_t part = 0;
+    while (part < count && bytes <= most) {
+        bytes += MNI_PACK_ENTRY + mni_pack_grow(bytes, arguments[part]);
+        part += bytes <= most || part == 0;
+    }
+    return part;
+}
+
+int mni_map_begin_values(const mni_map_way_t *way, const mn_value_t *arguments, uint64_t count,
+                         mni_map_t **out)
 {
     mni_map_t *map = NULL;
     size_t bytes, limit = mni_client.arena.limit;
-    const mni_declaration_t *function = mni_declaration_get((uint32_t)declaration);
+    int rc;
 
-    if (function->blockwise)
-        return mni_error(MN_E_WRONG_KIND,
-                         "%s is a blockwise function: use it with mn_map() or mn_map_fixed()",
-                         function->name);
-    if (count > limit / MNI_PACK_ENTRY)
-        return mni_error(MN_E_TOO_LARGE, "a map of %llu values; the limit is %zu",
-                         (unsigned long long)count, limit / MNI_PACK_ENTRY);
-    int rc = mni_map_check_values(arguments, count);
-    if (rc < 0)
-        return rc;
     bytes = mni_pack_header(count);
     for (uint64_t i = 0; i < count; i++) {
         bytes += mni_pack_grow(bytes, arguments[i]);
@@ -256,11 +276,12 @@ int mni_map_begin_values(int declaration, const mn_value_t *arguments, uint64_t 
     if (count == 0)
         map->done = map->ended = true; /* nothing to tell the worker */
     else if (rc == 0)
-        rc = map_send(map, &(mni_msg_map_t){.declaration = (uint32_t)declaration,
+        rc = map_send(map, &(mni_msg_map_t){.declaration = (uint32_t)way->declaration,
                                             .by_value = true,
-                                            .per_item = per_item,
+                                            .per_item = way->per_item,
                                             .count = count,
-                                            .max_block = max_block,
+                                            .max_block = way->max_block,
+                                            .base = way->base,
                                             .arguments = map->offset,
                                             .arguments_bytes = bytes,
                                             .ready = count});
@@ -347,8 +368,20 @@ static int send_fixed(mni_map_t *map, const mni_fixed_t *fixed, const place_t *p
     return rc;
 }
 
-int mni_map_begin_fixed(int declaration, const mni_fixed_t *fixed, bool per_item, size_t max_block,
-                        mni_map_t **out)
+uint64_t mni_map_fixed_part(const mni_fixed_t *fixed)
+{
+    const mni_arena_t *arena = &mni_client.arena;
+    size_t bytes = 0;
+
+    if (!mni_arena_find(arena, fixed->arguments, fixed->count * fixed->argument_size))
+        bytes += fixed->argument_size;
+    if (!mni_arena_find(arena, fixed->results, fixed->count * fixed->result_size))
+        bytes += fixed->result_size;
+    uint64_t part = bytes > 0 ? part_bytes() / bytes : fixed->count;
+    return part > fixed->count ? fixed->count : part > 0 ? part : 1;
+}
+
+int mni_map_begin_fixed(const mni_map_way_t *way, const mni_fixed_t *fixed, mni_map_t **out)
 {
     mni_map_t *map = NULL;
     mni_arena_t *arena = &mni_client.arena;
@@ -367,12 +400,13 @@ int mni_map_begin_fixed(int declaration, const mni_fixed_t *fixed, bool per_item
     map->has_user = place.own_results != NULL;
     map->user_offset = place.own_results ? place.own_results->offset : 0;
     map->results = place.own_results ? fixed->results : arena->base + place.results;
-    mni_msg_map_t message = {.declaration = (uint32_t)declaration,
-                             .per_item = per_item,
+    mni_msg_map_t message = {.declaration = (uint32_t)way->declaration,
+                             .per_item = way->per_item,
                              .count = fixed->count,
                              .argument_size = fixed->argument_size,
                              .result_size = fixed->result_size,
-                             .max_block = max_block,
+                             .max_block = way->max_block,
+                             .base = way->base,
                              .arguments = place.arguments,
                              .arguments_bytes = place.bytes,
                              .results = place.results,
@@ -456,12 +490,14 @@ void mni_map_close_all(void)
 {
     while (mni_client.maps)
         mni_map_close(mni_client.maps);
+    mni_streams_free();
 }
 
 void mni_map_drop_all(void)
 {
     while (mni_client.maps)
         map_free(mni_client.maps);
+    mni_streams_free();
 }
 
 void mn_item_errors_destroy(mn_item_error_t *errors, size_t count)

@@ -17,10 +17,13 @@ typedef enum mni_item_state {
     MNI_ITEM_TAKEN   /* mn_map_next() has given it out */
 } mni_item_state_t;
 
-/* One open map; a stream is one, too. */
-struct mn_map_stream {
-    struct mn_map_stream *next; /* among the client's open maps */
-    uint64_t number;            /* of its request */
+/* What is copied for one map at most; a larger one goes part by part, so that its arguments do not lie in memory twice. */
+#define MNI_MAP_PART ((size_t)256 << 20)
+
+/* One open map, or part of one. */
+typedef struct mni_map {
+    struct mni_map *next; /* among the client's open maps */
+    uint64_t number;      /* of its request */
     uint64_t count;
     bool by_value;
     bool has_extent;
@@ -37,19 +40,31 @@ struct mn_map_stream {
     uint8_t *states; /* mni_item_state_t; NULL while no item of a map of fixed sizes has failed */
     mn_item_error_t *faults; /* per item, NULL while none has failed */
 
-    const uint8_t *results;  /* fixed sizes: where they are in the arena */
-    uint64_t at;             /* stream: the item that is given next */
-    mn_item_error_t *errors; /* stream: the caller's, or NULL */
-};
-
-typedef struct mn_map_stream mni_map_t;
+    const uint8_t *results; /* fixed sizes: where they are in the arena */
+} mni_map_t;
 
 /* Takes a frame that came for a map (or a late reply). */
 void mni_map_receive(mni_reader_t *reader);
 
+/* More cannot lie in a process's memory. */
+#define MNI_MAP_LIMIT ((size_t)1 << 47)
+
+/* How a map is to be carried out. */
+typedef struct mni_map_way {
+    int declaration;
+    bool per_item; /* errors are reported per item */
+    size_t max_block;
+    uint64_t base; /* number of the first item, in the whole that this is a part of; for messages */
+} mni_map_way_t;
+
+/* Whether a function can be mapped over values. */
+int mni_map_check_function(int declaration);
+/* How many of the values, which have been checked, make one part: at least one. */
+uint64_t mni_map_values_part(const mn_value_t *arguments, uint64_t count);
+
 /* Opens a map over values: packs the arguments and tells the worker. */
-int mni_map_begin_values(int declaration, const mn_value_t *arguments, uint64_t count,
-                         bool per_item, size_t max_block, mni_map_t **map);
+int mni_map_begin_values(const mni_map_way_t *way, const mn_value_t *arguments, uint64_t count,
+                         mni_map_t **map);
 
 /* What a map of fixed sizes maps; products of its sizes do not overflow. What lies in memory from mn_alloc() is not
  * copied. */
@@ -60,8 +75,9 @@ typedef struct mni_fixed {
     size_t result_size;
 } mni_fixed_t;
 
-int mni_map_begin_fixed(int declaration, const mni_fixed_t *fixed, bool per_item, size_t max_block,
-                        mni_map_t **map);
+/* How many of the items make one part: at least one. */
+uint64_t mni_map_fixed_part(const mni_fixed_t *fixed);
+int mni_map_begin_fixed(const mni_map_way_t *way, const mni_fixed_t *fixed, mni_map_t **map);
 
 /* Waits until the map has ended. Its code with its sentence; or the stop code, or that of a broken
  * channel. */
@@ -71,9 +87,12 @@ int mni_map_finish(mni_map_t *map);
  * error sentence. */
 void mni_map_close(mni_map_t *map);
 
-/* Closes all maps; frees all without telling the worker. */
+/* Closes all maps and streams; frees all without telling the worker. */
 void mni_map_close_all(void);
 void mni_map_drop_all(void);
+
+/* stream.c: frees the streams, whose maps are closed. */
+void mni_streams_free(void);
 
 /* Checks the values that a map or call is to be given. */
 int mni_map_check_values(const mn_value_t *arguments, uint64_t count);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * mn_call(), mn_map_fixed() and mn_map_values(): maps that are waited for as a whole. Outputs are
- * written at the end, when the whole call has succeeded.
+ * written at the end, when the whole call has succeeded; results of fixed size of a map that goes part by part when the
+ * part has.
  */
 #include "client/call.h"
 #include "client/map.h"
@@ -21,19 +22,17 @@ static int check_call(const mn_task_t *task, mn_entry_t *function)
 }
 
 /* Waits for a map's end; tells the caller which item failed it. */
-static int finish(mni_map_t *map, const mn_map_options_t *options)
+static int finish(mni_map_t *map, uint64_t base, size_t *failed)
 {
     int rc = mni_map_finish(map);
-    if (rc < 0 && map->ended && map->failed < map->count && options->failed)
-        *options->failed = map->failed;
+    if (rc < 0 && map->ended && map->failed < map->count && failed)
+        *failed = base + map->failed;
     return rc;
 }
 
 /* Hands over the errors of the items. */
 static void give_errors(mni_map_t *map, mn_item_error_t *errors)
 {
-    if (!errors)
-        return;
     if (map->faults)
         memcpy(errors, map->faults, map->count * sizeof *errors);
     else
@@ -60,7 +59,7 @@ static void copy_results(const mni_map_t *map, void *results, size_t result_size
 
 static int check_fixed(const mni_fixed_t *fixed, const void *results)
 {
-    size_t bytes;
+    size_t bytes, results_bytes;
     if (fixed->argument_size == 0)
         return mni_error(MN_E_INVALID, "argument_size is 0; give the size of one argument");
     if (fixed->argument_size > MN_MAX_VALUE)
@@ -77,18 +76,53 @@ static int check_fixed(const mni_fixed_t *fixed, const void *results)
         return mni_error(MN_E_INVALID, "results is NULL, for %zu results of %zu bytes",
                          fixed->count, fixed->result_size);
     if (__builtin_mul_overflow(fixed->count, fixed->argument_size, &bytes) ||
-        __builtin_mul_overflow(fixed->count, fixed->result_size, &bytes))
+        __builtin_mul_overflow(fixed->count, fixed->result_size, &results_bytes) ||
+        bytes > MNI_MAP_LIMIT || results_bytes > MNI_MAP_LIMIT)
         return mni_error(MN_E_TOO_LARGE,
-                         "%zu items of %zu bytes with results of %zu bytes: the size overflows",
-                         fixed->count, fixed->argument_size, fixed->result_size);
+                         "%zu items of %zu bytes with results of %zu bytes; the limit is %zu bytes",
+                         fixed->count, fixed->argument_size, fixed->result_size, MNI_MAP_LIMIT);
     return 0;
+}
+
+/* One part, from beginning to end. */
+static int map_fixed_part(const mni_map_way_t *way, const mni_fixed_t *part,
+                          mn_item_error_t *errors, size_t *failed)
+{
+    mni_map_t *map = NULL;
+    int rc = mni_map_begin_fixed(way, part, &map);
+    if (rc == 0)
+        rc = finish(map, way->base, failed);
+    if (rc == 0 && part->result_size > 0)
+        copy_results(map, part->results, part->result_size);
+    if (rc == 0 && errors)
+        give_errors(map, errors);
+    mni_map_close(map);
+    return rc;
+}
+
+static int map_fixed_locked(mni_map_way_t *way, const mni_fixed_t *fixed, mn_item_error_t *errors,
+                            size_t *failed)
+{
+    uint64_t most = mni_map_fixed_part(fixed);
+    mni_fixed_t part = *fixed;
+    int rc = 0;
+
+    for (uint64_t at = 0; at < fixed->count && rc == 0; at += part.count) {
+        way->base = at;
+        part.arguments = (const uint8_t *)fixed->arguments + at * fixed->argument_size;
+        part.results = fixed->results ? (uint8_t *)fixed->results + at * fixed->result_size : NULL;
+        part.count = fixed->count - at < most ? fixed->count - at : most;
+        rc = map_fixed_part(way, &part, errors ? errors + at : NULL, failed);
+        if (rc < 0 && errors)
+            mn_item_errors_destroy(errors, at);
+    }
+    return rc;
 }
 
 int mn_map_fixed(mn_task_t *task, mn_entry_t *function, const void *arguments, size_t argument_size,
                  size_t count, void *results, size_t result_size, const mn_map_options_t *options)
 {
     mni_fixed_t fixed = {arguments, argument_size, count, results, result_size};
-    mni_map_t *map = NULL;
     int rc, declaration = check_call(task, function);
 
     if (declaration < 0)
@@ -99,18 +133,10 @@ int mn_map_fixed(mn_task_t *task, mn_entry_t *function, const void *arguments, s
         return rc;
     if (!options)
         options = &no_options;
-    if (count > 0) {
-        rc = mni_map_begin_fixed(declaration, &fixed, options->errors != NULL, options->max_block,
-                                 &map);
-        if (rc == 0)
-            rc = finish(map, options);
-        if (rc == 0) {
-            if (result_size > 0)
-                copy_results(map, results, result_size);
-            give_errors(map, options->errors);
-        }
-        mni_map_close(map);
-    }
+    mni_map_way_t way = {.declaration = declaration,
+                         .per_item = options->errors != NULL,
+                         .max_block = options->max_block};
+    rc = map_fixed_locked(&way, &fixed, options->errors, options->failed);
     mni_call_leave();
     return rc;
 }
@@ -125,35 +151,83 @@ static int check_complete(const mni_map_t *map)
     return 0;
 }
 
+/* One part, from beginning to end; its outputs. */
+static int map_values_part(const mni_map_way_t *way, const mn_value_t *arguments, uint64_t count,
+                           mn_value_t *results, mn_item_error_t *errors, size_t *failed)
+{
+    mni_map_t *map = NULL;
+    int rc = mni_map_begin_values(way, arguments, count, &map);
+    if (rc == 0)
+        rc = finish(map, way->base, failed);
+    if (rc == 0)
+        rc = check_complete(map);
+    if (rc == 0 && results) {
+        memcpy(results, map->values, count * sizeof *results);
+        free(map->values); /* what they point to is the caller's now */
+        map->values = NULL;
+    }
+    if (rc == 0 && errors)
+        give_errors(map, errors);
+    mni_map_close(map);
+    return rc;
+}
+
+/* All parts, `first` being how many items the first one has. Their outputs are kept until all have succeeded. */
+static int map_values_parts(mni_map_way_t *way, const mn_value_t *arguments, uint64_t count,
+                            uint64_t first, mn_value_t *results, const mn_map_options_t *options)
+{
+    mn_value_t *values = results ? calloc(count, sizeof *values) : NULL;
+    mn_item_error_t *errors = options->errors ? calloc(count, sizeof *errors) : NULL;
+    int rc = 0;
+
+    if ((results && !values) || (options->errors && !errors))
+        rc = mni_error(MN_E_NO_MEMORY, "no memory for the results of a map of %llu values",
+                       (unsigned long long)count);
+    for (uint64_t at = 0, part = first; at < count && rc == 0; at += part) {
+        way->base = at;
+        if (at > 0)
+            part = mni_map_values_part(arguments + at, count - at);
+        rc = map_values_part(way, arguments + at, part, values ? values + at : NULL,
+                             errors ? errors + at : NULL, options->failed);
+    }
+    if (rc == 0 && values)
+        memcpy(results, values, count * sizeof *values);
+    else if (values)
+        for (uint64_t i = 0; i < count; i++)
+            mn_value_destroy(&values[i]);
+    if (rc == 0 && errors)
+        memcpy(options->errors, errors, count * sizeof *errors);
+    else
+        mn_item_errors_destroy(errors, count);
+    free(values);
+    free(errors);
+    return rc;
+}
+
 int mn_map_values(mn_task_t *task, mn_entry_t *function, const mn_value_t *arguments, size_t count,
                   mn_value_t *results, const mn_map_options_t *options)
 {
-    mni_map_t *map = NULL;
     int rc, declaration = check_call(task, function);
 
     if (declaration < 0)
         return declaration;
     if (count > 0 && !arguments)
         return mni_error(MN_E_INVALID, "arguments is NULL, for %zu items", count);
+    if ((rc = mni_map_check_function(declaration)) < 0 ||
+        (rc = mni_map_check_values(arguments, count)) < 0)
+        return rc;
     if ((rc = mni_call_enter(MNI_CALL_WAIT)) < 0)
         return rc;
     if (!options)
         options = &no_options;
+    mni_map_way_t way = {.declaration = declaration,
+                         .per_item = options->errors != NULL,
+                         .max_block = options->max_block};
     if (count > 0) {
-        rc = mni_map_begin_values(declaration, arguments, count, options->errors != NULL,
-                                  options->max_block, &map);
-        if (rc == 0)
-            rc = finish(map, options);
-        if (rc == 0)
-            rc = check_complete(map);
-        if (rc == 0 && results) {
-            memcpy(results, map->values, count * sizeof *results);
-            free(map->values); /* what they point to is the caller's now */
-            map->values = NULL;
-        }
-        if (rc == 0)
-            give_errors(map, options->errors);
-        mni_map_close(map);
+        uint64_t part = mni_map_values_part(arguments, count);
+        rc = part == count ? map_values_part(&way, arguments, count, results, options->errors,
+                                             options->failed)
+                           : map_values_parts(&way, arguments, count, part, results, options);
     }
     mni_call_leave();
     return rc;
@@ -164,7 +238,8 @@ int mn_map_values(mn_task_t *task, mn_entry_t *function, const mn_value_t *argum
 static int call_locked(int declaration, mn_value_t input, mn_value_t *result)
 {
     mni_map_t *map = NULL;
-    int rc = mni_map_begin_values(declaration, &input, 1, true, 0, &map);
+    mni_map_way_t way = {.declaration = declaration, .per_item = true};
+    int rc = mni_map_begin_values(&way, &input, 1, &map);
     if (rc == 0)
         rc = mni_map_finish(map);
     if (rc == 0)
@@ -186,6 +261,8 @@ int mn_call(mn_task_t *task, mn_entry_t *function, mn_value_t input, mn_value_t 
         return declaration;
     if ((rc = mni_value_check(input)) < 0)
         return mni_error_prefix(rc, "the input");
+    if ((rc = mni_map_check_function(declaration)) < 0)
+        return rc;
     if ((rc = mni_call_enter(MNI_CALL_WAIT)) < 0)
         return rc;
     rc = call_locked(declaration, input, result);

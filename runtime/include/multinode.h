@@ -587,7 +587,8 @@ MN_API int mn_call(mn_task_t *task, mn_entry_t *function, mn_value_t input, mn_v
  * @param argument_size bytes of an item
  * @param count         how many items; 0 is fine
  * @param results       count * result_size bytes, valid on success; in memory from mn_alloc() they are written as
- *                      items end, elsewhere on success only
+ *                      items end, elsewhere on success only (of each part, when what is to be copied is over 256 MiB: then
+ *                      the map goes part by part)
  * @param result_size   bytes of a result; 0: the function yields nothing
  * @param options       NULL for none
  * Blocks. @return 0, or as mn_call() for the first item that fails; its index is in the message */

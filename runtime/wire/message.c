@@ -207,6 +207,7 @@ void mni_put_map(mni_writer_t *writer, const mni_msg_map_t *map)
     mni_put_u64(writer, map->arguments_bytes);
     mni_put_u64(writer, map->results);
     mni_put_u64(writer, map->ready);
+    mni_put_u64(writer, map->base);
 }
 
 mni_msg_map_t mni_get_map(mni_reader_t *reader)
@@ -223,6 +224,7 @@ mni_msg_map_t mni_get_map(mni_reader_t *reader)
     map.arguments_bytes = mni_get_u64(reader);
     map.results = mni_get_u64(reader);
     map.ready = mni_get_u64(reader);
+    map.base = mni_get_u64(reader);
     return map;
 }
 

@@ -176,6 +176,8 @@ typedef struct mni_msg_map {
     uint64_t count, argument_size, result_size, max_block; /* max_block 0: chosen */
     uint64_t arguments, arguments_bytes, results;
     uint64_t ready; /* items whose arguments are there already; MAP_MORE tells of the others */
+    uint64_t
+        base; /* number of the first item in the whole that this map is a part of; for messages */
 } mni_msg_map_t;
 
 typedef struct mni_msg_ended {

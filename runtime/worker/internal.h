@@ -91,7 +91,9 @@ struct mni_worker {
     uint64_t next_client, next_map, next_block;
     mni_map_t *maps;     /* all that are driven from here */
     mni_lease_t *leases; /* by age */
-    mni_writer_t frame;  /* for what is sent */
+    double
+        *item_times; /* per declaration: seconds that an item took in the last map, 0: not known */
+    mni_writer_t frame; /* for what is sent */
     bool broken, shutting_down;
     uint64_t
         killed[MNI_KILLED_KEPT]; /* slots that were killed lately: late blocks are turned away */

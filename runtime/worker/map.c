@@ -174,6 +174,7 @@ int mni_worker_map_open(mni_worker_t *worker, mni_executor_t *caller, uint64_t r
     map->function = mni_declaration_get(what->declaration);
     map->arena = mni_channel_arena(caller->channel, NULL);
     map->unfinished = what->count;
+    map->item_time = worker->item_times[what->declaration];
     DL_APPEND(worker->maps, map);
     bool leased = mni_lease_take(worker, map);
     if (!leased)

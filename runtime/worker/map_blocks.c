@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Blocks of a map, on their way out. They shrink with what is left, and are small at first, until it is known how long
- * an item takes. Arguments that the caller is still copying are waited for (MAP_MORE).
+ * Blocks of a map, on their way out. They shrink with what is left, and are small at first when it is not known from the
+ * map before how long an item takes. Arguments that the caller is still copying are waited for (MAP_MORE).
  *
  * A slot on the caller's node is this rank's own, and its executor maps the caller's memory and works there; to other
  * nodes blocks are sent as bytes. Those of small maps are copied here too: mapping costs more than they do.
@@ -20,7 +20,7 @@
 #define FIRST_SHARE 64
 
 /* Seconds that a block should take at least: a worker and an executor are woken for each. */
-#define LEAST_TIME 0.0002
+#define LEAST_TIME 0.0004
 
 static uint64_t block_items(const mni_map_t *map, const mni_range_t *range)
 {

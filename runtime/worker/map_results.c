@@ -60,7 +60,8 @@ static void item_failed(mni_worker_t *worker, mni_map_t *map, const mni_range_t 
         tell_fault(worker, map, index, finished);
         map->unfinished--;
     } else if (kept) {
-        snprintf(text, sizeof text, "item %" PRIu64 " of %s: %s", index, map->function->name,
+        snprintf(text, sizeof text, "item %" PRIu64 " of %s: %s", map->what.base + index,
+                 map->function->name,
                  finished->message ? finished->message : mn_strerror(finished->code));
         mni_map_end(worker, map, finished->code, index, text);
     }
@@ -70,12 +71,13 @@ static void item_failed(mni_worker_t *worker, mni_map_t *map, const mni_range_t 
 }
 
 /* Moves what is known of how long an item takes. */
-static void learn_time(mni_map_t *map, const mni_slot_t *slot, uint64_t items)
+static void learn_time(mni_worker_t *worker, mni_map_t *map, const mni_slot_t *slot, uint64_t items)
 {
     if (items == 0)
         return;
     double seconds = (double)(mni_clock_now() - slot->sent) * 1e-9 / (double)items;
     map->item_time = map->item_time > 0 ? 0.5 * map->item_time + 0.5 * seconds : seconds;
+    worker->item_times[map->what.declaration] = map->item_time;
 }
 
 void mni_map_block_done(mni_worker_t *worker, uint64_t demand, uint64_t number, uint64_t task,
@@ -97,7 +99,7 @@ void mni_map_block_done(mni_worker_t *worker, uint64_t demand, uint64_t number, 
     if (!map->over) {
         const mni_range_t *block = &slot->block;
         uint64_t items = finished->items < block->count ? finished->items : block->count;
-        learn_time(map, slot, items);
+        learn_time(worker, map, slot, items);
         take_results(worker, map, block, items, results, size);
         map->unfinished -= items;
         if (items < block->count)

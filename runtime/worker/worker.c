@@ -19,6 +19,11 @@ int mni_worker_create(mni_comm_t *comm, mni_spawner_t *spawner, mni_machine_t *m
     made->machine = machine;
     made->executor_main = executor_main;
     made->driver_main = driver_main;
+    made->item_times = calloc(mni_declaration_count() + (size_t)1, sizeof *made->item_times);
+    if (!made->item_times) {
+        free(made);
+        return mni_error(MN_E_NO_MEMORY, "no memory for a worker");
+    }
     made->rank = mni_comm_rank(comm);
     made->cores = mni_machine_offer(machine)->cores;
     /* Slot numbers go on where an earlier runtime of this process ended: its spawner is the same. */
@@ -38,6 +43,7 @@ void mni_worker_destroy(mni_worker_t *worker)
         mni_executor_destroy(worker, executor);
     mni_lease_forget_all(worker);
     mni_writer_fini(&worker->frame);
+    free(worker->item_times);
     free(worker);
 }
 
