@@ -91,11 +91,11 @@ static int check_node(const mni_core_t *core, const mni_node_t *node)
     if (waiting != node->waiting || tasks != seated)
         return WRONG("%s counts %u tasks and %u that wait, it has %u and %u", node->host, seated,
                      node->waiting, tasks, waiting);
-    const mni_leaf_t *leaf = &node->spot[MNI_BY_CORES].leaf;
-    if (!node->stale && leaf->in != (node->seats > 0 && node != core->reserved))
+    const mni_leaf_t *leaf = &node->spot[MNI_BY_CORES];
+    if (!node->stale && (leaf->weight != 0) != (node->seats > 0 && node != core->reserved))
         return WRONG("%s is wrongly in or out of the trees", node->host);
-    if (!node->stale && leaf->in &&
-        (leaf->has[0] != node->free_cores || leaf->has[1] != mni_node_memory_free(node)))
+    if (!node->stale && leaf->weight != 0 &&
+        (leaf->has != node->free_cores || leaf->other_has != mni_node_memory_free(node)))
         return WRONG("%s is in the wrong place of the trees", node->host);
     return check_cores(node, used);
 }
@@ -230,7 +230,7 @@ static int check_shape(const mni_core_t *core, const mni_shape_t *shape, size_t 
     bool empty = shape->kind == MNI_SHAPE_JOB ? count == 0 : !shape->hungry.top;
     if (empty != (shape->state == MNI_SHAPE_IDLE))
         return WRONG("a queue does not know whether it is empty");
-    if (shape->leaf.in != (shape->state == MNI_SHAPE_BLOCKED && !shape->crowded))
+    if ((shape->leaf.weight != 0) != (shape->state == MNI_SHAPE_BLOCKED && !shape->crowded))
         return WRONG("a queue is wrongly in or out of the tree of those that lack room");
     if (core->draining || core->freed || core->dirty)
         return 0;

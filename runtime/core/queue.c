@@ -71,8 +71,8 @@ mni_shape_t *mni_shape_get(mni_core_t *core, mni_shape_kind_t kind, uint32_t dec
     shape->memory = need->memory;
     shape->max_concurrency = need->max_concurrency;
     shape->hungry.before = demand_before;
-    shape->leaf.has[0] = ~(uint64_t)need->millicores;
-    shape->leaf.has[1] = ~need->memory;
+    shape->leaf.has = ~need->millicores;
+    shape->leaf.other_has = ~need->memory;
     shape->users = 1;
     mni_table_insert(&core->shapes, &shape->link);
     return shape;
@@ -86,38 +86,30 @@ void mni_shape_put(mni_core_t *core, mni_shape_t *shape)
     free(shape);
 }
 
-/* Age and slots of the request that a shape would have served first. */
-static uint64_t head_order(const mni_shape_t *shape, uint32_t *live)
+/* Where it stands among the others, by the request that it would have served first. */
+static void order_of(const mni_shape_t *shape, uint64_t order[2])
 {
-    *live = 0;
-    if (shape->kind == MNI_SHAPE_JOB)
-        return shape->head->age;
-    *live = shape->kind == MNI_SHAPE_TREE ? demand_at(shape->hungry.top)->live : 0;
-    return demand_at(shape->hungry.top)->age;
+    const mni_demand_t *demand =
+        shape->kind == MNI_SHAPE_JOB ? NULL : demand_at(shape->hungry.top);
+    uint64_t live = shape->kind == MNI_SHAPE_TREE ? demand->live : UINT64_C(1) << 31;
+
+    order[0] = ((uint64_t)INT32_MAX - (uint64_t)(int64_t)shape->priority) << 32 | live;
+    order[1] = demand ? demand->age : shape->head->age;
 }
 
 bool mni_shape_before(const mni_shape_t *a, const mni_shape_t *b)
 {
-    uint32_t a_live, b_live;
+    uint64_t one[2], other[2];
 
-    if (a->priority != b->priority)
-        return a->priority > b->priority;
-    if ((a->kind == MNI_SHAPE_TREE) != (b->kind == MNI_SHAPE_TREE))
-        return a->kind == MNI_SHAPE_TREE;
-    uint64_t a_age = head_order(a, &a_live), b_age = head_order(b, &b_live);
-    return a_live != b_live ? a_live < b_live : a_age < b_age;
+    order_of(a, one);
+    order_of(b, other);
+    return one[0] != other[0] ? one[0] < other[0] : one[1] < other[1];
 }
 
 bool mni_ready_before(const mni_heap_node_t *a, const mni_heap_node_t *b)
 {
     return mni_shape_before(MNI_CONTAINER(a, mni_shape_t, ready),
                             MNI_CONTAINER(b, mni_shape_t, ready));
-}
-
-bool mni_fitting_before(const mni_leaf_t *a, const mni_leaf_t *b)
-{
-    return mni_shape_before(MNI_CONTAINER(a, mni_shape_t, leaf),
-                            MNI_CONTAINER(b, mni_shape_t, leaf));
 }
 
 bool mni_shape_crowded(const mni_core_t *core, const mni_shape_t *shape)
@@ -128,6 +120,13 @@ bool mni_shape_crowded(const mni_core_t *core, const mni_shape_t *shape)
 static bool is_empty(const mni_shape_t *shape)
 {
     return shape->kind == MNI_SHAPE_JOB ? !shape->head : !shape->hungry.top;
+}
+
+/* Puts it among those that lack room. */
+static void lack_room(mni_core_t *core, mni_shape_t *shape)
+{
+    order_of(shape, shape->leaf.order);
+    mni_tree_insert(&core->fitting, &shape->leaf);
 }
 
 static void unblock(mni_core_t *core, mni_shape_t *shape)
@@ -155,7 +154,7 @@ static void file_blocked(mni_core_t *core, mni_shape_t *shape, bool crowded)
             mni_reserve_drop(core);
         return;
     }
-    mni_tree_insert(&core->fitting, &shape->leaf);
+    lack_room(core, shape);
     /* One that starves already comes after the one for which a node is kept. */
     if (shape->since + MNI_STARVED < core->starve_at &&
         !(core->reserving && shape->since + MNI_STARVED <= core->now))
@@ -210,7 +209,7 @@ static void after_change(mni_core_t *core, mni_shape_t *shape, bool first_is_new
         mni_heap_insert(&core->ready, &shape->ready);
     } else if (shape->state == MNI_SHAPE_BLOCKED) {
         if (!shape->crowded)
-            mni_tree_insert(&core->fitting, &shape->leaf);
+            lack_room(core, shape);
     } else if (shape->state == MNI_SHAPE_IDLE) {
         shape->since = core->now;
         make_ready(core, shape, NULL);
@@ -359,7 +358,7 @@ static mni_shape_t *first_fitting(const mni_core_t *core, const mni_node_t *node
     const mni_leaf_t *leaf = NULL;
 
     if (node->seats > 0)
-        leaf = mni_tree_first(&core->fitting, ~(uint64_t)mni_node_room(node),
+        leaf = mni_tree_first(&core->fitting, ~mni_node_room(node),
                               ~mni_node_memory_free(node));
     return leaf ? MNI_CONTAINER(leaf, mni_shape_t, leaf) : NULL;
 }
