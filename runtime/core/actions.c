@@ -55,7 +55,8 @@ static mni_action_t *add(mni_core_t *core, mni_action_kind_t kind)
     else
         action =
             &core->actions[(core->action_first + core->action_count++) & (core->action_room - 1)];
-    *action = (mni_action_t){.kind = kind};
+    memset(action, 0, offsetof(mni_action_t, cpus));
+    action->kind = kind;
     return action;
 }
 
@@ -84,6 +85,7 @@ void mni_action_begin(mni_core_t *core, const mni_grant_t *grant)
     mni_action_t *action = add_task(core, grant->own ? MNI_RUN : MNI_GRANT, grant);
 
     action->demand = grant->demand ? grant->demand->id : 0;
+    action->cpus = (mni_cpus_t){{0}};
     for (uint32_t i = 0; i < grant->pieces; i++)
         mni_cpus_add(&action->cpus, grant->piece[i].core);
 }
@@ -117,7 +119,10 @@ bool mni_core_next_action(mni_core_t *core, mni_action_t *action)
     free_taken(core);
     if (core->action_count == 0)
         return false;
-    *action = core->actions[core->action_first];
+    const mni_action_t *oldest = &core->actions[core->action_first];
+    memcpy(action, oldest, offsetof(mni_action_t, cpus));
+    if (oldest->kind == MNI_RUN || oldest->kind == MNI_GRANT)
+        action->cpus = oldest->cpus;
     core->action_first = (core->action_first + 1) & (core->action_room - 1);
     core->action_count--;
     if (action->kind == MNI_FORGET) {

@@ -92,7 +92,8 @@ static int check_node(const mni_core_t *core, const mni_node_t *node)
         return WRONG("%s counts %u tasks and %u that wait, it has %u and %u", node->host, seated,
                      node->waiting, tasks, waiting);
     const mni_leaf_t *leaf = &node->spot[MNI_BY_CORES];
-    if (!node->stale && (leaf->weight != 0) != (node->seats > 0 && node != core->reserved))
+    if (!node->stale && (leaf->weight != 0) != (node->seats > 0 && node != core->reserved &&
+                                             (node->free_cores > 0 || core->coreless)))
         return WRONG("%s is wrongly in or out of the trees", node->host);
     if (!node->stale && leaf->weight != 0 &&
         (leaf->has != node->free_cores || leaf->other_has != mni_node_memory_free(node)))

@@ -110,11 +110,11 @@ typedef struct mni_action {
     uint64_t demand;
     mni_job_t *job;  /* RUN, CHANGED, FORGET; STOP and KILL of a job's own task; REFUSE of a wait;
                         else NULL */
-    mni_cpus_t cpus; /* RUN, GRANT: the cores; for a share of a core, that core */
     uint32_t node;
     int code; /* STOP: MN_E_CANCELLED or MN_E_INTERRUPTED; REFUSE: the error */
     mn_reason_t reason;
     const char *error; /* REFUSE: valid until the next call into the core */
+    mni_cpus_t cpus;   /* RUN, GRANT only: the cores; for a share of a core, that core */
 } mni_action_t;
 
 int mni_core_create(mni_core_t **core);

@@ -243,6 +243,7 @@ struct mni_core {
     uint32_t node_count, node_room;
     mni_layout_t *layouts;
     mni_tree_t tree[MNI_TREES];
+    bool coreless;                  /* some need no core: full nodes are in the trees too */
     mni_node_t *stale;              /* nodes whose spots are out of date */
     mni_node_t *freed, *freed_last; /* nodes on which something was freed */
     mni_grant_t *dirty;             /* lenders to be looked at */
@@ -287,6 +288,8 @@ void mni_node_give(mni_core_t *core, mni_node_t *node, uint32_t cpu, uint32_t mc
 void mni_node_memory(mni_core_t *core, mni_node_t *node, uint64_t taken, uint64_t given);
 /* Something may fit on it now that did not before. */
 void mni_node_freed(mni_core_t *core, mni_node_t *node);
+/* From now on tasks without cores are to be placed: nodes without free ones are found too. */
+void mni_node_coreless(mni_core_t *core);
 /* Brings the trees up to date. */
 void mni_node_index(mni_core_t *core);
 /* The node with least room that has this much; NULL: none. */

@@ -64,6 +64,15 @@ static uint32_t share_room(const mni_node_t *node)
     return MNI_WHOLE - least;
 }
 
+void mni_node_coreless(mni_core_t *core)
+{
+    if (core->coreless)
+        return;
+    core->coreless = true;
+    for (uint32_t i = 0; i < core->node_count; i++)
+        make_stale(core, core->nodes[i]);
+}
+
 void mni_node_index(mni_core_t *core)
 {
     mni_node_t *node;
@@ -73,7 +82,9 @@ void mni_node_index(mni_core_t *core)
         node->stale = false;
         bool usable = node->seats > 0, open = usable && node != core->reserved;
         uint64_t memory = mni_node_memory_free(node);
-        spot_place(core, node, MNI_BY_CORES, open, node->free_cores, memory);
+        /* On a full cluster most have no core free, and are looked for by nobody who needs one. */
+        spot_place(core, node, MNI_BY_CORES, open && (node->free_cores > 0 || core->coreless),
+                   node->free_cores, memory);
         spot_place(core, node, MNI_BY_SHARE, open && node->share_room > 0, node->share_room,
                    memory);
         spot_place(core, node, MNI_BY_SIZE, usable, node->cores, node->memory);
@@ -93,6 +104,8 @@ static void set_used(mni_core_t *core, mni_node_t *node, uint32_t cpu, uint32_t 
     uint64_t bit = UINT64_C(1) << (cpu % 64);
     bool was_free = node->used[cpu] == 0, was_shared = node->shared[cpu / 64] & bit;
     bool is_shared = used > 0 && used < MNI_WHOLE;
+    uint32_t room = MNI_WHOLE - used;
+    bool had_most = was_shared && MNI_WHOLE - node->used[cpu] == node->share_room;
 
     node->used[cpu] = (uint16_t)used;
     if (was_free != (used == 0)) {
@@ -101,7 +114,9 @@ static void set_used(mni_core_t *core, mni_node_t *node, uint32_t cpu, uint32_t 
     }
     if (was_shared != is_shared)
         node->shared[cpu / 64] ^= bit;
-    if (was_shared || is_shared)
+    if (is_shared && room >= node->share_room)
+        node->share_room = room;
+    else if (had_most)
         node->share_room = share_room(node);
     make_stale(core, node);
 }

@@ -74,6 +74,8 @@ mni_shape_t *mni_shape_get(mni_core_t *core, mni_shape_kind_t kind, uint32_t dec
     shape->leaf.has = ~need->millicores;
     shape->leaf.other_has = ~need->memory;
     shape->users = 1;
+    if (need->millicores == 0)
+        mni_node_coreless(core);
     mni_table_insert(&core->shapes, &shape->link);
     return shape;
 }
@@ -271,8 +273,10 @@ void mni_queue_remove(mni_core_t *core, mni_record_t *record)
     else
         shape->head = record->next;
     if (record->next) {
-        mni_prefetch(record->next, sizeof *record); /* it may be the next to be placed */
         record->next->at.prev = record->at.prev;
+        /* That is the first now, and was fetched when it came second; this one comes second. */
+        if (first && record->next->next)
+            mni_prefetch(record->next->next, sizeof *record);
     } else {
         shape->tail = record->at.prev;
     }

@@ -14,7 +14,7 @@ static bool before(const mni_leaf_t *a, const mni_leaf_t *b)
     return a->order[1] != b->order[1] ? a->order[1] < b->order[1] : a->number < b->number;
 }
 
-static void update(mni_leaf_t *leaf)
+static inline void update(mni_leaf_t *leaf)
 {
     const mni_leaf_t *left = leaf->left, *right = leaf->right;
 
