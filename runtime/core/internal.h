@@ -339,26 +339,33 @@ bool mni_lend_serve(mni_core_t *core, mni_grant_t *lender, bool mixed);
 /* Gives a piece back to where it came from. */
 void mni_lend_return(mni_core_t *core, mni_grant_t *grant, uint32_t piece);
 
-/* --- queue.c --------------------------------------------------------------------------- */
+/* --- shape.c --------------------------------------------------------------------------- */
 
 /* The shape of a need; made if it is not there. NULL: no memory. Counts a user. */
 mni_shape_t *mni_shape_get(mni_core_t *core, mni_shape_kind_t kind, uint32_t declaration,
                            int32_t priority, const mni_need_t *need);
 void mni_shape_put(mni_core_t *core, mni_shape_t *shape);
+uint64_t mni_shape_hash(const mni_link_t *link);
+/* Where it stands among the others, by the request that it would have served first. */
+void mni_shape_order(const mni_shape_t *shape, uint64_t order[2]);
+bool mni_shape_before(const mni_shape_t *a, const mni_shape_t *b);
+bool mni_ready_before(const mni_heap_node_t *a, const mni_heap_node_t *b);
+bool mni_shape_crowded(const mni_core_t *core, const mni_shape_t *shape);
+
+/* --- queue.c --------------------------------------------------------------------------- */
+
 void mni_queue_add(mni_core_t *core, mni_record_t *record);
 void mni_queue_remove(mni_core_t *core, mni_record_t *record);
 void mni_queue_add_demand(mni_core_t *core, mni_demand_t *demand);
 void mni_queue_remove_demand(mni_core_t *core, mni_demand_t *demand);
-uint64_t mni_shape_hash(const mni_link_t *link);
-bool mni_ready_before(const mni_heap_node_t *a, const mni_heap_node_t *b);
-bool mni_shape_before(const mni_shape_t *a, const mni_shape_t *b);
-bool mni_shape_crowded(const mni_core_t *core, const mni_shape_t *shape);
 /* A task of the declaration has ended: its crowded shapes may go on. */
 void mni_queue_uncrowd(mni_core_t *core, uint32_t declaration);
 /* Gives out whatever can be given out. */
 void mni_schedule(mni_core_t *core);
-/* Reservations. */
-void mni_reserve_check(mni_core_t *core);
+
+/* --- reserve.c ------------------------------------------------------------------------- */
+
+void mni_reserve_check(mni_core_t *core); /* looks for what starves, when it is time */
 void mni_reserve_drop(mni_core_t *core);
 bool mni_reserve_allows(const mni_core_t *core, const mni_shape_t *shape, const mni_node_t *node);
 
