@@ -98,8 +98,10 @@ static void after_change(mni_core_t *core, mni_shape_t *shape, bool first_is_new
             mni_reserve_drop(core);
         return;
     }
-    if (core->reserving == shape || (core->reserved && first_is_new))
-        mni_node_freed(core, core->reserved); /* one may be before the other now */
+    /* One may be before the other now, or have its caller there. */
+    if (core->reserved &&
+        (core->reserving == shape || first_is_new || shape->kind == MNI_SHAPE_TREE))
+        mni_node_freed(core, core->reserved);
     if (shape->state == MNI_SHAPE_READY) {
         mni_heap_insert(&core->ready, &shape->ready);
     } else if (shape->state == MNI_SHAPE_BLOCKED) {

@@ -1,13 +1,20 @@
 /* SPDX-License-Identifier: MIT
  *
- * Reservations: one node at a time is kept free for a shape that got nothing for long, so that small
- * tasks that keep coming do not starve a large one.
+ * Reservations: one node at a time is kept for a shape that got nothing for 30 s, so that small tasks
+ * that keep coming do not starve a large one. The shape of highest priority comes first, then the one
+ * that has waited longest; one of higher priority that starves takes the reservation over. Others may
+ * use the node for 30 s if they come first anyhow, and after that nobody, but for slots of what runs
+ * there. When all that lives waits the reservation is given up.
  */
 #include "core/internal.h"
 
 bool mni_reserve_allows(const mni_core_t *core, const mni_shape_t *shape, const mni_node_t *node)
 {
-    if (node != core->reserved || shape == core->reserving || shape->kind == MNI_SHAPE_TREE)
+    if (node != core->reserved || shape == core->reserving)
+        return true;
+    /* Slots of a caller that runs there: before that has ended it does not get empty anyhow. */
+    if (shape->kind == MNI_SHAPE_TREE &&
+        MNI_CONTAINER(shape->hungry.top, mni_demand_t, place)->caller->node == node)
         return true;
     /* What comes first anyhow may use it, but not for ever: on a full cluster a kept node is the only
      * one with free cores, and a few urgent tasks now and then would keep it from ever getting empty.
