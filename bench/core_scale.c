@@ -108,6 +108,7 @@ static uint64_t events_of(const simulation_t *simulation)
 
 static bool measure(row_t *row, int round)
 {
+    simulation_counts_t counts;
     uint64_t events = events_of(row->simulation);
     double begin = seconds_now();
 
@@ -115,6 +116,9 @@ static bool measure(row_t *row, int round)
         return false;
     row->seconds[round] = seconds_now() - begin;
     row->events[round] = (double)(events_of(row->simulation) - events);
+    simulation_count(row->simulation, &counts);
+    row->running = counts.running;
+    row->cores = counts.cores / (double)counts.running;
     return !options.simulation.check || simulation_check_core(row->simulation);
 }
 
@@ -137,11 +141,6 @@ static int by_value(const void *a, const void *b)
 static void summarize(row_t *row)
 {
     double rate[ROUNDS], events[ROUNDS];
-    simulation_counts_t counts;
-
-    simulation_count(row->simulation, &counts);
-    row->running = counts.running;
-    row->cores = counts.running ? counts.cores / (double)counts.running : 0;
 
     for (int i = 0; i < ROUNDS; i++) {
         rate[i] = (double)options.placements / row->seconds[i];

@@ -80,14 +80,15 @@ static mni_action_t *add_task(mni_core_t *core, mni_action_kind_t kind, const mn
     return action;
 }
 
-void mni_action_begin(mni_core_t *core, const mni_grant_t *grant)
+void mni_action_begin(mni_core_t *core, const mni_grant_t *grant, const mni_grant_t *holder)
 {
     mni_action_t *action = add_task(core, grant->own ? MNI_RUN : MNI_GRANT, grant);
 
     action->demand = grant->demand ? grant->demand->id : 0;
     action->cpus = (mni_cpus_t){{0}};
-    for (uint32_t i = 0; i < grant->pieces; i++)
-        mni_cpus_add(&action->cpus, grant->piece[i].core);
+    for (uint32_t i = 0; i < holder->pieces; i++)
+        mni_cpus_add(&action->cpus, holder->piece[i].core);
+    action->behind = grant->follows ? grant->line_prev->id : 0;
 }
 
 void mni_action_stop(mni_core_t *core, const mni_grant_t *grant, int code)

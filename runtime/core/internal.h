@@ -111,6 +111,8 @@ struct mni_grant {
     bool waiting, blocked; /* waits; and for something that has got nothing yet, or itself waits */
     bool dirty;            /* in core->dirty */
     bool put_back;         /* asked to stop to make room for others */
+    bool follows;          /* in a line, and not its head: holds nothing */
+    bool given_back;       /* by the worker, before it began */
 
     mni_piece_t single;
     char *error;
@@ -118,6 +120,7 @@ struct mni_grant {
     mni_demand_t
         *demand; /* that it was granted for; NULL for a job's own, or when the demand is closed */
 
+    mni_grant_t *line_next, *line_prev; /* a ring; NULL: no line */
     mni_grant_t *sibling_next, *sibling_prev;
     mni_grant_t *slot_next, *slot_prev;
     mni_grant_t *waiter_next, *waiter_prev;
@@ -258,6 +261,7 @@ struct mni_core {
     uint64_t drain_at;    /* MNI_NEVER: not draining, or nothing to kill */
     bool draining;
     size_t alive, blocked_grants, unfinished;
+    size_t followers; /* not counted in `alive` */
     mni_action_t *actions; /* a ring */
     size_t action_first, action_count, action_room;
     bool lost_action;      /* no memory for one: reported by every later start */
@@ -271,7 +275,8 @@ struct mni_core {
 /* --- actions.c ------------------------------------------------------------------------- */
 
 void mni_action_job(mni_core_t *core, mni_action_kind_t kind, mni_record_t *record);
-void mni_action_begin(mni_core_t *core, const mni_grant_t *grant);
+/* `holder` has the cores: itself, or the head of its line. */
+void mni_action_begin(mni_core_t *core, const mni_grant_t *grant, const mni_grant_t *holder);
 void mni_action_stop(mni_core_t *core, const mni_grant_t *grant, int code);
 void mni_action_kill(mni_core_t *core, const mni_grant_t *grant, mn_reason_t reason);
 /* Refuses a demand, or with `awaited` the wait of `caller` for that job. The text is copied. */
@@ -404,6 +409,11 @@ void mni_key_release(mni_core_t *core, mni_record_t *record);
 
 /* --- tasks.c --------------------------------------------------------------------------- */
 
+/* A grant with room for so many pieces, not begun. NULL: no memory. */
+mni_grant_t *mni_grant_make(mni_core_t *core, uint32_t pieces);
+/* Makes it the attempt of a job that is in its queue. */
+void mni_grant_attempt(mni_core_t *core, mni_grant_t *grant, mni_record_t *record);
+void mni_grant_join(mni_grant_t *grant); /* those of its node */
 /* Begins an attempt of a job, or a slot for a demand, on what was worked out. False: no memory,
  * nothing changed. */
 bool mni_grant_begin(mni_core_t *core, mni_shape_t *shape, const mni_spread_t *spread,
@@ -428,6 +438,12 @@ void mni_grants_stop(mni_core_t *core, mni_grant_t *root, int code);
 void mni_grants_kill(mni_core_t *core, mni_grant_t *root, mn_reason_t reason);
 /* The next of a walk from `root` down, parents first; begin with `at` = root. NULL at the end. */
 mni_grant_t *mni_grants_next(const mni_grant_t *root, const mni_grant_t *at);
+
+/* --- line.c ---------------------------------------------------------------------------- */
+
+/* The head of a line ends: what it holds goes to the first follower. False: it has none. */
+bool mni_line_pass(mni_core_t *core, mni_grant_t *head);
+void mni_line_leave(mni_core_t *core, mni_grant_t *follower);
 
 /* --- demand.c -------------------------------------------------------------------------- */
 

@@ -333,6 +333,9 @@ void mni_job_finish(mni_core_t *core, mni_record_t *record, mni_grant_t *grant)
     if (record->job.status == MN_CANCELLING) {
         mni_job_change(core, record, MNI_JOB_STOPPED,
                        grant->killed == MN_REASON_KILLED ? MN_REASON_KILLED : MN_REASON_CANCELLED);
+    } else if (grant->given_back) {
+        record->job.attempts--;
+        again(core, record, grant->stop ? MN_REASON_INTERRUPTED : MN_REASON_NONE, false);
     } else if (grant->stop == MN_E_INTERRUPTED) {
         record->job.attempts--;
         again(core, record, MN_REASON_INTERRUPTED, grant->put_back);

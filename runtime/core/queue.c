@@ -329,5 +329,5 @@ void mni_schedule(mni_core_t *core)
             offer(core, node);
         }
     } while (core->dirty || (core->alive > 0 && core->blocked_grants == core->alive &&
-                             mni_deadlock_resolve(core)));
+                             core->followers == 0 && mni_deadlock_resolve(core)));
 }
