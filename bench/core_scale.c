@@ -5,14 +5,21 @@
  *
  *     core_scale [--nodes N] [--placements N] [--seed N] [--check] [--json FILE]
  *
- * A decision is a job that got a place. For each there is, in the time measured, the start of a
- * job, the end of a task and the removal of the job, and all their actions are taken. Also given is
- * the number of events: calls that start, end or remove, and places given. The sizes take turns, so
- * that what else the machine does meets all of them. Bytes for a pending job are what malloc has in
- * use for it, its 64 bytes of input and malloc's own share included.
+ * A decision is one placement of a task, its end included. In the time measured each also has the
+ * start of the job that takes its place in the queue, so that as many stay pending, the removal of
+ * the job that has ended, and the taking of all actions. Also given is the number of events: calls
+ * that start, end or remove, and places given. Time is that of the CPU: the machine may be shared.
  *
- * With --check each action is checked from outside, the core from inside at the end of the rounds,
- * and all jobs run to their ends; the times then say nothing.
+ * Only the number of pending jobs differs between the sizes. Each begins as the same cluster with
+ * 1,000 pending, which runs until as many tasks end as begin: at first large ones give way to many
+ * small ones. Then the other jobs are added at the ends of the queues, and it runs on for a while
+ * before anything is timed. What runs is told, so that one can see that it is the same. The sizes
+ * take turns, so that what else the machine does meets all of them. Bytes for a pending job are
+ * what malloc has in use for those that were added, their 64 bytes of input and malloc's own share
+ * included.
+ *
+ * With --check each action is checked from outside, the core from inside before and after each
+ * round, and at the end all jobs run to their ends; the times then say nothing.
  */
 #include "core_simulation.h"
 
@@ -35,6 +42,7 @@ typedef struct row {
     double seconds[ROUNDS], events[ROUNDS]; /* of a round */
     double bytes;                           /* for each pending job */
     size_t running;
+    double cores; /* of a running task, on average */
     double rate, slowest, fastest, event_rate; /* placements a second: median, range */
 } row_t;
 
@@ -47,7 +55,7 @@ static struct {
 static double seconds_now(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
@@ -57,20 +65,18 @@ static size_t bytes_in_use(void)
     return info.uordblks + info.hblkhd;
 }
 
-/* Runs until as many tasks end as begin, or nearly: at first the large ones are replaced by several
- * small ones. */
+/* Runs until as many tasks end as begin, or nearly, for as long as every task to have been replaced. */
 static bool settle(row_t *row)
 {
     simulation_counts_t before, after;
 
     do {
         simulation_count(row->simulation, &before);
-        if (!simulation_run(row->simulation, before.running))
+        if (!simulation_run(row->simulation, 2 * before.running))
             return false;
         simulation_count(row->simulation, &after);
     } while ((double)(after.ends - before.ends) <
              SETTLED * (double)(after.placements - before.placements));
-    row->running = after.running;
     return true;
 }
 
@@ -83,13 +89,14 @@ static bool fill(row_t *row, size_t pending)
         fprintf(stderr, "core_scale: no memory for the simulation\n");
         return false;
     }
-    if (!simulation_fill(row->simulation, SIMULATION_SHAPES))
+    if (!simulation_fill(row->simulation, sizes[0]) || !settle(row))
         return false;
     before = bytes_in_use();
     if (!simulation_fill(row->simulation, pending))
         return false;
-    row->bytes = (double)(bytes_in_use() - before) / (double)(pending - SIMULATION_SHAPES);
-    return settle(row);
+    if (pending > sizes[0])
+        row->bytes = (double)(bytes_in_use() - before) / (double)(pending - sizes[0]);
+    return settle(row) && (!options.simulation.check || simulation_check_core(row->simulation));
 }
 
 static uint64_t events_of(const simulation_t *simulation)
@@ -101,6 +108,7 @@ static uint64_t events_of(const simulation_t *simulation)
 
 static bool measure(row_t *row, int round)
 {
+    simulation_counts_t counts;
     uint64_t events = events_of(row->simulation);
     double begin = seconds_now();
 
@@ -108,7 +116,10 @@ static bool measure(row_t *row, int round)
         return false;
     row->seconds[round] = seconds_now() - begin;
     row->events[round] = (double)(events_of(row->simulation) - events);
-    return true;
+    simulation_count(row->simulation, &counts);
+    row->running = counts.running;
+    row->cores = counts.cores / (double)counts.running;
+    return !options.simulation.check || simulation_check_core(row->simulation);
 }
 
 static bool check(row_t *row)
@@ -118,7 +129,7 @@ static bool check(row_t *row)
 
     printf("longest wait of a shape: %llu placements of others (%g cores)\n",
            (unsigned long long)wait, cores);
-    return simulation_check_core(row->simulation) && simulation_finish(row->simulation);
+    return simulation_finish(row->simulation) && simulation_check_core(row->simulation);
 }
 
 static int by_value(const void *a, const void *b)
@@ -145,12 +156,14 @@ static void summarize(row_t *row)
 
 static void print_table(const row_t *rows)
 {
-    printf("%9s %9s %13s %23s %7s %8s %11s %6s\n", "pending", "running", "decisions/s", "(range)",
-           "ns each", "to 1,000", "events/s", "B/job");
-    for (int i = 0; i < SIZES; i++)
-        printf("%9zu %9zu %13.0f (%9.0f .. %9.0f) %7.0f %8.2f %11.0f %6.0f\n", sizes[i],
-               rows[i].running, rows[i].rate, rows[i].slowest, rows[i].fastest, 1e9 / rows[i].rate,
-               rows[0].rate / rows[i].rate, rows[i].event_rate, rows[i].bytes);
+    printf("%9s %9s %10s %13s %23s %7s %8s %11s %6s\n", "pending", "running", "cores each",
+           "decisions/s", "(range)", "ns each", "to 1,000", "events/s", "B/job");
+    for (int i = 0; i < SIZES; i++) {
+        printf("%9zu %9zu %10.2f %13.0f (%9.0f .. %9.0f) %7.0f %8.2f %11.0f", sizes[i],
+               rows[i].running, rows[i].cores, rows[i].rate, rows[i].slowest, rows[i].fastest,
+               1e9 / rows[i].rate, rows[0].rate / rows[i].rate, rows[i].event_rate);
+        printf(i == 0 ? "      -\n" : " %6.0f\n", rows[i].bytes);
+    }
 }
 
 static int write_json(const row_t *rows)
@@ -167,12 +180,13 @@ static int write_json(const row_t *rows)
             ROUNDS);
     for (int i = 0; i < SIZES; i++)
         fprintf(file,
-                "  {\"pending\": %zu, \"running\": %zu, \"decisions_per_second\": %.0f,\n"
+                "  {\"pending\": %zu, \"running\": %zu, \"cores_of_a_task\": %.3f,\n"
+                "   \"decisions_per_second\": %.0f,\n"
                 "   \"slowest\": %.0f, \"fastest\": %.0f, \"ns_per_decision\": %.1f,\n"
                 "   \"ratio_to_1000\": %.3f, \"events_per_second\": %.0f,\n"
                 "   \"bytes_per_pending_job\": %.1f}%s\n",
-                sizes[i], rows[i].running, rows[i].rate, rows[i].slowest, rows[i].fastest,
-                1e9 / rows[i].rate, rows[0].rate / rows[i].rate, rows[i].event_rate, rows[i].bytes,
+                sizes[i], rows[i].running, rows[i].cores, rows[i].rate, rows[i].slowest,
+                rows[i].fastest, 1e9 / rows[i].rate, rows[0].rate / rows[i].rate, rows[i].event_rate, rows[i].bytes,
                 i + 1 < SIZES ? "," : "");
     fprintf(file, "]}\n");
     return fclose(file);

@@ -447,6 +447,9 @@ const char *simulation_error(const simulation_t *s)
 void simulation_count(const simulation_t *s, simulation_counts_t *counts)
 {
     *counts = s->counts;
+    counts->cores = 0;
+    for (size_t i = 0; i < s->counts.running; i++)
+        counts->cores += shapes[s->tasks[i].shape].millicores / 1000.0;
 }
 
 uint64_t simulation_longest_wait(simulation_t *s, double *cores)

@@ -26,6 +26,7 @@ typedef struct simulation_options {
 typedef struct simulation_counts {
     uint64_t starts, placements, ends, removals;
     size_t pending, running;
+    double cores; /* that run */
 } simulation_counts_t;
 
 typedef struct simulation simulation_t;
@@ -37,7 +38,8 @@ void simulation_destroy(simulation_t *simulation);
 /* Each of these returns false, with what is wrong in simulation_error(), when the core fails or
  * breaks an invariant. */
 
-/* Starts jobs until all nodes are full and so many are pending, of each shape the same number. */
+/* Starts jobs until all nodes are full and so many are pending, of each shape the same number; may be
+ * called again for more. */
 bool simulation_fill(simulation_t *simulation, size_t pending);
 /* Ends tasks at random, and starts jobs so that as many stay pending, until so many more jobs got a
  * place. */

@@ -55,7 +55,8 @@ static mni_action_t *add(mni_core_t *core, mni_action_kind_t kind)
     else
         action =
             &core->actions[(core->action_first + core->action_count++) & (core->action_room - 1)];
-    *action = (mni_action_t){.kind = kind};
+    memset(action, 0, offsetof(mni_action_t, cpus));
+    action->kind = kind;
     return action;
 }
 
@@ -79,13 +80,15 @@ static mni_action_t *add_task(mni_core_t *core, mni_action_kind_t kind, const mn
     return action;
 }
 
-void mni_action_begin(mni_core_t *core, const mni_grant_t *grant)
+void mni_action_begin(mni_core_t *core, const mni_grant_t *grant, const mni_grant_t *holder)
 {
     mni_action_t *action = add_task(core, grant->own ? MNI_RUN : MNI_GRANT, grant);
 
     action->demand = grant->demand ? grant->demand->id : 0;
-    for (uint32_t i = 0; i < grant->pieces; i++)
-        mni_cpus_add(&action->cpus, grant->piece[i].core);
+    action->cpus = (mni_cpus_t){{0}};
+    for (uint32_t i = 0; i < holder->pieces; i++)
+        mni_cpus_add(&action->cpus, holder->piece[i].core);
+    action->behind = grant->follows ? grant->line_prev->id : 0;
 }
 
 void mni_action_stop(mni_core_t *core, const mni_grant_t *grant, int code)
@@ -117,7 +120,10 @@ bool mni_core_next_action(mni_core_t *core, mni_action_t *action)
     free_taken(core);
     if (core->action_count == 0)
         return false;
-    *action = core->actions[core->action_first];
+    const mni_action_t *oldest = &core->actions[core->action_first];
+    memcpy(action, oldest, offsetof(mni_action_t, cpus));
+    if (oldest->kind == MNI_RUN || oldest->kind == MNI_GRANT)
+        action->cpus = oldest->cpus;
     core->action_first = (core->action_first + 1) & (core->action_room - 1);
     core->action_count--;
     if (action->kind == MNI_FORGET) {

@@ -55,6 +55,29 @@ static int check_cores(const mni_node_t *node, const uint32_t *used)
     return 0;
 }
 
+static int check_line(const mni_grant_t *grant)
+{
+    const mni_grant_t *next = grant->line_next;
+
+    if (!next && !grant->line_prev)
+        return grant->follows ? WRONG("task %" PRIu64 " follows nobody", grant->id) : 0;
+    if (!next || !grant->line_prev || next == grant || next->line_prev != grant ||
+        grant->line_prev->line_next != grant || grant->ended || !grant->own)
+        return WRONG("task %" PRIu64 " is wrongly in a line", grant->id);
+    if (grant->follows && (grant->pieces > 0 || grant->lent > 0))
+        return WRONG("task %" PRIu64 " follows another, and has cores", grant->id);
+    if (next->node != grant->node || next->rank != grant->rank ||
+        next->declaration != grant->declaration || next->millicores != grant->millicores ||
+        next->memory != grant->memory)
+        return WRONG("task %" PRIu64 " is in a line of others", grant->id);
+    /* From each follower there is a way to a head, and a head has no other in its line. */
+    while (next->follows)
+        next = next->line_next;
+    if (!grant->follows && next != grant)
+        return WRONG("the line of task %" PRIu64 " has two heads", grant->id);
+    return 0;
+}
+
 static int check_node(const mni_core_t *core, const mni_node_t *node)
 {
     uint32_t used[MNI_MAX_CORES] = {0}, waiting = 0, tasks = 0, seated = 0, lent;
@@ -75,9 +98,11 @@ static int check_node(const mni_core_t *core, const mni_node_t *node)
                          grant->lent, lent);
         if (grant->node != node || (grant->finished && lent == 0))
             return WRONG("task %" PRIu64 " should be gone from %s", grant->id, node->host);
-        memory += grant->ended ? 0 : grant->memory;
+        if ((rc = check_line(grant)) < 0)
+            return rc;
+        memory += grant->ended || grant->follows ? 0 : grant->memory;
         waiting += mni_grant_waits(grant);
-        tasks += !grant->ended;
+        tasks += !grant->ended && !grant->follows;
     }
     uint32_t rank = node->worker;
     for (uint32_t i = 0; i < node->seats; i++, rank = core->workers[rank].next) {
@@ -93,11 +118,12 @@ static int check_node(const mni_core_t *core, const mni_node_t *node)
     if (waiting != node->waiting || tasks != seated)
         return WRONG("%s counts %u tasks and %u that wait, it has %u and %u", node->host, seated,
                      node->waiting, tasks, waiting);
-    const mni_leaf_t *leaf = &node->spot[MNI_BY_CORES].leaf;
-    if (!node->stale && leaf->in != (node->seats > 0 && node != core->reserved))
+    const mni_leaf_t *leaf = &node->spot[MNI_BY_CORES];
+    if (!node->stale && (leaf->weight != 0) != (node->seats > 0 && node != core->reserved &&
+                                             (node->free_cores > 0 || core->coreless)))
         return WRONG("%s is wrongly in or out of the trees", node->host);
-    if (!node->stale && leaf->in &&
-        (leaf->has[0] != node->free_cores || leaf->has[1] != mni_node_memory_free(node)))
+    if (!node->stale && leaf->weight != 0 &&
+        (leaf->has != node->free_cores || leaf->other_has != mni_node_memory_free(node)))
         return WRONG("%s is in the wrong place of the trees", node->host);
     return check_cores(node, used);
 }
@@ -128,7 +154,7 @@ static int check_demand(const mni_core_t *core, const mni_demand_t *demand,
 static int check_grant(const mni_core_t *core, const mni_grant_t *grant, size_t *blocked)
 {
     uint32_t below = grant->awaited != NULL;
-    bool waits = mni_grant_waits(grant), stuck = waits && !grant->stop && !grant->killed;
+    bool waits = mni_grant_waits(grant), stuck = waits && !grant->stop && !grant->killed && !grant->follows;
     int rc;
 
     for (const mni_demand_t *demand = grant->demands; demand; demand = demand->next) {
@@ -159,16 +185,18 @@ static int check_grant(const mni_core_t *core, const mni_grant_t *grant, size_t 
 static int check_grants(const mni_core_t *core)
 {
     uint32_t *running = calloc(core->declared_room + 1u, sizeof *running);
-    size_t alive = 0, blocked = 0, ended = 0;
+    size_t alive = 0, blocked = 0, ended = 0, followers = 0;
     int rc = running ? 0 : mni_error(MN_E_NO_MEMORY, "no memory for the check");
 
     for (uint32_t i = 0; rc == 0 && i < core->node_count; i++)
         for (const mni_grant_t *grant = core->nodes[i]->grants; rc == 0 && grant;
              grant = grant->node_next) {
             rc = check_grant(core, grant, &blocked);
-            alive += !grant->ended;
+            bool holds = !grant->ended && !grant->follows;
+            alive += holds;
             ended += grant->ended;
-            running[grant->declaration] += !grant->ended;
+            followers += grant->follows;
+            running[grant->declaration] += holds;
         }
     for (uint32_t i = 0; rc == 0 && i < core->declared_room; i++)
         if (running[i] != core->declared[i].running)
@@ -177,7 +205,8 @@ static int check_grants(const mni_core_t *core)
     for (const mni_demand_t *demand = core->driver; rc == 0 && demand; demand = demand->next)
         rc = check_demand(core, demand, NULL);
     if (rc == 0 && (alive != core->alive || blocked != core->blocked_grants ||
-                    alive + ended != core->grants.used))
+                    followers != core->followers ||
+                    alive + ended + followers != core->grants.used))
         rc = WRONG("%zu tasks live and %zu are stuck; counted are %zu and %zu", alive, blocked,
                    core->alive, core->blocked_grants);
     free(running);
@@ -232,7 +261,7 @@ static int check_shape(const mni_core_t *core, const mni_shape_t *shape, size_t 
     bool empty = shape->kind == MNI_SHAPE_JOB ? count == 0 : !shape->hungry.top;
     if (empty != (shape->state == MNI_SHAPE_IDLE))
         return WRONG("a queue does not know whether it is empty");
-    if (shape->leaf.in != (shape->state == MNI_SHAPE_BLOCKED && !shape->crowded))
+    if ((shape->leaf.weight != 0) != (shape->state == MNI_SHAPE_BLOCKED && !shape->crowded))
         return WRONG("a queue is wrongly in or out of the tree of those that lack room");
     if (core->draining || core->freed || core->dirty)
         return 0;
@@ -285,7 +314,8 @@ int mni_core_check(const mni_core_t *core)
         rc = check_grants(core);
     if (rc == 0)
         rc = check_jobs(core);
-    if (rc == 0 && core->alive > 0 && core->alive == core->blocked_grants && !core->draining)
+    if (rc == 0 && core->alive > 0 && core->alive == core->blocked_grants && core->followers == 0 &&
+        !core->draining)
         rc = WRONG("all tasks wait, and nothing was done about it");
     return rc;
 }

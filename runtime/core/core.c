@@ -18,15 +18,12 @@ int mni_core_create(mni_core_t **core)
     mni_pool_init(&made->grants, sizeof(mni_grant_t));
     made->ready.before = mni_ready_before;
     made->timers.before = mni_timer_before;
-    made->fitting.before = mni_fitting_before;
-    for (unsigned tree = 0; tree < MNI_TREES; tree++)
-        made->tree[tree].before = mni_spot_before;
     made->drain_at = made->starve_at = MNI_NEVER;
     made->scratch = malloc(MNI_PIECES * sizeof *made->scratch);
     made->lent = malloc(MNI_MAX_CORES * sizeof *made->lent);
     made->lenders = malloc(MNI_LENDERS * sizeof *made->lenders);
     if (!made->scratch || !made->lent || !made->lenders ||
-        mni_table_init(&made->jobs, mni_job_hash) < 0 ||
+        mni_index_init(&made->jobs) < 0 ||
         mni_table_init(&made->locks, mni_lock_hash) < 0 ||
         mni_table_init(&made->keys, mni_key_hash) < 0 ||
         mni_table_init(&made->demands, mni_demand_hash) < 0 ||
@@ -80,7 +77,7 @@ void mni_core_destroy(mni_core_t *core)
     mni_layouts_destroy(core);
     for (uint32_t i = 0; i < core->declared_room; i++)
         free(core->declared[i].name);
-    mni_table_fini(&core->jobs);
+    mni_index_fini(&core->jobs);
     mni_table_fini(&core->locks);
     mni_table_fini(&core->keys);
     mni_pool_fini(&core->grants);

@@ -89,7 +89,8 @@ typedef struct mni_outcome {
 } mni_outcome_t;
 
 typedef enum mni_action_kind {
-    MNI_RUN = 1, /* begin the attempt `job->attempts` of `job` as `task` on `rank`, on `cpus` */
+    MNI_RUN = 1, /* begin the attempt `job->attempts` of `job` as `task` on `rank`, on `cpus`; with
+                    `behind` not 0, when that task has ended: see mni_core_follow() */
     MNI_GRANT,   /* a slot `task` on `rank`, on `cpus`, for `demand` */
     MNI_REFUSE, /* `demand` can never proceed: `code` and `error`; the demand is gone, slots that it
                     still has are the caller's to release. With demand 0: the mni_core_wait() of
@@ -108,13 +109,14 @@ typedef struct mni_action {
     uint32_t rank;
     uint64_t task;
     uint64_t demand;
+    uint64_t behind; /* RUN: the task right before it in its line; 0: it begins at once */
     mni_job_t *job;  /* RUN, CHANGED, FORGET; STOP and KILL of a job's own task; REFUSE of a wait;
                         else NULL */
-    mni_cpus_t cpus; /* RUN, GRANT: the cores; for a share of a core, that core */
     uint32_t node;
     int code; /* STOP: MN_E_CANCELLED or MN_E_INTERRUPTED; REFUSE: the error */
     mn_reason_t reason;
     const char *error; /* REFUSE: valid until the next call into the core */
+    mni_cpus_t cpus;   /* RUN, GRANT only: the cores; for a share of a core, that core */
 } mni_action_t;
 
 int mni_core_create(mni_core_t **core);
@@ -160,6 +162,29 @@ int mni_core_possible(const mni_core_t *core, const char *name, const mni_need_t
  * its own task and all slots below it have ended. */
 void mni_core_task_ended(mni_core_t *core, uint64_t now, uint64_t task,
                          const mni_outcome_t *outcome);
+
+/* Lets a worker run ahead: takes up to `most` PENDING jobs from the queue of the job that `task` is an
+ * attempt of, in its order, and makes them *followers*: each is RUNNING, with a task of its own on the
+ * same rank, node and cores, and is to begin when the one right before it in the line has ended (RUN
+ * with `behind`). Only the head of a line holds cores and memory and counts for max_concurrency; when
+ * it ends, however, the first follower gets all that at once. `task` may itself be in a line: the new
+ * ones come last. Returns how many were taken; 0 when `task` is no live attempt of a job, or it or the
+ * head of its line was asked to stop or waits, or runs on lent cores, or when draining. It takes no
+ * more where a job of another queue would get the place if the head ended now, where the node is kept
+ * for another queue, and where the next job has a timeout, which would run while it waits.
+ *
+ * The worker runs a line in its order; a RUN behind a task that has ended begins at once. When a task
+ * of it begins to wait (mni_core_demand(), mni_core_wait()), those behind it are to be returned, since
+ * what it waits for may be one of them: while there are followers the core resolves no deadlock.
+ * A STOP or KILL may come for a follower as for any task: it is returned, or has ended. A follower
+ * may end before the one in front of it. Those of a worker that is lost are PENDING again, uncounted. */
+int mni_core_follow(mni_core_t *core, uint64_t now, uint64_t task, uint32_t most);
+
+/* The worker gives back a task of a job that has not begun. Its job is PENDING again, at the front of
+ * its queue, the attempt not counted; or CANCELLED when it was cancelled; after a drain's STOP the
+ * reason is interrupted. Of several the last of the line is best returned first. Others than
+ * followers may be returned too. Unknown tasks and slots are ignored. */
+void mni_core_task_returned(mni_core_t *core, uint64_t now, uint64_t task);
 
 /* A caller's worker wants up to `want` (at least 1) slots for a function; `demand` is its own number, unique
  * among live demands. From then on the caller counts as waiting: its cores are lent, to its descendants first,
@@ -216,7 +241,7 @@ mni_job_t *mni_core_older(const mni_core_t *core, const mni_job_t *job);
 void mni_core_locks(const mni_core_t *core, void (*visit)(void *, const char *, const mni_job_t *),
                     void *argument);
 
-/* How many tasks (attempts and slots) are alive, and how many jobs are not terminal. */
+/* How many tasks (attempts, followers too, and slots) are alive, and how many jobs are not terminal. */
 void mni_core_count(const mni_core_t *core, size_t *tasks, size_t *unfinished);
 
 /* Sentence on why a job is PENDING, such as "needs 16 cores and 4 GiB; node n3 has 12 cores free; 2 ahead of it".

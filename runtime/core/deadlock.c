@@ -315,6 +315,10 @@ static bool refuse(mni_core_t *core)
 
 bool mni_deadlock_resolve(mni_core_t *core)
 {
+    if (core->reserved) { /* they may be waiting for that node */
+        mni_reserve_drop(core);
+        return true;
+    }
     return lend_to_strangers(core) || put_job_back(core) ||
            any_grant(core, release_awaited, NULL) || put_slot_back(core) || refuse(core);
 }

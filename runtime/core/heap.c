@@ -4,7 +4,7 @@
  * amortized logarithmic time, no memory needed. A member whose order changes is removed before the
  * change and inserted after it.
  */
-#include "core/internal.h"
+#include "core/containers.h"
 
 static mni_heap_node_t *meld(const mni_heap_t *heap, mni_heap_node_t *a, mni_heap_node_t *b)
 {

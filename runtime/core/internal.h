@@ -22,6 +22,7 @@
 #ifndef MNI_CORE_INTERNAL_H
 #define MNI_CORE_INTERNAL_H
 
+#include "core/containers.h"
 #include "core/core.h"
 #include "util/clock.h"
 #include "util/error.h"
@@ -34,7 +35,6 @@
 #define MNI_LENDERS 256u /* ancestors looked at for one grant, nearest first */
 #define MNI_PIECES 8192u /* pieces that one grant may have */
 
-#define MNI_CONTAINER(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 
 typedef struct mni_record mni_record_t;
 typedef struct mni_labels mni_labels_t;
@@ -43,118 +43,12 @@ typedef struct mni_demand mni_demand_t;
 typedef struct mni_shape mni_shape_t;
 typedef struct mni_node mni_node_t;
 
-/* --- table.c: a chained hash table of things that carry their link; insertion cannot fail  */
-
-typedef struct mni_link {
-    struct mni_link *next, **at; /* at: what points to it, so that taking it out looks nothing up */
-} mni_link_t;
-
-typedef uint64_t mni_hash_t(const mni_link_t *link);
-
-typedef struct mni_table {
-    mni_link_t **buckets;
-    size_t mask, count;
-    mni_hash_t *hash;
-} mni_table_t;
-
-int mni_table_init(mni_table_t *table, mni_hash_t *hash);
-void mni_table_fini(mni_table_t *table);
-void mni_table_insert(mni_table_t *table, mni_link_t *link);
-void mni_table_remove(mni_table_t *table, mni_link_t *link);
-/* Head of the chain in which things with this hash are. */
-static inline mni_link_t *mni_table_chain(const mni_table_t *table, uint64_t hash)
-{
-    return table->buckets[hash & table->mask];
-}
-static inline uint64_t mni_hash_number(uint64_t number)
-{
-    number ^= number >> 33; /* the finalizer of MurmurHash3 */
-    number *= UINT64_C(0xff51afd7ed558ccd);
-    number ^= number >> 33;
-    number *= UINT64_C(0xc4ceb9fe1a85ec53);
-    return number ^ number >> 33;
-}
-uint64_t mni_hash_bytes(const void *bytes, size_t size);
-
-/* --- heap.c: a pairing heap of things that carry their node; insertion cannot fail ----- */
-
-typedef struct mni_heap_node {
-    struct mni_heap_node *child, *next, *prev; /* prev of a first child is its parent */
-} mni_heap_node_t;
-
-typedef bool mni_before_t(const mni_heap_node_t *a, const mni_heap_node_t *b);
-
-typedef struct mni_heap {
-    mni_heap_node_t *top; /* NULL when empty */
-    mni_before_t *before;
-} mni_heap_t;
-
-void mni_heap_insert(mni_heap_t *heap, mni_heap_node_t *node);
-void mni_heap_remove(mni_heap_t *heap, mni_heap_node_t *node);
-
-/* --- pool.c: memory for many things of one size ---------------------------------------- */
-
-#define MNI_POOL_CHUNK 256u
-#define MNI_POOL_BITS 28u /* of a thing's number */
-#define MNI_POOL_MOST (1u << MNI_POOL_BITS)
-#define MNI_POOL_SEEN \
-    32u /* bytes at the front of a thing that may be read when it was given back */
-
-typedef struct mni_pool {
-    char **chunks;
-    uint32_t chunk_count, chunk_room, made, used;
-    size_t size; /* of a thing, rounded up to whole cache lines */
-    void *spare; /* the list of those given back */
-} mni_pool_t;
-
-void mni_pool_init(mni_pool_t *pool, size_t size);
-void mni_pool_fini(mni_pool_t *pool);
-void *mni_pool_take(mni_pool_t *pool, uint32_t *number); /* zeroed; NULL: no memory */
-/* Overwrites the first 16 bytes of it. */
-void mni_pool_give(mni_pool_t *pool, void *thing, uint32_t number);
-/* The thing with a number below pool->made; it may have been given back. */
-static inline void *mni_pool_at(const mni_pool_t *pool, uint32_t number)
-{
-    return pool->chunks[number / MNI_POOL_CHUNK] + number % MNI_POOL_CHUNK * pool->size;
-}
-
-/* --- tree.c: a treap of things that carry their leaf; insertion cannot fail ------------ */
-
-typedef struct mni_leaf {
-    struct mni_leaf *left, *right;
-    uint64_t has[2], most[2]; /* its two quantities; the most of each in its subtree */
-    uint32_t weight;          /* random, 0: not drawn yet */
-    bool in;
-} mni_leaf_t;
-
-typedef bool mni_order_t(const mni_leaf_t *a, const mni_leaf_t *b);
-
-typedef struct mni_tree {
-    mni_leaf_t *top;
-    mni_order_t *before;
-    uint64_t random;
-} mni_tree_t;
-
-void mni_tree_insert(mni_tree_t *tree, mni_leaf_t *leaf);
-void mni_tree_remove(mni_tree_t *tree, mni_leaf_t *leaf); /* nothing happens when it is not in */
-/* The first in the order that has at least so much of both; NULL: none. */
-mni_leaf_t *mni_tree_first(const mni_tree_t *tree, uint64_t least, uint64_t other_least);
-
-/* Fetches what is needed soon into the cache, whole lines of it, without waiting: most of what a
- * decision costs on a large machine is memory that has not been looked at for long. */
-static inline void mni_prefetch(const void *thing, size_t size)
-{
-    for (size_t i = 0; i < size; i += 64)
-        __builtin_prefetch((const char *)thing + i);
-}
-
 /* --- the things ------------------------------------------------------------------------ */
 
 /* A job. 1,000,000 of these may be pending: kept small, four cache lines; what a start, a placement
  * and an end look at is in the first and the last two of them. */
 struct mni_record {
     mni_job_t job; /* first: a job's address is its record's */
-    mni_link_t by_id;
     mni_shape_t *shape; /* counted in shape->users until the job is terminal, then NULL */
     mni_record_t *older, *newer;
     mni_record_t *next; /* PENDING: in its shape's queue, or in the list of those held back */
@@ -217,6 +111,8 @@ struct mni_grant {
     bool waiting, blocked; /* waits; and for something that has got nothing yet, or itself waits */
     bool dirty;            /* in core->dirty */
     bool put_back;         /* asked to stop to make room for others */
+    bool follows;          /* in a line, and not its head: holds nothing */
+    bool given_back;       /* by the worker, before it began */
 
     mni_piece_t single;
     char *error;
@@ -224,6 +120,7 @@ struct mni_grant {
     mni_demand_t
         *demand; /* that it was granted for; NULL for a job's own, or when the demand is closed */
 
+    mni_grant_t *line_next, *line_prev; /* a ring; NULL: no line */
     mni_grant_t *sibling_next, *sibling_prev;
     mni_grant_t *slot_next, *slot_prev;
     mni_grant_t *waiter_next, *waiter_prev;
@@ -288,12 +185,6 @@ typedef struct mni_layout {
     mni_core_place_t place[];
 } mni_layout_t;
 
-/* A node's place in a tree ordered by (room, memory), which are the two quantities. */
-typedef struct mni_spot {
-    mni_leaf_t leaf;
-    mni_node_t *node;
-} mni_spot_t;
-
 enum { MNI_BY_CORES, MNI_BY_SHARE, MNI_BY_SIZE, MNI_TREES };
 
 /* One block of memory with its sets: what decisions look at lies together, at the front. */
@@ -314,7 +205,8 @@ struct mni_node {
     mni_layout_t *layout;
     uint64_t mark;
     char *host;
-    mni_spot_t spot[MNI_TREES];
+    /* Its places in the trees, by room and memory, which are the two quantities; it is `number`. */
+    _Alignas(64) mni_leaf_t spot[MNI_TREES];
     uint64_t sets[]; /* free, shared, used */
 };
 
@@ -341,7 +233,8 @@ typedef struct mni_spread {
 struct mni_core {
     uint64_t now;
     uint64_t next_task, next_age, mark;
-    mni_table_t jobs, locks, keys, demands, shapes;
+    mni_index_t jobs; /* numbers of records, by id */
+    mni_table_t locks, keys, demands, shapes;
     mni_pool_t records, grants;
     mni_record_t *newest, *oldest;
     mni_record_t *held;   /* put back: PENDING, but not before something has ended */
@@ -356,6 +249,7 @@ struct mni_core {
     uint32_t node_count, node_room;
     mni_layout_t *layouts;
     mni_tree_t tree[MNI_TREES];
+    bool coreless;                  /* some need no core: full nodes are in the trees too */
     mni_node_t *stale;              /* nodes whose spots are out of date */
     mni_node_t *freed, *freed_last; /* nodes on which something was freed */
     mni_grant_t *dirty;             /* lenders to be looked at */
@@ -370,6 +264,7 @@ struct mni_core {
     uint64_t drain_at;    /* MNI_NEVER: not draining, or nothing to kill */
     bool draining;
     size_t alive, blocked_grants, unfinished;
+    size_t followers; /* not counted in `alive` */
     mni_action_t *actions; /* a ring */
     size_t action_first, action_count, action_room;
     bool lost_action;      /* no memory for one: reported by every later start */
@@ -383,7 +278,8 @@ struct mni_core {
 /* --- actions.c ------------------------------------------------------------------------- */
 
 void mni_action_job(mni_core_t *core, mni_action_kind_t kind, mni_record_t *record);
-void mni_action_begin(mni_core_t *core, const mni_grant_t *grant);
+/* `holder` has the cores: itself, or the head of its line. */
+void mni_action_begin(mni_core_t *core, const mni_grant_t *grant, const mni_grant_t *holder);
 void mni_action_stop(mni_core_t *core, const mni_grant_t *grant, int code);
 void mni_action_kill(mni_core_t *core, const mni_grant_t *grant, mn_reason_t reason);
 /* Refuses a demand, or with `awaited` the wait of `caller` for that job. The text is copied. */
@@ -400,7 +296,8 @@ void mni_node_give(mni_core_t *core, mni_node_t *node, uint32_t cpu, uint32_t mc
 void mni_node_memory(mni_core_t *core, mni_node_t *node, uint64_t taken, uint64_t given);
 /* Something may fit on it now that did not before. */
 void mni_node_freed(mni_core_t *core, mni_node_t *node);
-bool mni_spot_before(const mni_leaf_t *a, const mni_leaf_t *b);
+/* From now on tasks without cores are to be placed: nodes without free ones are found too. */
+void mni_node_coreless(mni_core_t *core);
 /* Brings the trees up to date. */
 void mni_node_index(mni_core_t *core);
 /* The node with least room that has this much; NULL: none. */
@@ -451,27 +348,33 @@ bool mni_lend_serve(mni_core_t *core, mni_grant_t *lender, bool mixed);
 /* Gives a piece back to where it came from. */
 void mni_lend_return(mni_core_t *core, mni_grant_t *grant, uint32_t piece);
 
-/* --- queue.c --------------------------------------------------------------------------- */
+/* --- shape.c --------------------------------------------------------------------------- */
 
 /* The shape of a need; made if it is not there. NULL: no memory. Counts a user. */
 mni_shape_t *mni_shape_get(mni_core_t *core, mni_shape_kind_t kind, uint32_t declaration,
                            int32_t priority, const mni_need_t *need);
 void mni_shape_put(mni_core_t *core, mni_shape_t *shape);
+uint64_t mni_shape_hash(const mni_link_t *link);
+/* Where it stands among the others, by the request that it would have served first. */
+void mni_shape_order(const mni_shape_t *shape, uint64_t order[2]);
+bool mni_shape_before(const mni_shape_t *a, const mni_shape_t *b);
+bool mni_ready_before(const mni_heap_node_t *a, const mni_heap_node_t *b);
+bool mni_shape_crowded(const mni_core_t *core, const mni_shape_t *shape);
+
+/* --- queue.c --------------------------------------------------------------------------- */
+
 void mni_queue_add(mni_core_t *core, mni_record_t *record);
 void mni_queue_remove(mni_core_t *core, mni_record_t *record);
 void mni_queue_add_demand(mni_core_t *core, mni_demand_t *demand);
 void mni_queue_remove_demand(mni_core_t *core, mni_demand_t *demand);
-uint64_t mni_shape_hash(const mni_link_t *link);
-bool mni_ready_before(const mni_heap_node_t *a, const mni_heap_node_t *b);
-bool mni_shape_before(const mni_shape_t *a, const mni_shape_t *b);
-bool mni_fitting_before(const mni_leaf_t *a, const mni_leaf_t *b);
-bool mni_shape_crowded(const mni_core_t *core, const mni_shape_t *shape);
 /* A task of the declaration has ended: its crowded shapes may go on. */
 void mni_queue_uncrowd(mni_core_t *core, uint32_t declaration);
 /* Gives out whatever can be given out. */
 void mni_schedule(mni_core_t *core);
-/* Reservations. */
-void mni_reserve_check(mni_core_t *core);
+
+/* --- reserve.c ------------------------------------------------------------------------- */
+
+void mni_reserve_check(mni_core_t *core); /* looks for what starves, when it is time */
 void mni_reserve_drop(mni_core_t *core);
 bool mni_reserve_allows(const mni_core_t *core, const mni_shape_t *shape, const mni_node_t *node);
 
@@ -491,7 +394,6 @@ static inline mni_grant_t *mni_job_runs(const mni_record_t *record)
                                                                                    : NULL;
 }
 void mni_job_free(mni_core_t *core, mni_record_t *record);
-uint64_t mni_job_hash(const mni_link_t *link);
 static inline mni_record_t *mni_record(const mni_job_t *job)
 {
     return (mni_record_t *)(uintptr_t)job;
@@ -511,6 +413,11 @@ void mni_key_release(mni_core_t *core, mni_record_t *record);
 
 /* --- tasks.c --------------------------------------------------------------------------- */
 
+/* A grant with room for so many pieces, not begun. NULL: no memory. */
+mni_grant_t *mni_grant_make(mni_core_t *core, uint32_t pieces);
+/* Makes it the attempt of a job that is in its queue. */
+void mni_grant_attempt(mni_core_t *core, mni_grant_t *grant, mni_record_t *record);
+void mni_grant_join(mni_grant_t *grant); /* those of its node */
 /* Begins an attempt of a job, or a slot for a demand, on what was worked out. False: no memory,
  * nothing changed. */
 bool mni_grant_begin(mni_core_t *core, mni_shape_t *shape, const mni_spread_t *spread,
@@ -535,6 +442,12 @@ void mni_grants_stop(mni_core_t *core, mni_grant_t *root, int code);
 void mni_grants_kill(mni_core_t *core, mni_grant_t *root, mn_reason_t reason);
 /* The next of a walk from `root` down, parents first; begin with `at` = root. NULL at the end. */
 mni_grant_t *mni_grants_next(const mni_grant_t *root, const mni_grant_t *at);
+
+/* --- line.c ---------------------------------------------------------------------------- */
+
+/* The head of a line ends: what it holds goes to the first follower. False: it has none. */
+bool mni_line_pass(mni_core_t *core, mni_grant_t *head);
+void mni_line_leave(mni_core_t *core, mni_grant_t *follower);
 
 /* --- demand.c -------------------------------------------------------------------------- */
 

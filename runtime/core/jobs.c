@@ -17,15 +17,17 @@ static uint64_t hash_id(const mn_id_t *id)
     return mni_hash_number(part);
 }
 
-uint64_t mni_job_hash(const mni_link_t *link)
-{
-    return hash_id(&MNI_CONTAINER(link, mni_record_t, by_id)->job.id);
-}
-
 mni_job_t *mni_core_find(const mni_core_t *core, mn_id_t id)
 {
-    for (mni_link_t *link = mni_table_chain(&core->jobs, hash_id(&id)); link; link = link->next) {
-        mni_record_t *record = MNI_CONTAINER(link, mni_record_t, by_id);
+    const mni_index_t *index = &core->jobs;
+    uint64_t hash = hash_id(&id);
+    const mni_slot_t *slot;
+
+    for (size_t at = hash & index->mask; (slot = &index->slots[at])->number != 0;
+         at = (at + 1) & index->mask) {
+        if (slot->hash != (uint32_t)hash)
+            continue;
+        mni_record_t *record = mni_pool_at(&core->records, slot->number - 1);
         if (memcmp(&record->job.id, &id, sizeof id) == 0)
             return &record->job;
     }
@@ -174,7 +176,7 @@ int mni_core_start(mni_core_t *core, uint64_t now, const mni_start_t *start, mni
     }
     if ((rc = check_start(core, start, parent)) < 0)
         return rc;
-    record = mni_pool_take(&core->records, &number);
+    record = mni_index_reserve(&core->jobs) < 0 ? NULL : mni_pool_take(&core->records, &number);
     if (!record)
         return mni_error(MN_E_NO_MEMORY, "no memory for one more job");
     record->number = number;
@@ -186,7 +188,7 @@ int mni_core_start(mni_core_t *core, uint64_t now, const mni_start_t *start, mni
     }
     fill(record, start);
     record->age = core->next_age++;
-    mni_table_insert(&core->jobs, &record->by_id);
+    mni_index_insert(&core->jobs, hash_id(&record->job.id), number);
     record->older = core->newest;
     if (core->newest)
         core->newest->newer = record;
@@ -210,7 +212,7 @@ static void forget(mni_core_t *core, mni_record_t *record)
         untie(record->kids->record);
     untie(record);
     mni_key_release(core, record);
-    mni_table_remove(&core->jobs, &record->by_id);
+    mni_index_remove(&core->jobs, hash_id(&record->job.id), record->number);
     if (record->older)
         record->older->newer = record->newer;
     if (record->newer)
@@ -229,7 +231,7 @@ static void retire(mni_core_t *core, mni_record_t *record)
         mni_prefetch(&record->older->newer, 8);
     if (record->newer)
         mni_prefetch(&record->newer->older, 8);
-    mni_prefetch(record->by_id.at, 8);
+    mni_prefetch(&core->jobs.slots[hash_id(&record->job.id) & core->jobs.mask], 8);
     core->unfinished--;
     mni_lock_release(core, record);
     mni_shape_put(core, record->shape);
@@ -331,6 +333,9 @@ void mni_job_finish(mni_core_t *core, mni_record_t *record, mni_grant_t *grant)
     if (record->job.status == MN_CANCELLING) {
         mni_job_change(core, record, MNI_JOB_STOPPED,
                        grant->killed == MN_REASON_KILLED ? MN_REASON_KILLED : MN_REASON_CANCELLED);
+    } else if (grant->given_back) {
+        record->job.attempts--;
+        again(core, record, grant->stop ? MN_REASON_INTERRUPTED : MN_REASON_NONE, false);
     } else if (grant->stop == MN_E_INTERRUPTED) {
         record->job.attempts--;
         again(core, record, MN_REASON_INTERRUPTED, grant->put_back);

@@ -16,40 +16,30 @@
 
 /* --- trees ----------------------------------------------------------------------------- */
 
-bool mni_spot_before(const mni_leaf_t *a, const mni_leaf_t *b)
+static mni_node_t *last_node(const mni_core_t *core, unsigned tree)
 {
-    if (a->has[0] != b->has[0])
-        return a->has[0] < b->has[0];
-    if (a->has[1] != b->has[1])
-        return a->has[1] < b->has[1];
-    return MNI_CONTAINER(a, mni_spot_t, leaf)->node->index <
-           MNI_CONTAINER(b, mni_spot_t, leaf)->node->index;
-}
-
-static mni_node_t *last_node(const mni_tree_t *tree)
-{
-    mni_leaf_t *leaf = tree->top;
+    mni_leaf_t *leaf = core->tree[tree].top;
 
     while (leaf && leaf->right)
         leaf = leaf->right;
-    return leaf ? MNI_CONTAINER(leaf, mni_spot_t, leaf)->node : NULL;
+    return leaf ? core->nodes[leaf->number] : NULL;
 }
 
 /* Puts a spot where it belongs, or takes it out. */
 static void spot_place(mni_core_t *core, mni_node_t *node, unsigned tree, bool in, uint32_t room,
                        uint64_t memory)
 {
-    mni_leaf_t *leaf = &node->spot[tree].leaf;
+    mni_leaf_t *leaf = &node->spot[tree];
 
-    if (leaf->in == in && (!in || (leaf->has[0] == room && leaf->has[1] == memory)))
+    if (in == (leaf->weight != 0) && (!in || (leaf->has == room && leaf->other_has == memory)))
         return;
     mni_tree_remove(&core->tree[tree], leaf);
-    leaf->has[0] = room;
-    leaf->has[1] = memory;
+    leaf->order[0] = leaf->has = room;
+    leaf->order[1] = leaf->other_has = memory;
     if (in)
         mni_tree_insert(&core->tree[tree], leaf);
     if (tree == MNI_BY_SIZE)
-        core->largest = last_node(&core->tree[tree]);
+        core->largest = last_node(core, tree);
 }
 
 static void make_stale(mni_core_t *core, mni_node_t *node)
@@ -74,6 +64,15 @@ static uint32_t share_room(const mni_node_t *node)
     return MNI_WHOLE - least;
 }
 
+void mni_node_coreless(mni_core_t *core)
+{
+    if (core->coreless)
+        return;
+    core->coreless = true;
+    for (uint32_t i = 0; i < core->node_count; i++)
+        make_stale(core, core->nodes[i]);
+}
+
 void mni_node_index(mni_core_t *core)
 {
     mni_node_t *node;
@@ -83,7 +82,9 @@ void mni_node_index(mni_core_t *core)
         node->stale = false;
         bool usable = node->seats > 0, open = usable && node != core->reserved;
         uint64_t memory = mni_node_memory_free(node);
-        spot_place(core, node, MNI_BY_CORES, open, node->free_cores, memory);
+        /* On a full cluster most have no core free, and are looked for by nobody who needs one. */
+        spot_place(core, node, MNI_BY_CORES, open && (node->free_cores > 0 || core->coreless),
+                   node->free_cores, memory);
         spot_place(core, node, MNI_BY_SHARE, open && node->share_room > 0, node->share_room,
                    memory);
         spot_place(core, node, MNI_BY_SIZE, usable, node->cores, node->memory);
@@ -93,7 +94,7 @@ void mni_node_index(mni_core_t *core)
 mni_node_t *mni_node_first(const mni_core_t *core, unsigned tree, uint32_t room, uint64_t memory)
 {
     const mni_leaf_t *leaf = mni_tree_first(&core->tree[tree], room, memory);
-    return leaf ? MNI_CONTAINER(leaf, mni_spot_t, leaf)->node : NULL;
+    return leaf ? core->nodes[leaf->number] : NULL;
 }
 
 /* --- what is taken and given back ------------------------------------------------------ */
@@ -103,6 +104,8 @@ static void set_used(mni_core_t *core, mni_node_t *node, uint32_t cpu, uint32_t 
     uint64_t bit = UINT64_C(1) << (cpu % 64);
     bool was_free = node->used[cpu] == 0, was_shared = node->shared[cpu / 64] & bit;
     bool is_shared = used > 0 && used < MNI_WHOLE;
+    uint32_t room = MNI_WHOLE - used;
+    bool had_most = was_shared && MNI_WHOLE - node->used[cpu] == node->share_room;
 
     node->used[cpu] = (uint16_t)used;
     if (was_free != (used == 0)) {
@@ -111,7 +114,9 @@ static void set_used(mni_core_t *core, mni_node_t *node, uint32_t cpu, uint32_t 
     }
     if (was_shared != is_shared)
         node->shared[cpu / 64] ^= bit;
-    if (was_shared || is_shared)
+    if (is_shared && room >= node->share_room)
+        node->share_room = room;
+    else if (had_most)
         node->share_room = share_room(node);
     make_stale(core, node);
 }
@@ -283,7 +288,7 @@ int mni_core_node_add(mni_core_t *core, const mni_node_offer_t *offer, uint32_t 
     node->memory = offer->memory;
     node->index = core->node_count;
     for (unsigned tree = 0; tree < MNI_TREES; tree++)
-        node->spot[tree].node = node;
+        node->spot[tree].number = node->index;
     core->nodes[core->node_count++] = node;
     *index = node->index;
     return 0;

@@ -4,7 +4,7 @@
  * back last is taken first, while it is still in the cache. The memory itself goes back to the
  * system with the pool: it stays as large as it ever was.
  */
-#include "core/internal.h"
+#include "core/containers.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -10,124 +10,18 @@
  */
 #include "core/internal.h"
 
-#include <stdlib.h>
-
-/* --- shapes ---------------------------------------------------------------------------- */
-
-static uint64_t shape_hash_of(mni_shape_kind_t kind, uint32_t declaration, int32_t priority,
-                              const mni_need_t *need)
-{
-    uint64_t hash = mni_hash_number(((uint64_t)need->millicores << 32) + declaration);
-    hash = mni_hash_number(hash + need->memory);
-    return mni_hash_number(hash + ((uint64_t)(uint32_t)priority << 34) + ((uint64_t)kind << 32) +
-                           need->max_concurrency);
-}
-
-uint64_t mni_shape_hash(const mni_link_t *link)
-{
-    const mni_shape_t *shape = MNI_CONTAINER(link, mni_shape_t, link);
-    mni_need_t need = {.millicores = shape->millicores,
-                       .memory = shape->memory,
-                       .max_concurrency = shape->max_concurrency};
-    return shape_hash_of(shape->kind, shape->declaration, shape->priority, &need);
-}
-
-static const mni_demand_t *demand_at(const mni_heap_node_t *node)
-{
-    return MNI_CONTAINER(node, mni_demand_t, place);
-}
-
-static bool demand_before(const mni_heap_node_t *a, const mni_heap_node_t *b)
-{
-    const mni_demand_t *one = demand_at(a), *other = demand_at(b);
-    if (one->live != other->live && one->shape->kind == MNI_SHAPE_TREE)
-        return one->live < other->live;
-    return one->age < other->age;
-}
-
-mni_shape_t *mni_shape_get(mni_core_t *core, mni_shape_kind_t kind, uint32_t declaration,
-                           int32_t priority, const mni_need_t *need)
-{
-    mni_link_t *link =
-        mni_table_chain(&core->shapes, shape_hash_of(kind, declaration, priority, need));
-    mni_shape_t *shape;
-
-    for (; link; link = link->next) {
-        shape = MNI_CONTAINER(link, mni_shape_t, link);
-        if (shape->kind == kind && shape->declaration == declaration &&
-            shape->priority == priority && shape->millicores == need->millicores &&
-            shape->memory == need->memory && shape->max_concurrency == need->max_concurrency) {
-            shape->users++;
-            return shape;
-        }
-    }
-    shape = calloc(1, sizeof *shape);
-    if (!shape)
-        return NULL;
-    shape->kind = kind;
-    shape->declaration = declaration;
-    shape->priority = priority;
-    shape->millicores = need->millicores;
-    shape->memory = need->memory;
-    shape->max_concurrency = need->max_concurrency;
-    shape->hungry.before = demand_before;
-    shape->leaf.has[0] = ~(uint64_t)need->millicores;
-    shape->leaf.has[1] = ~need->memory;
-    shape->users = 1;
-    mni_table_insert(&core->shapes, &shape->link);
-    return shape;
-}
-
-void mni_shape_put(mni_core_t *core, mni_shape_t *shape)
-{
-    if (--shape->users > 0)
-        return;
-    mni_table_remove(&core->shapes, &shape->link);
-    free(shape);
-}
-
-/* Age and slots of the request that a shape would have served first. */
-static uint64_t head_order(const mni_shape_t *shape, uint32_t *live)
-{
-    *live = 0;
-    if (shape->kind == MNI_SHAPE_JOB)
-        return shape->head->age;
-    *live = shape->kind == MNI_SHAPE_TREE ? demand_at(shape->hungry.top)->live : 0;
-    return demand_at(shape->hungry.top)->age;
-}
-
-bool mni_shape_before(const mni_shape_t *a, const mni_shape_t *b)
-{
-    uint32_t a_live, b_live;
-
-    if (a->priority != b->priority)
-        return a->priority > b->priority;
-    if ((a->kind == MNI_SHAPE_TREE) != (b->kind == MNI_SHAPE_TREE))
-        return a->kind == MNI_SHAPE_TREE;
-    uint64_t a_age = head_order(a, &a_live), b_age = head_order(b, &b_live);
-    return a_live != b_live ? a_live < b_live : a_age < b_age;
-}
-
-bool mni_ready_before(const mni_heap_node_t *a, const mni_heap_node_t *b)
-{
-    return mni_shape_before(MNI_CONTAINER(a, mni_shape_t, ready),
-                            MNI_CONTAINER(b, mni_shape_t, ready));
-}
-
-bool mni_fitting_before(const mni_leaf_t *a, const mni_leaf_t *b)
-{
-    return mni_shape_before(MNI_CONTAINER(a, mni_shape_t, leaf),
-                            MNI_CONTAINER(b, mni_shape_t, leaf));
-}
-
-bool mni_shape_crowded(const mni_core_t *core, const mni_shape_t *shape)
-{
-    return core->declared[shape->declaration].running >= shape->max_concurrency;
-}
+/* --- which shapes are to be tried ------------------------------------------------------ */
 
 static bool is_empty(const mni_shape_t *shape)
 {
     return shape->kind == MNI_SHAPE_JOB ? !shape->head : !shape->hungry.top;
+}
+
+/* Puts it among those that lack room. */
+static void lack_room(mni_core_t *core, mni_shape_t *shape)
+{
+    mni_shape_order(shape, shape->leaf.order);
+    mni_tree_insert(&core->fitting, &shape->leaf);
 }
 
 static void unblock(mni_core_t *core, mni_shape_t *shape)
@@ -155,7 +49,7 @@ static void file_blocked(mni_core_t *core, mni_shape_t *shape, bool crowded)
             mni_reserve_drop(core);
         return;
     }
-    mni_tree_insert(&core->fitting, &shape->leaf);
+    lack_room(core, shape);
     /* One that starves already comes after the one for which a node is kept. */
     if (shape->since + MNI_STARVED < core->starve_at &&
         !(core->reserving && shape->since + MNI_STARVED <= core->now))
@@ -204,13 +98,15 @@ static void after_change(mni_core_t *core, mni_shape_t *shape, bool first_is_new
             mni_reserve_drop(core);
         return;
     }
-    if (core->reserving == shape || (core->reserved && first_is_new))
-        mni_node_freed(core, core->reserved); /* one may be before the other now */
+    /* One may be before the other now, or have its caller there. */
+    if (core->reserved &&
+        (core->reserving == shape || first_is_new || shape->kind == MNI_SHAPE_TREE))
+        mni_node_freed(core, core->reserved);
     if (shape->state == MNI_SHAPE_READY) {
         mni_heap_insert(&core->ready, &shape->ready);
     } else if (shape->state == MNI_SHAPE_BLOCKED) {
         if (!shape->crowded)
-            mni_tree_insert(&core->fitting, &shape->leaf);
+            lack_room(core, shape);
     } else if (shape->state == MNI_SHAPE_IDLE) {
         shape->since = core->now;
         make_ready(core, shape, NULL);
@@ -272,8 +168,10 @@ void mni_queue_remove(mni_core_t *core, mni_record_t *record)
     else
         shape->head = record->next;
     if (record->next) {
-        mni_prefetch(record->next, sizeof *record); /* it may be the next to be placed */
         record->next->at.prev = record->at.prev;
+        /* That is the first now, and was fetched when it came second; this one comes second. */
+        if (first && record->next->next)
+            mni_prefetch(record->next->next, sizeof *record);
     } else {
         shape->tail = record->at.prev;
     }
@@ -359,7 +257,7 @@ static mni_shape_t *first_fitting(const mni_core_t *core, const mni_node_t *node
     const mni_leaf_t *leaf = NULL;
 
     if (node->seats > 0)
-        leaf = mni_tree_first(&core->fitting, ~(uint64_t)mni_node_room(node),
+        leaf = mni_tree_first(&core->fitting, ~mni_node_room(node),
                               ~mni_node_memory_free(node));
     return leaf ? MNI_CONTAINER(leaf, mni_shape_t, leaf) : NULL;
 }
@@ -431,90 +329,5 @@ void mni_schedule(mni_core_t *core)
             offer(core, node);
         }
     } while (core->dirty || (core->alive > 0 && core->blocked_grants == core->alive &&
-                             mni_deadlock_resolve(core)));
-}
-
-/* --- reservations ---------------------------------------------------------------------- */
-
-bool mni_reserve_allows(const mni_core_t *core, const mni_shape_t *shape, const mni_node_t *node)
-{
-    if (node != core->reserved || shape == core->reserving || shape->kind == MNI_SHAPE_TREE)
-        return true;
-    /* What comes first anyhow may use it, but not for ever: on a full cluster a kept node is the only
-     * one with free cores, and a few urgent tasks now and then would keep it from ever getting empty.
-     * One that starves itself has a node kept before those of lower priority. */
-    return core->now < core->reserved_at + MNI_STARVED && mni_shape_before(shape, core->reserving);
-}
-
-void mni_reserve_drop(mni_core_t *core)
-{
-    mni_node_t *node = core->reserved;
-
-    core->reserving = NULL;
-    core->reserved = NULL;
-    if (!node)
-        return;
-    mni_node_freed(core, node);
-    core->starve_at = core->now; /* others may have waited for this one */
-}
-
-/* The node on which a shape's first request will have room soonest. */
-static mni_node_t *reserve_node(const mni_core_t *core, const mni_shape_t *shape)
-{
-    uint32_t cores = (shape->millicores + MNI_WHOLE - 1) / MNI_WHOLE;
-    mni_node_t *best = NULL;
-
-    if (shape->kind == MNI_SHAPE_TREE) {
-        /* There its ancestors' cores count as well. */
-        best = demand_at(shape->hungry.top)->caller->node;
-        return best->seats > 0 && best->cores >= cores && best->memory >= shape->memory ? best
-                                                                                        : NULL;
-    }
-    for (uint32_t i = 0; i < core->node_count; i++) {
-        mni_node_t *node = core->nodes[i];
-        if (node->seats == 0 || node->cores < cores || node->memory < shape->memory)
-            continue;
-        if (!best || node->free_cores > best->free_cores ||
-            (node->free_cores == best->free_cores &&
-             mni_node_memory_free(node) > mni_node_memory_free(best)))
-            best = node;
-    }
-    return best;
-}
-
-void mni_reserve_check(mni_core_t *core)
-{
-    mni_shape_t *starved = NULL;
-
-    if (core->now < core->starve_at)
-        return;
-    core->starve_at = MNI_NEVER;
-    for (mni_shape_t *shape = core->blocked; shape; shape = shape->next) {
-        if (shape->crowded || shape == core->reserving)
-            continue;
-        if (shape->since + MNI_STARVED > core->now) {
-            if (shape->since + MNI_STARVED < core->starve_at)
-                core->starve_at = shape->since + MNI_STARVED;
-        } else if (!starved || shape->priority > starved->priority ||
-                   (shape->priority == starved->priority && shape->since < starved->since)) {
-            starved = shape;
-        }
-    }
-    if (!starved || core->draining)
-        return;
-    /* One node at a time is kept: others that starve come after this one, but for what is more
-     * urgent. */
-    if (core->reserving && core->reserving->priority < starved->priority)
-        mni_reserve_drop(core);
-    if (core->now + MNI_STARVED < core->starve_at || core->starve_at <= core->now)
-        core->starve_at = core->now + MNI_STARVED;
-    if (core->reserving)
-        return;
-    mni_node_t *node = reserve_node(core, starved);
-    if (!node)
-        return;
-    core->reserving = starved;
-    core->reserved = node;
-    core->reserved_at = core->now;
-    mni_node_freed(core, node); /* out of the trees */
+                             core->followers == 0 && mni_deadlock_resolve(core)));
 }

@@ -3,7 +3,8 @@
  * Chained hash tables whose members carry their link. Inserting never fails: when there is no
  * memory for more buckets the chains just get longer.
  */
-#include "core/internal.h"
+#include "core/containers.h"
+#include "util/error.h"
 
 #include <stdlib.h>
 #include <string.h>

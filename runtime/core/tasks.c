@@ -42,7 +42,7 @@ void mni_grant_below(mni_grant_t *grant, int change)
 /* Whether nothing that it waits for can come without somebody else giving something up. */
 static bool is_blocked(const mni_grant_t *grant)
 {
-    if (!grant->waiting || grant->stop || grant->killed)
+    if (!grant->waiting || grant->stop || grant->killed || grant->follows)
         return false;
     for (const mni_demand_t *demand = grant->demands; demand; demand = demand->next)
         if (!demand->hungry && demand->live == 0)
@@ -86,7 +86,7 @@ static void take_pieces(mni_core_t *core, mni_grant_t *grant, const mni_spread_t
     }
 }
 
-static void begin_job(mni_core_t *core, mni_grant_t *grant, mni_record_t *record)
+void mni_grant_attempt(mni_core_t *core, mni_grant_t *grant, mni_record_t *record)
 {
     mni_queue_remove(core, record);
     grant->own = true;
@@ -117,7 +117,7 @@ static void begin_slot(mni_core_t *core, mni_grant_t *grant, mni_demand_t *deman
     mni_demand_review(core, demand, 1);
 }
 
-static mni_grant_t *make(mni_core_t *core, uint32_t pieces)
+mni_grant_t *mni_grant_make(mni_core_t *core, uint32_t pieces)
 {
     uint32_t number;
     mni_grant_t *grant = mni_pool_take(&core->grants, &number);
@@ -125,6 +125,7 @@ static mni_grant_t *make(mni_core_t *core, uint32_t pieces)
     if (!grant)
         return NULL;
     grant->id = (++core->next_task << MNI_POOL_BITS) + number;
+    grant->deadline = MNI_NEVER;
     grant->piece = &grant->single;
     if (pieces > 1)
         grant->piece = malloc(pieces * sizeof grant->piece[0]);
@@ -146,14 +147,21 @@ void mni_grant_free(mni_core_t *core, mni_grant_t *grant)
     mni_pool_give(&core->grants, grant, number);
 }
 
+void mni_grant_join(mni_grant_t *grant)
+{
+    grant->node_next = grant->node->grants;
+    if (grant->node_next)
+        grant->node_next->node_prev = grant;
+    grant->node->grants = grant;
+}
+
 bool mni_grant_begin(mni_core_t *core, mni_shape_t *shape, const mni_spread_t *spread,
                      mni_record_t *record, mni_demand_t *demand)
 {
-    mni_grant_t *grant = make(core, spread->pieces);
+    mni_grant_t *grant = mni_grant_make(core, spread->pieces);
 
     if (!grant)
         return false; /* it stays where it is, and is tried again when something ends */
-    grant->deadline = MNI_NEVER;
     grant->node = spread->node;
     grant->millicores = shape->millicores;
     grant->memory = shape->memory;
@@ -164,18 +172,15 @@ bool mni_grant_begin(mni_core_t *core, mni_shape_t *shape, const mni_spread_t *s
     core->workers[grant->rank].tasks++;
     core->declared[grant->declaration].running++;
     core->alive++;
-    grant->node_next = grant->node->grants;
-    if (grant->node_next)
-        grant->node_next->node_prev = grant;
-    grant->node->grants = grant;
+    mni_grant_join(grant);
     shape->since = core->now;
     if (core->reserving == shape)
         mni_reserve_drop(core);
     if (record)
-        begin_job(core, grant, record);
+        mni_grant_attempt(core, grant, record);
     else
         begin_slot(core, grant, demand);
-    mni_action_begin(core, grant);
+    mni_action_begin(core, grant, grant);
     return true;
 }
 
@@ -299,6 +304,21 @@ static void leave_demand(mni_core_t *core, mni_grant_t *grant)
     mni_demand_review(core, demand, -1);
 }
 
+/* What it held goes to the next in its line, or back. */
+static void leave_place(mni_core_t *core, mni_grant_t *grant)
+{
+    core->alive--;
+    core->workers[grant->rank].tasks--;
+    core->declared[grant->declaration].running--;
+    if (mni_line_pass(core, grant))
+        return;
+    mni_queue_uncrowd(core, grant->declaration);
+    mni_node_memory(core, grant->node, 0, grant->memory);
+    for (uint32_t i = 0; i < grant->pieces; i++)
+        if (grant->piece[i].out == 0)
+            mni_lend_return(core, grant, i);
+}
+
 void mni_grant_end(mni_core_t *core, mni_grant_t *grant, mn_reason_t reason, const char *error)
 {
     mni_grant_unwait(core, grant);
@@ -309,14 +329,10 @@ void mni_grant_end(mni_core_t *core, mni_grant_t *grant, mn_reason_t reason, con
     grant->error = grant->own && error ? strdup(error) : NULL;
     mni_grant_review(core, grant);
     mni_lend_clean(core, grant);
-    core->alive--;
-    core->workers[grant->rank].tasks--;
-    core->declared[grant->declaration].running--;
-    mni_queue_uncrowd(core, grant->declaration);
-    mni_node_memory(core, grant->node, 0, grant->memory);
-    for (uint32_t i = 0; i < grant->pieces; i++)
-        if (grant->piece[i].out == 0)
-            mni_lend_return(core, grant, i);
+    if (grant->follows)
+        mni_line_leave(core, grant);
+    else
+        leave_place(core, grant);
     /* What was asked to stop with it keeps the rest of the grace. */
     bool has_grace = grant->stop && !grant->killed;
     if (!has_grace)
@@ -358,7 +374,7 @@ void mni_core_slot_release(mni_core_t *core, uint64_t now, uint64_t task)
 
 void mni_core_worker_lost(mni_core_t *core, uint64_t now, uint32_t rank)
 {
-    mni_grant_t *lost = NULL, *grant, *next;
+    mni_grant_t *lost = NULL, *followers = NULL, *grant, *next;
     mni_node_t *node = rank < core->worker_room ? core->workers[rank].node : NULL;
 
     mni_core_enter(core, now);
@@ -372,10 +388,16 @@ void mni_core_worker_lost(mni_core_t *core, uint64_t now, uint32_t rank)
     for (grant = node->grants; grant; grant = grant->node_next) {
         if (grant->ended || grant->rank != rank)
             continue;
-        if (!grant->killed)
+        mni_grant_t **list = grant->follows ? &followers : &lost;
+        if (!grant->follows && !grant->killed)
             grant->killed = MN_REASON_WORKER_LOST; /* nobody is there to be told */
-        grant->walk_next = lost;
-        lost = grant;
+        grant->walk_next = *list;
+        *list = grant;
+    }
+    for (grant = followers; grant; grant = next) { /* before what they follow: they did not begin */
+        next = grant->walk_next;
+        grant->given_back = true;
+        mni_grant_end(core, grant, MN_REASON_WORKER_LOST, NULL);
     }
     for (grant = lost; grant; grant = next) {
         next = grant->walk_next;
@@ -387,7 +409,7 @@ void mni_core_worker_lost(mni_core_t *core, uint64_t now, uint32_t rank)
 void mni_core_count(const mni_core_t *core, size_t *tasks, size_t *unfinished)
 {
     if (tasks)
-        *tasks = core->alive;
+        *tasks = core->alive + core->followers;
     if (unfinished)
         *unfinished = core->unfinished;
 }

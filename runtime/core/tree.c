@@ -5,33 +5,42 @@
  * quantity is enough and the other is not, a subtree may be searched in vain). No memory needed. A
  * leaf whose order or quantities change is removed before the change and inserted after it.
  */
-#include "core/internal.h"
+#include "core/containers.h"
 
-static uint64_t most_of(uint64_t own, const mni_leaf_t *left, const mni_leaf_t *right, unsigned i)
+static bool before(const mni_leaf_t *a, const mni_leaf_t *b)
 {
-    if (left && left->most[i] > own)
-        own = left->most[i];
-    return right && right->most[i] > own ? right->most[i] : own;
+    if (a->order[0] != b->order[0])
+        return a->order[0] < b->order[0];
+    return a->order[1] != b->order[1] ? a->order[1] < b->order[1] : a->number < b->number;
 }
 
-static void update(mni_leaf_t *leaf)
+static inline void update(mni_leaf_t *leaf)
 {
-    leaf->most[0] = most_of(leaf->has[0], leaf->left, leaf->right, 0);
-    leaf->most[1] = most_of(leaf->has[1], leaf->left, leaf->right, 1);
+    const mni_leaf_t *left = leaf->left, *right = leaf->right;
+
+    leaf->most = leaf->has;
+    leaf->other_most = leaf->other_has;
+    if (left && left->most > leaf->most)
+        leaf->most = left->most;
+    if (right && right->most > leaf->most)
+        leaf->most = right->most;
+    if (left && left->other_most > leaf->other_most)
+        leaf->other_most = left->other_most;
+    if (right && right->other_most > leaf->other_most)
+        leaf->other_most = right->other_most;
 }
 
 /* Splits what is below `top` into what is before `key` and the rest. */
-static void split(mni_order_t *before, mni_leaf_t *top, const mni_leaf_t *key, mni_leaf_t **low,
-                  mni_leaf_t **high)
+static void split(mni_leaf_t *top, const mni_leaf_t *key, mni_leaf_t **low, mni_leaf_t **high)
 {
     if (!top) {
         *low = *high = NULL;
     } else if (before(top, key)) {
-        split(before, top->right, key, &top->right, high);
+        split(top->right, key, &top->right, high);
         *low = top;
         update(top);
     } else {
-        split(before, top->left, key, low, &top->left);
+        split(top->left, key, low, &top->left);
         *high = top;
         update(top);
     }
@@ -51,65 +60,62 @@ static mni_leaf_t *merge(mni_leaf_t *low, mni_leaf_t *high)
     return high;
 }
 
-static mni_leaf_t *insert(mni_order_t *before, mni_leaf_t *top, mni_leaf_t *leaf)
+static mni_leaf_t *insert(mni_leaf_t *top, mni_leaf_t *leaf)
 {
     if (!top || leaf->weight > top->weight) {
-        split(before, top, leaf, &leaf->left, &leaf->right);
+        split(top, leaf, &leaf->left, &leaf->right);
         top = leaf;
     } else if (before(leaf, top)) {
-        top->left = insert(before, top->left, leaf);
+        top->left = insert(top->left, leaf);
     } else {
-        top->right = insert(before, top->right, leaf);
+        top->right = insert(top->right, leaf);
     }
     update(top);
     return top;
 }
 
-static mni_leaf_t *take_out(mni_order_t *before, mni_leaf_t *top, const mni_leaf_t *leaf)
+static mni_leaf_t *take_out(mni_leaf_t *top, const mni_leaf_t *leaf)
 {
     if (top == leaf)
         return merge(top->left, top->right);
     if (before(leaf, top))
-        top->left = take_out(before, top->left, leaf);
+        top->left = take_out(top->left, leaf);
     else
-        top->right = take_out(before, top->right, leaf);
+        top->right = take_out(top->right, leaf);
     update(top);
     return top;
 }
 
 void mni_tree_insert(mni_tree_t *tree, mni_leaf_t *leaf)
 {
-    if (leaf->weight == 0) {
-        tree->random = tree->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-        leaf->weight = (uint32_t)(tree->random >> 32) | 1;
-    }
+    tree->random = tree->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    leaf->weight = (uint32_t)(tree->random >> 32) | 1;
     leaf->left = leaf->right = NULL;
-    leaf->in = true;
-    tree->top = insert(tree->before, tree->top, leaf);
+    tree->top = insert(tree->top, leaf);
 }
 
 void mni_tree_remove(mni_tree_t *tree, mni_leaf_t *leaf)
 {
-    if (!leaf->in)
+    if (leaf->weight == 0)
         return;
-    leaf->in = false;
-    tree->top = take_out(tree->before, tree->top, leaf);
+    tree->top = take_out(tree->top, leaf);
+    leaf->weight = 0;
 }
 
-static mni_leaf_t *first(mni_leaf_t *top, uint64_t least, uint64_t other_least)
+static mni_leaf_t *first(mni_leaf_t *top, uint32_t least, uint64_t other_least)
 {
-    while (top && top->most[0] >= least && top->most[1] >= other_least) {
+    while (top && top->most >= least && top->other_most >= other_least) {
         mni_leaf_t *found = first(top->left, least, other_least);
         if (found)
             return found;
-        if (top->has[0] >= least && top->has[1] >= other_least)
+        if (top->has >= least && top->other_has >= other_least)
             return top;
         top = top->right;
     }
     return NULL;
 }
 
-mni_leaf_t *mni_tree_first(const mni_tree_t *tree, uint64_t least, uint64_t other_least)
+mni_leaf_t *mni_tree_first(const mni_tree_t *tree, uint32_t least, uint64_t other_least)
 {
     return first(tree->top, least, other_least);
 }

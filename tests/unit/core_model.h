@@ -16,6 +16,7 @@
 
 typedef struct model_task {
     uint64_t id, parent, demand; /* parent 0: a root; demand: that it is a slot of */
+    uint64_t behind;             /* the task right before it in its line; 0: it may run */
     mni_job_t *job;              /* at the root of its tree; NULL below the driver */
     bool own, alive, killed, deaf, stranger;
     bool round; /* at its begin a core came to it round a circle of waits */
@@ -107,7 +108,8 @@ static bool is_waiting(const model_task_t *task)
 static uint32_t claim_of(const model_task_t *task, uint32_t cpu)
 {
     uint32_t below = 0, most = 0;
-    uint32_t own = task->alive && mni_cpus_has(&task->cpus, cpu) ? task->share : 0;
+    uint32_t own =
+        task->alive && !task->behind && mni_cpus_has(&task->cpus, cpu) ? task->share : 0;
     if (task->stranger)
         return 0;
     for (size_t i = 0; i < task_count; i++) {
@@ -172,7 +174,7 @@ static void check_memory(uint32_t node)
 {
     uint64_t sum = 0;
     for (size_t i = 0; i < task_count; i++)
-        if (tasks[i].alive && tasks[i].node == node)
+        if (tasks[i].alive && !tasks[i].behind && tasks[i].node == node)
             sum += tasks[i].memory;
     if (sum > node_memory[node])
         fail_msg("memory of node %u is granted twice", node);
@@ -227,6 +229,21 @@ static void check_cores(model_task_t *task)
     }
 }
 
+/* It is to have the place of what it follows, when that has ended. */
+static void check_follower(model_task_t *task, uint64_t behind)
+{
+    const model_task_t *before = task_by_id(behind);
+    assert_true(before && before->alive && before->own && !before->demand);
+    assert_true(task->own && task->rank == before->rank && task->node == before->node);
+    assert_true(task->share == before->share && task->memory == before->memory);
+    assert_memory_equal(&task->cpus, &before->cpus, sizeof task->cpus);
+    assert_int_equal(task->job->declaration, before->job->declaration);
+    assert_true(isinf(task->job->need.timeout));
+    for (size_t i = 0; i < task_count; i++) /* a line, not a tree */
+        assert_false(tasks[i].alive && &tasks[i] != task && tasks[i].behind == behind);
+    task->behind = behind;
+}
+
 static void on_begin(const mni_action_t *action)
 {
     const mni_need_t *wanted;
@@ -266,8 +283,27 @@ static void on_begin(const mni_action_t *action)
     assert_int_equal(mni_cpus_count(&task->cpus), (wanted->millicores + 999) / 1000);
     assert_true(action->rank < rank_count && rank_alive[action->rank] &&
                 node_of[action->rank] == action->node);
+    if (action->behind) {
+        check_follower(task, action->behind);
+        return;
+    }
     check_cores(task);
     check_memory(task->node);
+}
+
+/* A task of a line is gone. The one behind it has its cores now, if it was the head; where what was
+ * lent of them is still in use, nothing can be said of it any more. */
+static void close_ranks(const model_task_t *gone)
+{
+    for (size_t i = 0; i < task_count; i++) {
+        if (!tasks[i].alive || tasks[i].behind != gone->id)
+            continue;
+        tasks[i].behind = gone->behind;
+        for (uint32_t cpu = 0; !gone->behind && cpu < node_cores[tasks[i].node]; cpu++)
+            if (mni_cpus_has(&tasks[i].cpus, cpu) && taken_of(tasks[i].node, cpu) > 1000)
+                tasks[i].stranger = true;
+        return;
+    }
 }
 
 static void forget_waits(const mni_job_t *job)

@@ -552,6 +552,60 @@ static void a_reservation_ends_with_its_request(void **state)
     world_destroy(w);
 }
 
+static void urgent_jobs_use_a_kept_node_for_a_while_only(void **state)
+{
+    world_t *w = world_small(2, GIB);
+    mni_need_t urgent = need(1000, 0);
+    (void)state;
+    urgent.priority = 1;
+    mni_job_t *one = start(w, JOB, urgent), *other = start(w, JOB, urgent);
+    mni_job_t *large = start(w, OTHER, need(2000, 0));
+    later(w, 31);
+    uint64_t task = one->task;
+    one = start(w, JOB, urgent);
+    ended(w, task, MN_REASON_RETURNED);
+    assert_int_equal(one->status, MN_RUNNING); /* it comes first anyhow */
+    later(w, 31);
+    ended(w, other->task, MN_REASON_RETURNED);
+    other = start(w, JOB, urgent);
+    assert_int_equal(other->status, MN_PENDING);
+    ended(w, one->task, MN_REASON_RETURNED);
+    assert_int_equal(large->status, MN_RUNNING);
+    ended(w, large->task, MN_REASON_RETURNED);
+    assert_int_equal(other->status, MN_RUNNING);
+    world_destroy(w);
+}
+
+/* A map that goes on and on takes whatever gets free, before any job. */
+static void slots_of_other_nodes_do_not_starve_a_large_request(void **state)
+{
+    world_t *w = world_create();
+    (void)state;
+    world_node(w, "n0", 1, GIB);
+    uint32_t kept = world_node(w, "n1", 2, GIB);
+    mni_job_t *caller = start(w, JOB, need(1000, 0));
+    uint64_t slots[2];
+    size_t count = 0;
+    assert_int_equal(action_of(w, MNI_RUN, 0)->node, 0);
+    assert_int_equal(demand(w, 1, caller->task, F, need(1000, 0), 3), 0);
+    for (size_t i = 0; i < 3; i++)
+        if (action_of(w, MNI_GRANT, i)->node == kept)
+            slots[count++ % 2] = action_of(w, MNI_GRANT, i)->task;
+    assert_int_equal(count, 2);
+    mni_job_t *large = start(w, OTHER, need(2000, 0));
+    later(w, 31);
+    release(w, slots[0]);
+    slots[0] = slot_of(w, 1);
+    later(w, 31);
+    release(w, slots[0]);
+    assert_int_equal(happened(w, MNI_GRANT), 0);
+    release(w, slots[1]);
+    assert_int_equal(large->status, MN_RUNNING);
+    ended(w, large->task, MN_REASON_RETURNED);
+    assert_int_equal(happened(w, MNI_GRANT), 2);
+    world_destroy(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -578,6 +632,8 @@ int main(void)
         cmocka_unit_test(it_explains_why_a_job_waits),
         cmocka_unit_test(a_large_request_is_not_starved),
         cmocka_unit_test(a_reservation_ends_with_its_request),
+        cmocka_unit_test(urgent_jobs_use_a_kept_node_for_a_while_only),
+        cmocka_unit_test(slots_of_other_nodes_do_not_starve_a_large_request),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,8 @@
  */
 #include "core_model.h"
 
+static bool lines; /* whether workers run ahead */
+
 static void answer(void)
 {
     world_take(world);
@@ -27,6 +29,40 @@ static void model_end(model_task_t *task)
         job_of(task->job)->running--;
     if (task->demand)
         demand_by_id(task->demand)->slots--;
+    close_ranks(task);
+}
+
+static void return_task(model_task_t *task)
+{
+    mni_job_t *job = task->job;
+    uint32_t attempts = job->attempts;
+    bool cancelled = job->status == MN_CANCELLING;
+    model_end(task);
+    mni_core_task_returned(world->core, world->now, task->id);
+    if (!cancelled) /* and perhaps it began anew at once */
+        assert_true(job->status == MN_PENDING ? job->attempts == attempts - 1
+                                              : job->attempts == attempts);
+    answer();
+}
+
+/* More for a line. */
+static void follow_task(const model_task_t *task)
+{
+    uint32_t most = draw(4);
+    bool may = task->own && !task->stop && !task->killed && !is_waiting(task) && !draining;
+    int count = mni_core_follow(world->core, world->now, task->id, most);
+    assert_true(count >= 0 && (uint32_t)count <= most && (may || count == 0));
+    answer();
+    for (size_t i = 0; i < world->count; i++)
+        count -= world->actions[i].kind == MNI_RUN && world->actions[i].behind;
+    assert_int_equal(count, 0);
+}
+
+static bool line_waits(const model_task_t *task)
+{
+    while (task->behind)
+        task = task_by_id(task->behind);
+    return is_waiting(task);
 }
 
 static void end_task(model_task_t *task, mn_reason_t reason)
@@ -36,6 +72,21 @@ static void end_task(model_task_t *task, mn_reason_t reason)
     model_end(task);
     mni_core_task_ended(world->core, world->now, task->id, &outcome);
     answer();
+}
+
+/* One that is not its turn yet. */
+static void step_follower(model_task_t *task, bool winding_down)
+{
+    if (task->killed)
+        draw(2) ? end_task(task, MN_REASON_KILLED) : return_task(task);
+    else if (task->stop)
+        draw(4) ? return_task(task) : end_task(task, MN_REASON_RETURNED);
+    else if (line_waits(task) || draw(8) == 0)
+        return_task(task);
+    else if (draw(20) == 0)
+        end_task(task, draw(2) ? MN_REASON_RETURNED : MN_REASON_ERROR);
+    else if (!winding_down)
+        follow_task(task);
 }
 
 static void close_model_demand(model_demand_t *of)
@@ -168,7 +219,13 @@ static void step_task(model_task_t *task, bool winding_down)
 {
     static const mn_reason_t reasons[] = {MN_REASON_RETURNED, MN_REASON_RETURNED, MN_REASON_ERROR,
                                           MN_REASON_SIGNAL};
-    if (task->killed) {
+    if (task->behind) {
+        step_follower(task, winding_down);
+    } else if (lines && task->own && !winding_down && draw(3) == 0) {
+        follow_task(task);
+    } else if (lines && task->own && !is_waiting(task) && !winding_down && draw(40) == 0) {
+        return_task(task); /* it came, and did not begin */
+    } else if (task->killed) {
         end_task(task, MN_REASON_KILLED);
     } else if (task->stop) {
         if (!task->deaf || winding_down)
@@ -404,6 +461,7 @@ static void known_events(void **state)
 {
     static const uint64_t seeds[] = {UINT64_C(9661433871425)};
     (void)state;
+    lines = false; /* there were none yet */
     for (size_t i = 0; i < sizeof seeds / sizeof *seeds; i++)
         one_round(seeds[i]);
 }
@@ -414,6 +472,7 @@ static void random_events(void **state)
     uint64_t seed = text ? strtoull(text, NULL, 10) : mni_clock_now();
     uint64_t rounds = more ? strtoull(more, NULL, 10) : 60;
     (void)state;
+    lines = true;
     for (uint64_t i = 0; i < rounds; i++) {
         printf("seed %llu\n", (unsigned long long)(seed + i));
         fflush(stdout);
