@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A map of multinode, timed: map_ours LOAD ordinary|alloc RUNS. Prints the seconds of each run, the first one apart.
+ * A map of multinode, timed: map_ours LOAD ordinary|alloc RUNS [MAX_BLOCK]. Prints the seconds of each run, the first one
+ * apart. MAX_BLOCK: at most so many items travel together.
  */
 #include "workload.h"
 
@@ -36,11 +37,12 @@ static void *get_memory(mn_task_t *task, bool own, size_t size)
 
 static int driver(mn_task_t *task, int argc, char **argv)
 {
-    if (argc != 4) {
-        fprintf(stderr, "usage: map_ours LOAD ordinary|alloc RUNS\n");
+    if (argc != 4 && argc != 5) {
+        fprintf(stderr, "usage: map_ours LOAD ordinary|alloc RUNS [MAX_BLOCK]\n");
         return 2;
     }
     const load_t *load = load_find(argv[1]);
+    mn_map_options_t map = {.max_block = argc > 4 ? (size_t)atol(argv[4]) : 0};
     bool own = strcmp(argv[2], "alloc") == 0;
     uint8_t *items = get_memory(task, own, load->items * ITEM_BYTES);
     uint64_t *results = get_memory(task, own, load->items * sizeof *results);
@@ -49,7 +51,7 @@ static int driver(mn_task_t *task, int argc, char **argv)
     for (int run = -1; run < atoi(argv[3]); run++) {
         double begin = now();
         int rc = mn_map_fixed(task, work, items, ITEM_BYTES, load->items, results, sizeof *results,
-                              NULL);
+                              &map);
         double seconds = now() - begin;
         if (rc < 0) {
             fprintf(stderr, "%s\n", mn_error_message());
