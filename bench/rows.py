@@ -88,10 +88,6 @@ def plain_line(cells):
     return " ".join("%-*s" % (width, cell) for width, cell in zip(WIDTHS, cells)).rstrip()
 
 
-def markdown_line(cells):
-    return "| " + " | ".join(cells) + " |"
-
-
 def markdown(rows):
-    lines = [markdown_line(HEADER), "|" + "---|" * len(HEADER)]
-    return "\n".join(lines + [markdown_line(row.cells()) for row in rows]) + "\n"
+    lines = [HEADER, ["---"] * len(HEADER)] + [row.cells() for row in rows]
+    return "\n".join("| %s |" % " | ".join(cell.strip() for cell in cells) for cells in lines) + "\n"

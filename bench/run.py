@@ -5,6 +5,7 @@
 
 A figure is the median of RUNS runs or more, with its range (10th to 90th percentile). What is compared takes turns, so that a
 change of the machine's speed hits both sides. --quick takes few and small runs: it shows that all works, no more.
+--markdown puts the tables into a page, docs/performance.md, between two marks.
 """
 import argparse
 import datetime
@@ -31,6 +32,8 @@ GROUPS = {
     "quiet": (quiet.quiet, "a runtime with nothing to do, and one that must keep out of the way"),
 }
 
+MARKS = ("<!-- bench: begin -->", "<!-- bench: end -->")
+
 
 def machine():
     model = ""
@@ -42,6 +45,23 @@ def machine():
             "load": os.getloadavg()[0], "time": datetime.datetime.now(datetime.timezone.utc).isoformat("T", "seconds")}
 
 
+def write_page(path, about, quick, taken):
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    before, begin, rest = text.partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    if not begin or not end:
+        sys.exit("%s has not the marks %s and %s" % (path, *MARKS))
+    parts = ["%(processor)s, %(cores)d cores, %(system)s; load at the beginning %(load).2f; %(time)s." % about +
+             (" Few and small runs (--quick)." if quick else "")]
+    for name, (_, title) in GROUPS.items():
+        rows_ = [row for group, row in taken if group == name]
+        if rows_:
+            parts.append("### %s: %s\n\n%s" % (name, title, rows.markdown(rows_).rstrip("\n")))
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("%s%s\n\n%s\n\n%s%s" % (before, begin, "\n\n".join(parts), end, after))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default=".", help="the build folder")
@@ -50,7 +70,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="few and small runs")
     parser.add_argument("--only", default="", help="only rows whose name has this text")
     parser.add_argument("--json", help="write the figures there")
-    parser.add_argument("--markdown", help="write the table there, as Markdown")
+    parser.add_argument("--markdown", help="put the tables into this page")
     options = parser.parse_args()
     if options.runs and options.runs < 5:
         parser.error("--runs: 5 at least")
@@ -74,8 +94,7 @@ def main():
                        "rows": [{"group": name, **row.data()} for name, row in taken]}, file, indent=1)
             file.write("\n")
     if options.markdown:
-        with open(options.markdown, "w", encoding="utf-8") as file:
-            file.write(rows.markdown([row for _, row in taken]))
+        write_page(options.markdown, about, options.quick, taken)
     below = [row.name for _, row in taken if row.meets() is False]
     print("%d rows, %d with a limit, %d below it%s" % (
         len(taken), sum(row.meets() is not None for _, row in taken), len(below), ": " + "; ".join(below) if below else ""))
