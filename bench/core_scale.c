@@ -42,8 +42,9 @@ typedef struct row {
     double seconds[ROUNDS], events[ROUNDS]; /* of a round */
     double bytes;                           /* for each pending job */
     size_t running;
-    double cores; /* of a running task, on average */
-    double rate, slowest, fastest, event_rate; /* placements a second: median, range */
+    double cores;                              /* of a running task, on average */
+    double rates[ROUNDS];                      /* placements a second, sorted */
+    double rate, slowest, fastest, event_rate; /* median, range */
 } row_t;
 
 static struct {
@@ -140,7 +141,7 @@ static int by_value(const void *a, const void *b)
 
 static void summarize(row_t *row)
 {
-    double rate[ROUNDS], events[ROUNDS];
+    double *rate = row->rates, events[ROUNDS];
 
     for (int i = 0; i < ROUNDS; i++) {
         rate[i] = (double)options.placements / row->seconds[i];
@@ -178,16 +179,20 @@ static int write_json(const row_t *rows)
             options.simulation.nodes, (unsigned long long)options.simulation.seed,
             options.simulation.check ? "true" : "false", (unsigned long long)options.placements,
             ROUNDS);
-    for (int i = 0; i < SIZES; i++)
+    for (int i = 0; i < SIZES; i++) {
         fprintf(file,
                 "  {\"pending\": %zu, \"running\": %zu, \"cores_of_a_task\": %.3f,\n"
                 "   \"decisions_per_second\": %.0f,\n"
                 "   \"slowest\": %.0f, \"fastest\": %.0f, \"ns_per_decision\": %.1f,\n"
                 "   \"ratio_to_1000\": %.3f, \"events_per_second\": %.0f,\n"
-                "   \"bytes_per_pending_job\": %.1f}%s\n",
+                "   \"bytes_per_pending_job\": %.1f, \"rates\": [",
                 sizes[i], rows[i].running, rows[i].cores, rows[i].rate, rows[i].slowest,
-                rows[i].fastest, 1e9 / rows[i].rate, rows[0].rate / rows[i].rate, rows[i].event_rate, rows[i].bytes,
-                i + 1 < SIZES ? "," : "");
+                rows[i].fastest, 1e9 / rows[i].rate, rows[0].rate / rows[i].rate,
+                rows[i].event_rate, rows[i].bytes);
+        for (int round = 0; round < ROUNDS; round++)
+            fprintf(file, "%s%.0f", round > 0 ? ", " : "", rows[i].rates[round]);
+        fprintf(file, "]}%s\n", i + 1 < SIZES ? "," : "");
+    }
     fprintf(file, "]}\n");
     return fclose(file);
 }

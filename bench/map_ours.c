@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * A map of multinode, timed: map_ours LOAD ordinary|alloc items|blocks RUNS. Prints the seconds of each run, the first one
- * apart. The function is called for each item, or for each block of them.
+ * A map of multinode, timed: map_ours LOAD ordinary|alloc items|blocks RUNS [MAX_BLOCK]. Prints the seconds of each run, the
+ * first one apart. The function is called for each item, or for each block of them. MAX_BLOCK: at most so many items
+ * travel together.
  */
 #include "workload.h"
 
@@ -47,11 +48,12 @@ static void *get_memory(mn_task_t *task, bool own, size_t size)
 
 static int driver(mn_task_t *task, int argc, char **argv)
 {
-    if (argc != 5) {
-        fprintf(stderr, "usage: map_ours LOAD ordinary|alloc items|blocks RUNS\n");
+    if (argc != 5 && argc != 6) {
+        fprintf(stderr, "usage: map_ours LOAD ordinary|alloc items|blocks RUNS [MAX_BLOCK]\n");
         return 2;
     }
     const load_t *load = load_find(argv[1]);
+    mn_map_options_t map = {.max_block = argc > 5 ? (size_t)atol(argv[5]) : 0};
     bool own = strcmp(argv[2], "alloc") == 0;
     mn_entry_t *function = strcmp(argv[3], "blocks") == 0 ? work_blocks : work;
     uint8_t *items = get_memory(task, own, load->items * ITEM_BYTES);
@@ -61,7 +63,7 @@ static int driver(mn_task_t *task, int argc, char **argv)
     for (int run = -1; run < atoi(argv[4]); run++) {
         double begin = now();
         int rc = mn_map_fixed(task, function, items, ITEM_BYTES, load->items, results,
-                              sizeof *results, NULL);
+                              sizeof *results, &map);
         double seconds = now() - begin;
         if (rc < 0) {
             fprintf(stderr, "%s\n", mn_error_message());

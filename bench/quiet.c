@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a runtime does while nothing is to be done, and how soon it begins when something is: the program that quiet.sh
- * runs and watches. It says on its standard output where it is, one word a line, and what it measures itself.
+ * What a runtime does while nothing is to be done, and how soon it begins when something is: the program that quiet.py
+ * runs and watches. It says on its standard output where it is, one word a line, and what it measures itself, in
+ * nanoseconds.
  *
- *     quiet IDLE_SECONDS STARTS LOAD_SECONDS
+ *     quiet IDLE_SECONDS STARTS LOAD_SECONDS CORES
  */
 #include <multinode.h>
 
@@ -157,7 +158,7 @@ static int measure_starts(const char *name, mn_entry_t *job, int count)
             memcpy(&begun, info->result.data, sizeof begun);
         mn_info_destroy(info);
         if (i >= 0)
-            printf("%s %lld %lld\n", name, (long long)(begun - called),
+            printf("%s %lld\n%s_call %lld\n", name, (long long)(begun - called), name,
                    (long long)(returned - called));
     }
     fflush(stdout);

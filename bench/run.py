@@ -1,94 +1,105 @@
 # SPDX-License-Identifier: MIT
-"""Runs the map benchmarks and prints a table: ours beside what is written by hand, in turn, on the same machine.
+"""Measures what multinode costs and prints a table: ours beside a limit or a peer, on the same machine, in the same run.
 
-    python3 run.py --build DIR [--runs N] [--json FILE] [--only TEXT]
+    python3 run.py --build DIR [--group NAME]... [--runs N] [--quick] [--only TEXT] [--json FILE] [--markdown FILE]
 
-Each program prints the seconds of each of its runs. Rows are measured in alternation, ROUNDS times, so that a change of the
-machine's speed hits both sides; the figure is the median over all runs, the range the 10th to the 90th percentile.
+A figure is the median of RUNS runs or more, with its range (10th to 90th percentile). What is compared takes turns, so that a
+change of the machine's speed hits both sides. --quick takes few and small runs: it shows that all works, no more.
+--markdown puts the tables into a page, docs/performance.md, between two marks.
 """
 import argparse
+import datetime
 import json
 import os
 import platform
-import statistics
-import subprocess
 import sys
 
-ROUNDS = 3
-ITEMS = {"hash": 1000000, "ten": 20000, "cluster": 10000}
-MPI_ENVIRONMENT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+import measures
+import peers
+import quiet
+import rows
+from programs import Bench
 
-# What is compared: name, load, our memory and whether the function takes blocks, the other's way and ranks, at least this
-# ratio of items a second (None: only shown).
-ROWS = [
-    ("hash of 20 ns, ordinary memory", "hash", "ordinary blocks", "static", 2, 1.0),
-    ("hash of 20 ns, mn_alloc()", "hash", "alloc blocks", "static", 2, 1.5),
-    ("hash of 20 ns, mn_alloc(), item by item", "hash", "alloc items", "static", 2, None),
-    ("10 us items", "ten", "ordinary items", "static", 2, 0.97),
-    ("1% of the items 100 times longer, together", "cluster", "ordinary items", "static", 2, 1.4),
-    ("the same beside self-scheduling by hand", "cluster", "ordinary items", "dynamic", 3, 0.97),
-]
+GROUPS = {
+    "map": (measures.maps, "maps beside hand-written MPI"),
+    "calls": (measures.calls, "one call after the other, beside two bare processes"),
+    "jobs": (measures.jobs, "jobs that do nothing, end to end"),
+    "stages": (measures.stages, "where the time of one such job goes"),
+    "cancel": (measures.cancels, "cancellation"),
+    "first": (measures.firsts, "from the command line to the first result"),
+    "peers": (peers.peers, "other software, where it is installed"),
+    "core": (measures.core, "the scheduler's core alone"),
+    "quiet": (quiet.quiet, "a runtime with nothing to do, and one that must keep out of the way"),
+}
 
-
-def seconds(command):
-    done = subprocess.run(command, env={**os.environ, **MPI_ENVIRONMENT}, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        sys.exit("%s: exit status %d\n%s" % (" ".join(command), done.returncode, done.stderr))
-    return [float(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("run ")]
+MARKS = ("<!-- bench: begin -->", "<!-- bench: end -->")
 
 
-def summary(times, items):
-    rates = sorted(items / t for t in times)
-    return {
-        "items_per_second": statistics.median(rates),
-        "low": rates[len(rates) // 10],
-        "high": rates[len(rates) - 1 - len(rates) // 10],
-        "runs": len(rates),
-    }
+def machine():
+    model = ""
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+        for line in file:
+            if line.startswith("model name"):
+                model = line.split(":", 1)[1].strip()
+    return {"system": platform.platform(), "processor": model, "cores": len(os.sched_getaffinity(0)),
+            "load": os.getloadavg()[0], "time": datetime.datetime.now(datetime.timezone.utc).isoformat("T", "seconds")}
 
 
-def measure(row, build, runs):
-    name, load, memory, way, ranks, least = row
-    ours = [os.path.join(build, "multinode"), "run", "-n", "3", os.path.join(build, "bench/map_ours"), load, *memory.split(), str(runs)]
-    bind = ["--bind-to", "core"] if ranks <= (os.cpu_count() or 1) else ["--oversubscribe"]
-    other = ["mpirun", "-n", str(ranks), *bind, os.path.join(build, "bench/map_mpi"), load, way, str(runs)]
-    times = {"ours": [], "other": []}
-    for _ in range(ROUNDS):
-        times["other"] += seconds(other)
-        times["ours"] += seconds(ours)
-    result = {side: summary(times[side], ITEMS[load]) for side in times}
-    result.update(name=name, least=least, other_is="MPI, %s, %d ranks" % (way, ranks))
-    result["ratio"] = result["ours"]["items_per_second"] / result["other"]["items_per_second"]
-    return result
-
-
-def show(result):
-    cells = ["%9.3f (%.3f to %.3f)" % tuple(result[side][key] / 1e6 for key in ("items_per_second", "low", "high"))
-             for side in ("ours", "other")]
-    least = result["least"]
-    verdict = "" if least is None else "%s %.2f" % ("meets" if result["ratio"] >= least else "below", least)
-    print("%-44s %-28s %-28s %6.2f  %-10s  %s" % (result["name"], *cells, result["ratio"], verdict, result["other_is"]),
-          flush=True)
+def write_page(path, about, quick, taken):
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    before, begin, rest = text.partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    if not begin or not end:
+        sys.exit("%s has not the marks %s and %s" % (path, *MARKS))
+    parts = ["%(processor)s, %(cores)d cores, %(system)s; load at the beginning %(load).2f; %(time)s." % about +
+             (" Few and small runs (--quick)." if quick else "")]
+    for name, (_, title) in GROUPS.items():
+        rows_ = [row for group, row in taken if group == name]
+        if rows_:
+            parts.append("### %s: %s\n\n%s" % (name, title, rows.markdown(rows_).rstrip("\n")))
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("%s%s\n\n%s\n\n%s%s" % (before, begin, "\n\n".join(parts), end, after))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default=".", help="the build folder")
-    parser.add_argument("--runs", type=int, default=5, help="runs of each program a round [5]")
+    parser.add_argument("--group", action="append", choices=GROUPS, help="only this group; may be given again")
+    parser.add_argument("--runs", type=int, default=0, help="runs for each figure, 5 at least [15]")
+    parser.add_argument("--quick", action="store_true", help="few and small runs")
+    parser.add_argument("--only", default="", help="only rows whose name has this text")
     parser.add_argument("--json", help="write the figures there")
-    parser.add_argument("--only", default="", help="rows whose name has this text")
+    parser.add_argument("--markdown", help="put the tables into this page")
     options = parser.parse_args()
-    print("Millions of items a second: median (10%% to 90%%) of %d runs" % (ROUNDS * options.runs))
-    print("%-44s %-28s %-28s %6s" % ("", "ours", "beside it", "ratio"))
-    results = []
-    for row in ROWS:
-        if options.only in row[0]:
-            results.append(measure(row, options.build, options.runs))
-            show(results[-1])
+    if options.runs and options.runs < 5:
+        parser.error("--runs: 5 at least")
+
+    bench = Bench(options.build, options.runs, options.quick)
+    about, taken = machine(), []
+    print("%(processor)s, %(cores)d cores, load %(load).2f, %(time)s" % about)
+    if about["load"] > 0.5:
+        print("This machine is not quiet: the figures may be far off.")
+    print(rows.plain_line(rows.HEADER))
+    for name in options.group or GROUPS:
+        measure, title = GROUPS[name]
+        print("-- %s: %s" % (name, title), flush=True)
+        for row in measure(bench, lambda text: options.only in text):
+            if options.only in row.name:
+                print(rows.plain_line(row.cells()), flush=True)
+                taken.append((name, row))
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:
-            json.dump({"machine": platform.platform(), "cores": os.cpu_count(), "maps": results}, file, indent=2)
+            json.dump({"machine": about, "quick": options.quick,
+                       "rows": [{"group": name, **row.data()} for name, row in taken]}, file, indent=1)
+            file.write("\n")
+    if options.markdown:
+        write_page(options.markdown, about, options.quick, taken)
+    below = [row.name for _, row in taken if row.meets() is False]
+    print("%d rows, %d with a limit, %d below it%s" % (
+        len(taken), sum(row.meets() is not None for _, row in taken), len(below), ": " + "; ".join(below) if below else ""))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

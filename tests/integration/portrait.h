@@ -106,7 +106,7 @@ static void portray_limits(portrait_t *portrait)
         portray(portrait, "cores %d\n", CPU_COUNT(&cpus));
 }
 
-static void portrait_take(portrait_t *portrait)
+CHECK_UNUSED static void portrait_take(portrait_t *portrait)
 {
     char directory[4096];
     stack_t stack;

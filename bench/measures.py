@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: MIT
+"""The groups that run programs of our own, and hand-written ones beside them. Each yields rows."""
+import json
+import os
+import subprocess
+import time
+
+import processes
+from programs import fail
+from rows import Row
+
+ROUNDS = 3  # how often two programs take turns
+
+# --- maps ------------------------------------------------------------------------------------------------------------
+
+ITEMS = {"hash": 1000000, "few": 100000, "ten": 20000, "cluster": 10000}
+
+# Name, load, our memory and whether the function takes items or blocks, the other's way and ranks, at least this ratio of
+# items a second (None: no limit).
+MAPS = [
+    ("hash of 20 ns, ordinary memory", "hash", "ordinary blocks", "static", 2, 1.0),
+    ("hash of 20 ns, mn_alloc()", "hash", "alloc blocks", "static", 2, 1.5),
+    ("hash of 20 ns, mn_alloc(), item by item", "hash", "alloc items", "static", 2, None),
+    ("10 us items", "ten", "ordinary items", "static", 2, 0.97),
+    ("1% of the items 100 times longer, together", "cluster", "ordinary items", "static", 2, 1.4),
+    ("the same beside self-scheduling by hand", "cluster", "ordinary items", "dynamic", 3, 0.97),
+]
+WAYS = {
+    "static": "two executors, beside MPI_Scatterv and MPI_Gatherv by hand on %d ranks",
+    "dynamic": "two executors, beside guided self-scheduling by hand in MPI on %d ranks",
+}
+
+
+def map_rates(bench, load, memory, runs, *block):
+    """Items a second, of `runs` maps in one run of the program."""
+    times = bench.figures(bench.ours(3, "map_ours", load, *memory.split(), runs, *block))["run"]
+    return [ITEMS[load] / seconds for seconds in times]
+
+
+def maps(bench, wanted):
+    for name, load, memory, way, ranks, least in MAPS:
+        if not wanted(name):
+            continue
+        ours, beside = [], []
+        runs = max(2, bench.runs // ROUNDS)
+        other = bench.mpirun(ranks, bench.path("bench/map_mpi"), load, way, str(runs))
+        for _ in range(ROUNDS):
+            beside += [ITEMS[load] / seconds for seconds in bench.figures(other)["run"]]
+            ours += map_rates(bench, load, memory, runs)
+        compares = "%d items of 64 B to 8 B, %s" % (ITEMS[load], WAYS[way] % ranks)
+        yield Row(name, compares, "items/s", ours, beside, ("at least", least) if least else None)
+
+
+# --- calls -----------------------------------------------------------------------------------------------------------
+
+
+def calls(bench, _):
+    for ranks in (1, 3):
+        found = bench.figures(bench.ours(ranks, "calls", bench.runs, bench.some(5000, 500)))
+        where = "%d rank%s" % (ranks, "s" if ranks > 1 else "")
+        what = "mn_call() in a loop in the driver, 64 B to 8 B, warm, beside a futex round trip between two processes"
+        yield Row("a warm call, %s" % where, what + " that the kernel places", "s", found["call"], found["futex"],
+                  ("at most", 3))
+        yield Row("a warm call, %s, cores apart" % where, what + " each on a core of its own, as an executor is", "s",
+                  found["call"], found["futex_apart"], ("at most", 3))
+        firsts_ = found["first"]
+        while len(firsts_) < 5:
+            firsts_ += bench.figures(bench.ours(ranks, "calls", 1, 10))["first"]
+        yield Row("the first call, %s" % where, "mn_call() when no process of the function is there yet", "s", firsts_)
+
+
+# --- jobs ------------------------------------------------------------------------------------------------------------
+
+JOBS = "jobs that yield the number they are given: start, run, read all results; two executors, with a store; "
+
+
+def job_rates(bench, ranks, count, runs):
+    found = [bench.figures(bench.ours(ranks, "jobs", count)) for _ in range(runs)]
+    return {part: [count / run[part][0] for run in found] for part in ("start", "read", "whole")}
+
+
+def jobs(bench, wanted):
+    small, large = bench.some(100000, 2000), bench.some(1000000, 20000)
+    name = "jobs in a batch of %d"
+    few = 5  # each run has as many jobs as can be wished
+    if not wanted(name % small) and not wanted(name % large):
+        return
+    rates = job_rates(bench, 1, small, few)
+    yield Row(name % small, JOBS + "one rank", "jobs/s", rates["whole"], None, ("at least", 50000))
+    if wanted(name % large):
+        many = job_rates(bench, 1, large, few)
+        yield Row(name % large, JOBS + "one rank; beside the batch of %d" % small, "jobs/s", many["whole"], rates["whole"],
+                  ("at least", 0.9))
+    for part, what in (("start", "the call that starts them"), ("read", "their results, as they end")):
+        yield Row("    %s" % part, "the batch of %d: only %s" % (small, what), "jobs/s", rates[part])
+    yield Row(name % small + ", three ranks", JOBS + "rank 0 and two workers", "jobs/s",
+              job_rates(bench, 3, small, few)["whole"])
+
+
+# --- stages ----------------------------------------------------------------------------------------------------------
+
+
+def stages(bench, _):
+    """One job after the other, and where its time goes; and of a batch, what each process uses for a job."""
+    path = os.path.join(bench.scratch.name, "moments")
+    for ranks in (1, 3):
+        runs = [bench.figures(bench.ours(ranks, "stages", path, bench.some(1000, 100))) for _ in range(5)]
+        where = "%d rank%s" % (ranks, "s" if ranks > 1 else "")
+        names = [name for name in runs[0] if name not in ("whole", "start_call")]
+        yield Row("one job at a time, %s" % where, "mn_start() and mn_wait(), mean of the middle 80%; the parts add up to it",
+                  "s", [run["whole"][0] for run in runs])
+        for name in names:
+            yield Row("    " + name.replace("_", " "), "part of that", "s", [run[name][0] for run in runs])
+        yield Row("    (mn_start() alone)", "no part: it returns while the job is under way", "s",
+                  [run["start_call"][0] for run in runs])
+    count = bench.some(100000, 2000)
+    used = []
+    for _ in range(5):
+        with processes.Watched(bench, bench.ours(1, "jobs", count, 1)) as run:
+            run.await_word("begin")
+            begin = processes.used(run.mark)
+            run.await_word("end")
+            used.append({"seconds": run.seconds("begin", "end"),
+                         **processes.between(begin, processes.used(run.mark))})
+            run.finish()
+    for kind in ("driver", "rank 0", "workers", "executors", "spawners"):
+        yield Row("processor time of a job: %s" % kind, "in a batch of %d on one rank: user and system time" % count, "s",
+                  [run.get(kind, 0) / count for run in used])
+    cores = len(os.sched_getaffinity(0))
+    yield Row("    all", "the same, of all processes; beside it what the machine had: %d cores for the whole time" % cores, "s",
+              [sum(time for kind, time in run.items() if kind not in ("seconds", "mpirun")) / count for run in used],
+              [run["seconds"] * cores / count for run in used])
+
+
+# --- cancel ----------------------------------------------------------------------------------------------------------
+
+
+def cancels(bench, _):
+    command = bench.ours(3, "cancel", bench.some(50, 5))
+    found = bench.figures(command)
+    for name in ("flag", "call", "gone"):
+        found[name] = found[name][1:]  # without the first, which is not warm
+    yield Row("cancel to a job that looks", "mn_cancel() in the driver to mn_cancelled() in the job, looked at each 20 us", "s",
+              found["flag"], None, ("under", 2e-3))
+    yield Row("cancel to a job that waits", "mn_cancel() in the driver to the return of mn_call() in the job", "s",
+              found["call"], None, ("under", 2e-3))
+    yield Row("end of the grace to the last process gone",
+              "a job that does not listen, with children (one in its own session, one of a double fork), grace 0.1 s", "s",
+              found["gone"], None, ("under", 50e-3))
+
+
+# --- the first result ------------------------------------------------------------------------------------------------
+
+
+def until_line(bench, command, word):
+    """Seconds from the command line to a line that begins so, and to the end."""
+    begin = time.monotonic()
+    with subprocess.Popen(command, env=bench.environment, cwd=bench.scratch.name, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as process:
+        line = process.stdout.readline()
+        seen = time.monotonic() - begin
+        _, errors = process.communicate()
+        if process.returncode != 0 or (word and not line.startswith(word)):
+            fail(command, process.returncode, errors)
+        return seen, time.monotonic() - begin
+
+
+def firsts(bench, _):
+    for ranks in (1, 3):
+        first, ours, bare = [], [], []
+        empty = ["mpirun", "-n", str(ranks), "--oversubscribe", bench.path("bench/empty")]
+        for _ in range(bench.runs + 1):
+            bare.append(until_line(bench, empty, None)[1])
+            seen, over = until_line(bench, bench.ours(ranks, "first"), "result")
+            first.append(seen)
+            ours.append(over)
+        where = "%d rank%s" % (ranks, "s" if ranks > 1 else "")
+        beside = "beside mpirun, from its command line to its end, of MPI_Init() and MPI_Finalize()"
+        yield Row("first result, %s" % where, "multinode run of a job, from the command line to its result, " + beside, "s",
+                  first[1:], bare[1:], ("under", 1.3))
+        yield Row("    whole run", "the same to the end of the command, " + beside, "s", ours[1:], bare[1:])
+
+
+# --- the core --------------------------------------------------------------------------------------------------------
+
+
+def core(bench, _):
+    path = os.path.join(bench.scratch.name, "core.json")
+    few = bench.some([], ["--nodes", "1000", "--placements", "20000"])
+    bench.figures([bench.path("bench/core_scale"), "--json", path, *few])
+    with open(path, encoding="utf-8") as file:
+        found = json.load(file)
+    base = found["rows"][0]["rates"]
+    for row in found["rows"]:
+        same = row["pending"] == found["rows"][0]["pending"]
+        name = "decisions with %d pending" % row["pending"]
+        what = "starts, placements, ends and removals of the core alone, %d nodes" % found["nodes"]
+        yield Row(name, what + ("" if same else "; beside %d pending" % found["rows"][0]["pending"]), "decisions/s",
+                  row["rates"], None if same else base)
+    yield Row("    memory of a pending job", "with its 64 B of input", "B", [found["rows"][-1]["bytes_per_pending_job"]])
