@@ -8,6 +8,7 @@
 #include "core_model.h"
 
 static bool lines; /* whether workers run ahead */
+static bool calm;  /* tasks seldom call and wait, so that lines last */
 
 static void answer(void)
 {
@@ -144,11 +145,21 @@ static void open_model_demand(model_task_t *caller)
     answer();
 }
 
-static void start_model_job(void)
+/* One more job, or another like the last one. */
+static void start_model_job(bool like_the_last)
 {
-    mni_start_t wanted = {
-        .id = world_id(world), .declaration = draw(2), .need = random_need(draw(2))};
+    static mni_start_t last;
+    mni_start_t wanted = {.id = world_id(world)};
     char lock[16];
+    if (like_the_last) {
+        wanted.declaration = last.declaration;
+        wanted.need = last.need;
+        wanted.need.timeout = draw(8) ? INFINITY : 20;
+    } else {
+        wanted.declaration = draw(2);
+        wanted.need = random_need(draw(2));
+    }
+    last = wanted;
     mni_job_t *job = NULL;
     if (job_count == JOBS)
         return;
@@ -242,6 +253,8 @@ static void step_task(model_task_t *task, bool winding_down)
             mni_core_wait(world->core, world->now, task->id, NULL);
             answer();
         }
+    } else if (calm && draw(20) > 0) {
+        task->own ? end_task(task, reasons[draw(4)]) : finish_item(task);
     } else if (!winding_down && task->depth < 8 && draw(3) == 0) {
         open_model_demand(task);
     } else if (!winding_down && draw(6) == 0) {
@@ -304,13 +317,25 @@ static void step_time(void)
     answer();
 }
 
+/* Some more jobs like the last one, and some of what runs gets followers. */
+static void run_ahead(void)
+{
+    for (uint32_t more = draw(6); more > 0; more--)
+        start_model_job(true);
+    for (size_t i = 0; i < task_count; i++)
+        if (tasks[i].alive && tasks[i].own && draw(3) == 0)
+            follow_task(&tasks[i]);
+}
+
 static void step(bool winding_down)
 {
     uint32_t what = draw(100);
     model_task_t *task = task_count > 0 ? &tasks[draw((uint32_t)task_count)] : NULL;
-    if (what < 15 && !winding_down)
-        start_model_job();
-    else if (what < 17 && !winding_down)
+    if (what < 15 && !winding_down) {
+        start_model_job(false);
+        if (lines)
+            run_ahead();
+    } else if (what < 17 && !winding_down)
         step_job();
     else if (what < 18 && !winding_down)
         lose_or_add_worker();
@@ -433,11 +458,12 @@ static void one_round(uint64_t seed)
     node_count = rank_count = 0;
     groups = 0;
     draining = false;
+    calm = lines && draw(2);
     world = world_create();
     world->visit = model_visit;
     make_nodes();
     answer();
-    uint32_t steps = 200 + draw(1500);
+    uint32_t steps = 200 + draw(lines ? 1000 : 1500);
     for (uint32_t i = 0; i < steps; i++) {
         step(false);
         if (task_count > 256)
