@@ -4,7 +4,7 @@
 #
 # Environment: top_builddir, top_srcdir, MULTINODE (the command), PROGRAMS and EXAMPLES (folders), as `make check` sets
 # them; by default what is found from this file's folder. SHAPES: only these shapes ("alone 3 run3"), where a script
-# has any of them.
+# has any of them. UNDER: words before each program, such as "valgrind --quiet --leak-check=no --error-exitcode=86".
 set -u
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -62,6 +62,8 @@ shaped()
 {
     local shape=$1
     shift
+    # shellcheck disable=SC2086 # words
+    set -- ${UNDER:-} "$@"
     case $shape in
     alone) timeout -k 5 "$LIMIT" "$@" ;;
     hosts[0-9]*)
