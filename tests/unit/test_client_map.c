@@ -192,8 +192,9 @@ static void test_fixed_bad_input(void **state)
                      MN_E_TOO_LARGE);
     assert_int_equal(mn_map_fixed(task, square, &number, 4, SIZE_MAX / 8, &result, 8, NULL),
                      MN_E_TOO_LARGE);
-    assert_int_equal(mn_map_fixed(task, square, &number, 1, ((size_t)1 << 47) + 1, &result, 1, NULL),
-                     MN_E_TOO_LARGE);
+    assert_int_equal(
+        mn_map_fixed(task, square, &number, 1, ((size_t)1 << 47) + 1, &result, 1, NULL),
+        MN_E_TOO_LARGE);
     fake_says("the limit is");
     assert_int_equal(fake->frames, 0);
     assert_true(result == 5);

@@ -144,7 +144,8 @@ static void a_kept_node_is_not_run_ahead_on(void **state)
     mni_job_t *large = start(w, OTHER, need(2000, 0));
     later(w, 31);
     mni_job_t *more = start(w, JOB, need(1000, 0));
-    assert_int_equal(follow(w, one, 1), 0); /* large would not fit there yet, but the node is kept */
+    assert_int_equal(follow(w, one, 1),
+                     0); /* large would not fit there yet, but the node is kept */
     ends(w, one);
     ends(w, two);
     assert_int_equal(large->status, MN_RUNNING);
