@@ -5,15 +5,15 @@
  */
 #include "places.h"
 
-MN_FUNCTION(squares, .cpu = 0.1, .blockwise = true);
-MN_FUNCTION(squares_yielded, .cpu = 0.1, .blockwise = true);
-MN_FUNCTION(counts, .cpu = 0.1, .blockwise = true);
-MN_FUNCTION(up_to_odd, .cpu = 0.1, .blockwise = true);
-MN_FUNCTION(up_to_crash, .cpu = 0.1, .blockwise = true);
-MN_FUNCTION(careless, .cpu = 0.1, .blockwise = true);
-MN_FUNCTION(slow_end, .cpu = 0.1, .blockwise = true, .timeout = 0.3);
-MN_FUNCTION(one_by_one, .cpu = 0.1);
-MN_FUNCTION(uneven, .cpu = 0.1);
+MN_FUNCTION(squares, .cpu = 0.5, .blockwise = true);
+MN_FUNCTION(squares_yielded, .cpu = 0.5, .blockwise = true);
+MN_FUNCTION(counts, .cpu = 0.5, .blockwise = true);
+MN_FUNCTION(up_to_odd, .cpu = 0.5, .blockwise = true);
+MN_FUNCTION(up_to_crash, .cpu = 0.5, .blockwise = true);
+MN_FUNCTION(careless, .cpu = 0.5, .blockwise = true);
+MN_FUNCTION(slow_end, .cpu = 0.5, .blockwise = true, .timeout = 0.3);
+MN_FUNCTION(one_by_one, .cpu = 0.5);
+MN_FUNCTION(uneven, .cpu = 0.5);
 
 static size_t items_of(mn_value_t input)
 {

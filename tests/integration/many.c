@@ -4,8 +4,8 @@
  */
 #include "places.h"
 
-MN_JOB(repeat_job, .cpu = 0.1);
-MN_JOB(fail_if_odd, .cpu = 0.1);
+MN_JOB(repeat_job, .cpu = 0.5);
+MN_JOB(fail_if_odd, .cpu = 0.5);
 MN_JOB(hold_job, .cpu = 0.01, .grace = 5);
 
 /* Yields its input. */

@@ -8,9 +8,9 @@
 #define ITEM_BYTES ((size_t)64 << 10)
 enum { ITEMS = 800, FAILING = 700 }; /* 50 MiB */
 
-MN_FUNCTION(sum_bytes, .cpu = 0.1);
-MN_FUNCTION(sum_blocks, .cpu = 0.1, .blockwise = true);
-MN_FUNCTION(repeat, .cpu = 0.1);
+MN_FUNCTION(sum_bytes, .cpu = 0.5);
+MN_FUNCTION(sum_blocks, .cpu = 0.5, .blockwise = true);
+MN_FUNCTION(repeat, .cpu = 0.5);
 
 static uint64_t sum_of(const unsigned char *item)
 {
