@@ -202,15 +202,18 @@ static bool run_blockwise(run_t *run, uint64_t first, uint64_t end)
     mni_value_set_bytes(&input, run->arguments + first * argument_size,
                         (end - first) * argument_size);
     int rc = run->entry(task, input);
+    bool failed = rc != 0 || (!task->yielded && task->result_size > 0);
     task->blockwise = false;
-    if (rc == 0 && !task->yielded && task->result_size > 0)
-        block_fail(run->finished, without_result(task));
-    else if (rc != 0)
+    if (rc != 0)
         mni_task_outcome(rc, run->finished);
-    else
+    else if (failed)
+        block_fail(run->finished, without_result(task));
+    if (!failed)
         task->block_done = end - first;
+    else if (task->block_done == end - first)
+        task->block_done--; /* an error is that of some item: here of the last */
     items_end(run, first + task->block_done);
-    return task->block_done == end - first;
+    return !failed;
 }
 
 static int pack_begin(const mni_msg_block_t *block)

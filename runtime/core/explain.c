@@ -47,24 +47,6 @@ static uint32_t count_ahead(const mni_core_t *core, const mni_record_t *record)
     return ahead;
 }
 
-/* The node on which it could run and which has most cores free. */
-static const mni_node_t *nearest(const mni_core_t *core, const mni_shape_t *shape)
-{
-    uint32_t cores = (shape->millicores + MNI_WHOLE - 1) / MNI_WHOLE;
-    const mni_node_t *best = NULL;
-
-    for (uint32_t i = 0; i < core->node_count; i++) {
-        const mni_node_t *node = core->nodes[i];
-        if (node->seats == 0 || node->cores < cores || node->memory < shape->memory)
-            continue;
-        if (!best || node->free_cores > best->free_cores ||
-            (node->free_cores == best->free_cores &&
-             mni_node_memory_free(node) > mni_node_memory_free(best)))
-            best = node;
-    }
-    return best;
-}
-
 void mni_core_explain(const mni_core_t *core, const mni_job_t *job, char *text, size_t room)
 {
     const mni_record_t *record = mni_record(job);
@@ -94,7 +76,7 @@ void mni_core_explain(const mni_core_t *core, const mni_job_t *job, char *text, 
         return;
     }
     mni_need_format(shape->millicores, shape->memory, asked, sizeof asked);
-    node = nearest(core, shape);
+    node = mni_node_emptiest(core, shape);
     if (!node) {
         snprintf(text, room, "needs %s; no node that is left has that much", asked);
         return;

@@ -301,6 +301,9 @@ void mni_node_coreless(mni_core_t *core);
 void mni_node_index(mni_core_t *core);
 /* The node with least room that has this much; NULL: none. */
 mni_node_t *mni_node_first(const mni_core_t *core, unsigned tree, uint32_t room, uint64_t memory);
+/* Whether it could run a request of the shape when it was empty; of those the one with most cores free, then memory. */
+bool mni_node_could_have(const mni_node_t *node, const mni_shape_t *shape);
+mni_node_t *mni_node_emptiest(const mni_core_t *core, const mni_shape_t *shape);
 void mni_node_destroy(mni_node_t *node);
 void mni_layouts_destroy(mni_core_t *core);
 /* The worker of a node for one more task: the caller's own for a slot, else that with the fewest tasks; it has one. */

@@ -298,6 +298,27 @@ no_memory:
     return mni_error(MN_E_NO_MEMORY, "no memory for one more node");
 }
 
+bool mni_node_could_have(const mni_node_t *node, const mni_shape_t *shape)
+{
+    uint32_t cores = (shape->millicores + MNI_WHOLE - 1) / MNI_WHOLE;
+    return node->seats > 0 && node->cores >= cores && node->memory >= shape->memory;
+}
+
+mni_node_t *mni_node_emptiest(const mni_core_t *core, const mni_shape_t *shape)
+{
+    mni_node_t *best = NULL;
+
+    for (uint32_t i = 0; i < core->node_count; i++) {
+        mni_node_t *node = core->nodes[i];
+        if (mni_node_could_have(node, shape) &&
+            (!best || node->free_cores > best->free_cores ||
+             (node->free_cores == best->free_cores &&
+              mni_node_memory_free(node) > mni_node_memory_free(best))))
+            best = node;
+    }
+    return best;
+}
+
 uint32_t mni_node_worker(const mni_core_t *core, const mni_node_t *node, const mni_demand_t *demand)
 {
     uint32_t best = node->worker;

@@ -37,25 +37,11 @@ void mni_reserve_drop(mni_core_t *core)
 /* The node on which a shape's first request will have room soonest. */
 static mni_node_t *reserve_node(const mni_core_t *core, const mni_shape_t *shape)
 {
-    uint32_t cores = (shape->millicores + MNI_WHOLE - 1) / MNI_WHOLE;
-    mni_node_t *best = NULL;
-
-    if (shape->kind == MNI_SHAPE_TREE) {
-        /* There its ancestors' cores count as well. */
-        best = MNI_CONTAINER(shape->hungry.top, mni_demand_t, place)->caller->node;
-        return best->seats > 0 && best->cores >= cores && best->memory >= shape->memory ? best
-                                                                                        : NULL;
-    }
-    for (uint32_t i = 0; i < core->node_count; i++) {
-        mni_node_t *node = core->nodes[i];
-        if (node->seats == 0 || node->cores < cores || node->memory < shape->memory)
-            continue;
-        if (!best || node->free_cores > best->free_cores ||
-            (node->free_cores == best->free_cores &&
-             mni_node_memory_free(node) > mni_node_memory_free(best)))
-            best = node;
-    }
-    return best;
+    if (shape->kind != MNI_SHAPE_TREE)
+        return mni_node_emptiest(core, shape);
+    /* There its ancestors' cores count as well. */
+    mni_node_t *node = MNI_CONTAINER(shape->hungry.top, mni_demand_t, place)->caller->node;
+    return mni_node_could_have(node, shape) ? node : NULL;
 }
 
 void mni_reserve_check(mni_core_t *core)

@@ -621,7 +621,8 @@ MN_API int mn_map_fixed(mn_task_t *task, mn_entry_t *function, const void *argum
 MN_API void *mn_block_results(mn_task_t *task);
 
 /** Says that the first `count` items of the block, results included, are complete: they are kept when a later one fails or
- * ends the process, and an error is then that of the item behind them (of the first one without this call).
+ * ends the process, and an error is then that of the item behind them (of the first one without this call, of the last one
+ * when all were said to be complete).
  * Costs a store; may be left out. @return 0, or MN_E_CANCELLED or MN_E_INTERRUPTED; MN_E_INVALID for more items than
  * there are or fewer than before; MN_E_WRONG_KIND outside of a blockwise function */
 MN_API int mn_block_done(mn_task_t *task, size_t count);

@@ -77,7 +77,7 @@ static int up_to_crash(mn_task_t *task, mn_value_t input)
     return up_to(task, input);
 }
 
-/* By its first item: yields nothing; yields too few; calls what it must not. */
+/* By its first item: yields nothing; yields too few; calls what it must not; fails though all is complete. */
 static int careless(mn_task_t *task, mn_value_t input)
 {
     int64_t what;
@@ -90,6 +90,10 @@ static int careless(mn_task_t *task, mn_value_t input)
             mn_block_done(NULL, 1) != MN_E_INVALID || mn_block_results(NULL) != NULL)
             return mn_fail(task, MN_E_FAILED, "a wrong call was not refused");
         return squares(task, input);
+    } else if (what == 3) {
+        squares(task, input);
+        mn_block_done(task, items_of(input));
+        return mn_fail(task, MN_E_STORE, "too late");
     }
     return 0;
 }
@@ -242,6 +246,9 @@ static void wrong_use(mn_task_t *task)
         numbers[i] = 2;
     CHECK_CODE(mn_map(task, careless, numbers, 3, results), 0);
     CHECK(results[0] == 4 && results[2] == 4);
+    for (int i = 0; i < 3; i++)
+        numbers[i] = 3;
+    CHECK_REFUSED(mn_map(task, careless, numbers, 3, results), MN_E_STORE);
     CHECK_CODE(mn_map(task, one_by_one, numbers, 3, results), 0);
     CHECK(mn_block_results(task) == NULL);
     CHECK_REFUSED(mn_block_done(task, 0), MN_E_WRONG_KIND);
