@@ -42,7 +42,7 @@ typedef struct row {
     double seconds[ROUNDS], events[ROUNDS]; /* of a round */
     double bytes;                           /* for each pending job */
     size_t running;
-    double cores; /* of a running task, on average */
+    double cores;                              /* of a running task, on average */
     double rate, slowest, fastest, event_rate; /* placements a second: median, range */
 } row_t;
 
@@ -186,8 +186,8 @@ static int write_json(const row_t *rows)
                 "   \"ratio_to_1000\": %.3f, \"events_per_second\": %.0f,\n"
                 "   \"bytes_per_pending_job\": %.1f}%s\n",
                 sizes[i], rows[i].running, rows[i].cores, rows[i].rate, rows[i].slowest,
-                rows[i].fastest, 1e9 / rows[i].rate, rows[0].rate / rows[i].rate, rows[i].event_rate, rows[i].bytes,
-                i + 1 < SIZES ? "," : "");
+                rows[i].fastest, 1e9 / rows[i].rate, rows[0].rate / rows[i].rate,
+                rows[i].event_rate, rows[i].bytes, i + 1 < SIZES ? "," : "");
     fprintf(file, "]}\n");
     return fclose(file);
 }

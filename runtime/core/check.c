@@ -118,7 +118,7 @@ static int check_node(const mni_core_t *core, const mni_node_t *node)
                      node->waiting, tasks, waiting);
     const mni_leaf_t *leaf = &node->spot[MNI_BY_CORES];
     if (!node->stale && (leaf->weight != 0) != (node->seats > 0 && node != core->reserved &&
-                                             (node->free_cores > 0 || core->coreless)))
+                                                (node->free_cores > 0 || core->coreless)))
         return WRONG("%s is wrongly in or out of the trees", node->host);
     if (!node->stale && leaf->weight != 0 &&
         (leaf->has != node->free_cores || leaf->other_has != mni_node_memory_free(node)))
@@ -152,7 +152,8 @@ static int check_demand(const mni_core_t *core, const mni_demand_t *demand,
 static int check_grant(const mni_core_t *core, const mni_grant_t *grant, size_t *blocked)
 {
     uint32_t below = grant->awaited != NULL;
-    bool waits = mni_grant_waits(grant), stuck = waits && !grant->stop && !grant->killed && !grant->follows;
+    bool waits = mni_grant_waits(grant),
+         stuck = waits && !grant->stop && !grant->killed && !grant->follows;
     int rc;
 
     for (const mni_demand_t *demand = grant->demands; demand; demand = demand->next) {
@@ -203,8 +204,7 @@ static int check_grants(const mni_core_t *core)
     for (const mni_demand_t *demand = core->driver; rc == 0 && demand; demand = demand->next)
         rc = check_demand(core, demand, NULL);
     if (rc == 0 && (alive != core->alive || blocked != core->blocked_grants ||
-                    followers != core->followers ||
-                    alive + ended + followers != core->grants.used))
+                    followers != core->followers || alive + ended + followers != core->grants.used))
         rc = WRONG("%zu tasks live and %zu are stuck; counted are %zu and %zu", alive, blocked,
                    core->alive, core->blocked_grants);
     free(running);

@@ -22,8 +22,7 @@ int mni_core_create(mni_core_t **core)
     made->scratch = malloc(MNI_PIECES * sizeof *made->scratch);
     made->lent = malloc(MNI_MAX_CORES * sizeof *made->lent);
     made->lenders = malloc(MNI_LENDERS * sizeof *made->lenders);
-    if (!made->scratch || !made->lent || !made->lenders ||
-        mni_index_init(&made->jobs) < 0 ||
+    if (!made->scratch || !made->lent || !made->lenders || mni_index_init(&made->jobs) < 0 ||
         mni_table_init(&made->locks, mni_lock_hash) < 0 ||
         mni_table_init(&made->keys, mni_key_hash) < 0 ||
         mni_table_init(&made->demands, mni_demand_hash) < 0 ||

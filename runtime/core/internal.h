@@ -35,7 +35,6 @@
 #define MNI_LENDERS 256u /* ancestors looked at for one grant, nearest first */
 #define MNI_PIECES 8192u /* pieces that one grant may have */
 
-
 typedef struct mni_record mni_record_t;
 typedef struct mni_labels mni_labels_t;
 typedef struct mni_grant mni_grant_t;
@@ -48,7 +47,7 @@ typedef struct mni_node mni_node_t;
 /* A job. 1,000,000 of these may be pending: kept small, four cache lines; what a start, a placement
  * and an end look at is in the first and the last two of them. */
 struct mni_record {
-    mni_job_t job; /* first: a job's address is its record's */
+    mni_job_t job;      /* first: a job's address is its record's */
     mni_shape_t *shape; /* counted in shape->users until the job is terminal, then NULL */
     mni_record_t *older, *newer;
     mni_record_t *next; /* PENDING: in its shape's queue, or in the list of those held back */
@@ -261,7 +260,7 @@ struct mni_core {
     uint64_t drain_at;    /* MNI_NEVER: not draining, or nothing to kill */
     bool draining;
     size_t alive, blocked_grants, unfinished;
-    size_t followers; /* not counted in `alive` */
+    size_t followers;      /* not counted in `alive` */
     mni_action_t *actions; /* a ring */
     size_t action_first, action_count, action_room;
     bool lost_action;      /* no memory for one: reported by every later start */

@@ -257,8 +257,7 @@ static mni_shape_t *first_fitting(const mni_core_t *core, const mni_node_t *node
     const mni_leaf_t *leaf = NULL;
 
     if (node->seats > 0)
-        leaf = mni_tree_first(&core->fitting, ~mni_node_room(node),
-                              ~mni_node_memory_free(node));
+        leaf = mni_tree_first(&core->fitting, ~mni_node_room(node), ~mni_node_memory_free(node));
     return leaf ? MNI_CONTAINER(leaf, mni_shape_t, leaf) : NULL;
 }
 

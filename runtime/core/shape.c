@@ -82,8 +82,7 @@ void mni_shape_put(mni_core_t *core, mni_shape_t *shape)
 
 void mni_shape_order(const mni_shape_t *shape, uint64_t order[2])
 {
-    const mni_demand_t *demand =
-        shape->kind == MNI_SHAPE_JOB ? NULL : demand_at(shape->hungry.top);
+    const mni_demand_t *demand = shape->kind == MNI_SHAPE_JOB ? NULL : demand_at(shape->hungry.top);
     uint64_t live = shape->kind == MNI_SHAPE_TREE ? demand->live : UINT64_C(1) << 31;
 
     order[0] = ((uint64_t)INT32_MAX - (uint64_t)(int64_t)shape->priority) << 32 | live;

@@ -108,8 +108,7 @@ static bool is_waiting(const model_task_t *task)
 static uint32_t claim_of(const model_task_t *task, uint32_t cpu)
 {
     uint32_t below = 0, most = 0;
-    uint32_t own =
-        task->alive && !task->behind && mni_cpus_has(&task->cpus, cpu) ? task->share : 0;
+    uint32_t own = task->alive && !task->behind && mni_cpus_has(&task->cpus, cpu) ? task->share : 0;
     if (task->stranger)
         return 0;
     for (size_t i = 0; i < task_count; i++) {
