@@ -17,6 +17,12 @@ static uint64_t hash_id(const mn_id_t *id)
     return mni_hash_number(part);
 }
 
+/* Where the search for it begins. */
+static const mni_slot_t *slot_of(const mni_core_t *core, const mn_id_t *id)
+{
+    return &core->jobs.slots[hash_id(id) & core->jobs.mask];
+}
+
 mni_job_t *mni_core_find(const mni_core_t *core, mn_id_t id)
 {
     const mni_index_t *index = &core->jobs;
@@ -137,8 +143,6 @@ static int check_start(const mni_core_t *core, const mni_start_t *start, const m
         return mni_error(MN_E_INTERRUPTED, "the runtime is stopping: %s was not started", name);
     if (core->lost_action)
         return mni_error(MN_E_NO_MEMORY, "rank 0 ran out of memory: %s was not started", name);
-    if (mni_core_find(core, start->id))
-        return mni_error(MN_E_INVALID, "there is a job %s already", mn_id_format(start->id, id));
     if (start->cancel_with_parent && start->parent != 0 &&
         (!parent || parent->stop || parent->killed))
         return mni_error(parent && parent->stop ? parent->stop : MN_E_CANCELLED,
@@ -147,7 +151,10 @@ static int check_start(const mni_core_t *core, const mni_start_t *start, const m
         return mni_error(MN_E_LOCK_IN_USE, "lock \"%s\" is in use by job %s (%s)", start->lock,
                          mn_id_format(holder->job.id, id),
                          mni_declared_name(core, holder->job.declaration));
-    return mni_core_possible(core, name, &start->need);
+    int rc = mni_core_possible(core, name, &start->need);
+    if (rc == 0 && mni_core_find(core, start->id))
+        return mni_error(MN_E_INVALID, "there is a job %s already", mn_id_format(start->id, id));
+    return rc;
 }
 
 static void fill(mni_record_t *record, const mni_start_t *start)
@@ -169,6 +176,7 @@ int mni_core_start(mni_core_t *core, uint64_t now, const mni_start_t *start, mni
     uint32_t number;
     int rc;
 
+    mni_prefetch(slot_of(core, &start->id), 64);
     mni_core_enter(core, now);
     if (known) {
         *job = &known->job;
@@ -231,7 +239,7 @@ static void retire(mni_core_t *core, mni_record_t *record)
         mni_prefetch(&record->older->newer, 8);
     if (record->newer)
         mni_prefetch(&record->newer->older, 8);
-    mni_prefetch(&core->jobs.slots[hash_id(&record->job.id) & core->jobs.mask], 8);
+    mni_prefetch(slot_of(core, &record->job.id), 64);
     core->unfinished--;
     mni_lock_release(core, record);
     mni_shape_put(core, record->shape);

@@ -121,14 +121,29 @@ static void set_used(mni_core_t *core, mni_node_t *node, uint32_t cpu, uint32_t 
     make_stale(core, node);
 }
 
+/* The same for most cores: one that gets used wholly, or free, at once. */
+static void set_whole(mni_core_t *core, mni_node_t *node, uint32_t cpu, uint32_t used)
+{
+    node->used[cpu] = (uint16_t)used;
+    node->free[cpu / 64] ^= UINT64_C(1) << (cpu % 64);
+    node->free_cores += used == 0 ? 1u : -1u;
+    make_stale(core, node);
+}
+
 void mni_node_take(mni_core_t *core, mni_node_t *node, uint32_t cpu, uint32_t mc)
 {
-    set_used(core, node, cpu, node->used[cpu] + mc);
+    if (mc == MNI_WHOLE)
+        set_whole(core, node, cpu, MNI_WHOLE);
+    else
+        set_used(core, node, cpu, node->used[cpu] + mc);
 }
 
 void mni_node_give(mni_core_t *core, mni_node_t *node, uint32_t cpu, uint32_t mc)
 {
-    set_used(core, node, cpu, node->used[cpu] - mc);
+    if (mc == MNI_WHOLE)
+        set_whole(core, node, cpu, 0);
+    else
+        set_used(core, node, cpu, node->used[cpu] - mc);
     mni_node_freed(core, node);
 }
 

@@ -151,6 +151,8 @@ void mni_place_on(mni_core_t *core, const mni_shape_t *shape, mni_node_t *node,
 
     spread->node = node;
     spread->pieces = 0;
+    if (node->grants)
+        mni_prefetch(node->grants, 64); /* it is about to get a neighbour */
     if (millicores == 0)
         return;
     if (millicores < MNI_WHOLE) {

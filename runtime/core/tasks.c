@@ -357,6 +357,10 @@ void mni_core_task_ended(mni_core_t *core, uint64_t now, uint64_t task,
     mni_prefetch(grant->node->sets, 3 * 64);
     if (grant->record)
         mni_prefetch(grant->record, sizeof *grant->record);
+    if (grant->node_next)
+        mni_prefetch(grant->node_next, 64);
+    if (grant->node_prev)
+        mni_prefetch(grant->node_prev, 64);
     mni_grant_end(core, grant, outcome->reason, outcome->error);
     mni_schedule(core);
 }

@@ -116,6 +116,37 @@ static void what_does_not_fit_there_is_no_rival(void **state)
     world_destroy(w);
 }
 
+static void an_older_job_that_would_fit_on_the_shared_core_comes_first(void **state)
+{
+    world_t *w = world_small(1, GIB);
+    (void)state;
+    mni_job_t *head = start(w, JOB, need(500, 0)), *beside = start(w, OTHER, need(250, 0));
+    mni_job_t *older = start(w, OTHER, need(700, 0)), *next = start(w, JOB, need(500, 0));
+    assert_int_equal(follow(w, head, 1), 0);
+    ends(w, head);
+    assert_int_equal(older->status, MN_RUNNING);
+    ends(w, beside);
+    assert_int_equal(next->status, MN_PENDING);
+    world_destroy(w);
+}
+
+/* It lacks no room: it waits for max_concurrency only, and the end of the head would let it go on. */
+static void an_urgent_job_of_the_same_kind_comes_first(void **state)
+{
+    world_t *w = world_small(2, GIB);
+    mni_need_t one = need(1000, 0);
+    (void)state;
+    one.max_concurrency = 1;
+    mni_job_t *head = start(w, JOB, one), *next = start(w, JOB, one);
+    one.priority = 1;
+    mni_job_t *urgent = start(w, JOB, one);
+    assert_int_equal(follow(w, head, 1), 0);
+    ends(w, head);
+    assert_int_equal(urgent->status, MN_RUNNING);
+    assert_int_equal(next->status, MN_PENDING);
+    world_destroy(w);
+}
+
 static void a_share_of_a_core_is_passed_on(void **state)
 {
     world_t *w = world_small(1, GIB);
@@ -425,6 +456,8 @@ int main(void)
         cmocka_unit_test(more_come_last),
         cmocka_unit_test(other_queues_are_not_passed_over),
         cmocka_unit_test(what_does_not_fit_there_is_no_rival),
+        cmocka_unit_test(an_older_job_that_would_fit_on_the_shared_core_comes_first),
+        cmocka_unit_test(an_urgent_job_of_the_same_kind_comes_first),
         cmocka_unit_test(a_share_of_a_core_is_passed_on),
         cmocka_unit_test(a_kept_node_is_not_run_ahead_on),
         cmocka_unit_test(jobs_with_a_timeout_do_not_wait_in_lines),
