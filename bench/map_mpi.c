@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The same maps written by hand in MPI: map_mpi LOAD static|dynamic RUNS. Prints the seconds of each run, the first one
+ * The same maps written by hand in MPI: map_mpi LOAD static|dynamic RUNS. Prints the seconds of each run, the first ones
  * apart.
  *
  * static: MPI_Scatterv, each rank computes its share, MPI_Gatherv; run with two ranks. dynamic: rank 0 hands chunks to
@@ -133,7 +133,7 @@ int main(int argc, char **argv)
     memset(results, 1, load->items * sizeof *results);
     if (rank == 0)
         load_fill(load, items);
-    for (int run = -1; run < atoi(argv[3]); run++) {
+    for (int run = -WARM_RUNS; run < atoi(argv[3]); run++) {
         MPI_Barrier(MPI_COMM_WORLD);
         double begin = MPI_Wtime();
         if (!dynamic)
@@ -145,7 +145,7 @@ int main(int argc, char **argv)
         double seconds = MPI_Wtime() - begin;
         if (rank == 0) {
             load_check(load, items, results);
-            printf("%s %.9f\n", run < 0 ? "first" : "run", seconds);
+            printf("%s %.9f\n", run < 0 ? "warm" : "run", seconds);
         }
     }
     MPI_Finalize();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * A map of multinode, timed: map_ours LOAD ordinary|alloc items|blocks RUNS [MAX_BLOCK]. Prints the seconds of each run, the
- * first one apart. The function is called for each item, or for each block of them. MAX_BLOCK: at most so many items
+ * first ones apart. The function is called for each item, or for each block of them. MAX_BLOCK: at most so many items
  * travel together.
  */
 #include "workload.h"
@@ -60,7 +60,7 @@ static int driver(mn_task_t *task, int argc, char **argv)
     uint64_t *results = get_memory(task, own, load->items * sizeof *results);
 
     load_fill(load, items);
-    for (int run = -1; run < atoi(argv[4]); run++) {
+    for (int run = -WARM_RUNS; run < atoi(argv[4]); run++) {
         double begin = now();
         int rc = mn_map_fixed(task, function, items, ITEM_BYTES, load->items, results,
                               sizeof *results, &map);
@@ -70,7 +70,7 @@ static int driver(mn_task_t *task, int argc, char **argv)
             return 1;
         }
         load_check(load, items, results);
-        printf("%s %.9f\n", run < 0 ? "first" : "run", seconds);
+        printf("%s %.9f\n", run < 0 ? "warm" : "run", seconds);
     }
     return 0;
 }

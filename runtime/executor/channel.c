@@ -87,7 +87,6 @@ static int set_up_side(mni_channel_t *channel, mni_doorbell_t *rank_bell)
         channel->out = (mni_ring_out_t){from, &control->from_read, &control->from_written, 0};
         channel->in = (mni_ring_in_t){to, &control->to_written, &control->to_read, 0};
     }
-    channel->may_spin = true;
     channel->present = calloc((units + 63) / 64, sizeof *channel->present);
     if (!channel->present)
         return mni_error(MN_E_NO_MEMORY, "no memory for a channel");

@@ -153,7 +153,7 @@ void mni_channel_give_up(mni_channel_t *channel);
 typedef void mni_channel_pump_t(void *argument);
 void mni_channel_set_pump(mni_channel_t *channel, mni_channel_pump_t *pump, void *argument);
 /* Executor: waits until a frame may have come, `stop` may have changed, or the deadline (mni_clock_now() time).
- * Spins for some microseconds first, then sleeps; or calls the pump. */
+ * Sleeps, or calls the pump. It does not spin: that took the core from a task, or from whom it waits for. */
 void mni_channel_wait(mni_channel_t *channel, uint64_t deadline);
 
 #endif

@@ -66,7 +66,6 @@ struct mni_channel {
     mni_doorbell_t *bell;      /* what this side sleeps on */
     mni_doorbell_t *peer_bell; /* what this side rings */
     uint32_t bell_seen;        /* rings that the last mni_channel_wait() returned for */
-    bool may_spin;
     mni_ring_out_t out;
     mni_ring_in_t in;
     mni_ring_buffer_t queue; /* worker: posted, not in the ring yet */

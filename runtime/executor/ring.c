@@ -18,11 +18,9 @@
 #include "util/error.h"
 
 #include <endian.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define SPIN_NANOSECONDS UINT64_C(20000)
 #define SLEEP_LONGEST MNI_SECOND /* a ring lost to a wild store costs no more than this */
 #define INBOX_ROOM ((size_t)32 * 1024)
 #define BUFFER_KEEP ((size_t)1 << 20) /* a larger buffer is given back when it is empty */
@@ -30,17 +28,6 @@
 static size_t smaller(size_t a, size_t b)
 {
     return a < b ? a : b;
-}
-
-static void relax(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield" ::: "memory");
-#else
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);
-#endif
 }
 
 /* --- private buffers -------------------------------------------------------------------------- */
@@ -247,15 +234,6 @@ static void wait_for_room(mni_channel_t *channel)
     uint32_t seen = mni_doorbell_seen(channel->bell);
     if (room_after_fence(channel))
         return;
-    if (channel->may_spin) {
-        uint64_t end = mni_clock_now() + SPIN_NANOSECONDS;
-        do {
-            for (int i = 0; i < 32; i++)
-                relax();
-            if (ring_room(channel) != 0)
-                return;
-        } while (mni_clock_now() < end);
-    }
     mni_doorbell_sleep(channel->bell, seen, SLEEP_LONGEST);
 }
 
@@ -400,14 +378,6 @@ void mni_channel_set_pump(mni_channel_t *channel, mni_channel_pump_t *pump, void
     channel->pump_argument = argument;
 }
 
-/* Spinning is of use only while somebody else can run. Asked before a sleep, since the worker
- * binds executors anew as tasks come. */
-static bool may_spin_here(void)
-{
-    cpu_set_t mask;
-    return sched_getaffinity(0, sizeof mask, &mask) < 0 || CPU_COUNT(&mask) > 1;
-}
-
 static bool something_came(const mni_channel_t *channel)
 {
     return mni_doorbell_seen(channel->bell) != channel->bell_seen ||
@@ -423,20 +393,11 @@ void mni_channel_wait(mni_channel_t *channel, uint64_t deadline)
         if (channel->pump) {
             channel->pump(channel->pump_argument);
         } else {
-            uint64_t now = mni_clock_now();
-            for (uint64_t end = now + SPIN_NANOSECONDS;
-                 channel->may_spin && now < end && now < deadline; now = mni_clock_now()) {
-                for (int i = 0; i < 16; i++)
-                    relax();
-                if (something_came(channel))
-                    goto seen;
-            }
-            channel->may_spin = may_spin_here();
-            if (now < deadline && !something_came(channel))
+            uint64_t now = deadline == MNI_NEVER ? 0 : mni_clock_now();
+            if (now < deadline)
                 mni_doorbell_sleep(channel->bell, channel->bell_seen,
                                    deadline - now < SLEEP_LONGEST ? deadline - now : SLEEP_LONGEST);
         }
     }
-seen:
     channel->bell_seen = mni_doorbell_seen(channel->bell);
 }

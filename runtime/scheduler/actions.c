@@ -10,12 +10,12 @@ static uint32_t threads_of(uint32_t millicores)
 }
 
 static mni_live_t *live_add(mni_scheduler_t *scheduler, uint64_t task, uint32_t rank, mn_id_t id,
-                            mni_data_t *data)
+                            mni_job_t *job)
 {
     mni_live_t *live = calloc(1, sizeof *live);
     if (!live)
         return NULL;
-    *live = (mni_live_t){.task = task, .rank = rank, .id = id, .data = data};
+    *live = (mni_live_t){.task = task, .rank = rank, .id = id, .job = job};
     HASH_ADD(hh, scheduler->live, task, sizeof live->task, live);
     return live;
 }
@@ -59,6 +59,11 @@ static void act_run(mni_scheduler_t *scheduler, uint64_t now, const mni_action_t
 {
     mni_job_t *job = action->job;
     mni_data_t *data = job->user;
+    mni_history_t *history = mni_data_history(data);
+    if (!history || !live_add(scheduler, action->task, action->rank, job->id, job)) {
+        task_impossible(scheduler, now, action->task);
+        return;
+    }
     mni_msg_run_t run = {.kind = MN_KIND_JOB,
                          .declaration = job->declaration,
                          .task = action->task,
@@ -66,20 +71,16 @@ static void act_run(mni_scheduler_t *scheduler, uint64_t now, const mni_action_t
                          .attempt = job->attempts,
                          .cpus = action->cpus,
                          .threads = threads_of(job->need.millicores),
-                         .has_last = data->yields > 0,
-                         .input = data->input,
-                         .last = data->result};
+                         .has_last = history->yields > 0,
+                         .input = mni_data_input(data),
+                         .last = history->result};
 
-    if (!live_add(scheduler, action->task, action->rank, job->id, data)) {
-        task_impossible(scheduler, now, action->task);
-        return;
-    }
-    data->rank = (int32_t)action->rank;
-    data->host = scheduler->hosts[scheduler->node_of[action->rank]];
-    data->started = later_of(data->created);
-    data->cpus = cpus_text(scheduler, &action->cpus);
-    if (data->attempt_count < job->attempts)
-        data->attempt_count = job->attempts;
+    history->rank = (int32_t)action->rank;
+    history->host = scheduler->hosts[scheduler->node_of[action->rank]];
+    history->started = later_of(data->created);
+    history->cpus = cpus_text(scheduler, &action->cpus);
+    if (history->attempt_count < job->attempts)
+        history->attempt_count = job->attempts;
     mni_writer_begin(&scheduler->frame, MNI_MSG_TASK_RUN, 0);
     mni_put_run(&scheduler->frame, &run);
     mni_scheduler_send(scheduler, action->rank);
@@ -111,7 +112,7 @@ static void act_refuse(mni_scheduler_t *scheduler, const mni_action_t *action)
 {
     mni_demand_t *demand = NULL;
     if (action->demand == 0) {
-        mni_waiters_refuse(scheduler, action->job->user, action->task, action->code, action->error);
+        mni_waiters_refuse(scheduler, action->job, action->task, action->code, action->error);
         return;
     }
     HASH_FIND(hh, scheduler->demands, &action->demand, sizeof action->demand, demand);
@@ -129,9 +130,11 @@ static void act_refuse(mni_scheduler_t *scheduler, const mni_action_t *action)
 static void act_changed(mni_scheduler_t *scheduler, mni_job_t *job)
 {
     mni_data_t *data = job->user;
-    if (mn_status_terminal(job->status) && data->ended == 0)
-        data->ended = later_of(data->started > 0 ? data->started : data->created);
-    mni_data_changed(scheduler, data);
+    /* Without memory for it one that never began has no time of its end. */
+    mni_history_t *history = mn_status_terminal(job->status) ? mni_data_history(data) : NULL;
+    if (history && history->ended == 0)
+        history->ended = later_of(history->started > 0 ? history->started : data->created);
+    mni_job_changed(scheduler, job);
 }
 
 bool mni_scheduler_act(mni_scheduler_t *scheduler, uint64_t now)
@@ -166,13 +169,10 @@ bool mni_scheduler_act(mni_scheduler_t *scheduler, uint64_t now)
         case MNI_CHANGED:
             act_changed(scheduler, action.job);
             break;
-        case MNI_FORGET: {
-            mni_data_t *data =
-                action.job->user; /* the job itself goes with the next call into the core */
-            mni_waiters_forget(scheduler, data);
-            mni_data_destroy(data);
+        case MNI_FORGET: /* the job itself goes with the next call into the core */
+            mni_waiters_forget(scheduler, action.job);
+            mni_data_destroy(action.job->user);
             break;
-        }
         }
     }
     return acted;

@@ -36,9 +36,9 @@ void mni_answer(mni_scheduler_t *scheduler, const mni_client_address_t *who, int
 }
 
 void mni_answer_info(mni_scheduler_t *scheduler, const mni_client_address_t *who,
-                     const mni_data_t *data)
+                     const mni_job_t *job)
 {
-    mn_info_t info = mni_data_info(data);
+    mn_info_t info = mni_job_info(job);
     mni_answer_begin(scheduler, who, 0);
     mni_put_info(&scheduler->reply, &info);
     mni_answer_send(scheduler, who);
@@ -61,12 +61,12 @@ void mni_answer_many(mni_scheduler_t *scheduler, const mni_client_address_t *who
                        mni_error(MN_E_NO_JOB, "there is no job %s", mn_id_format(ids[most], text)));
             return;
         }
-        bytes += sizeof(mn_info_t) + ((const mni_data_t *)job->user)->result.size;
+        bytes += sizeof(mn_info_t) + mni_job_info(job).result.size;
     }
     mni_answer_begin(scheduler, who, 0);
     mni_put_u32(&scheduler->reply, most);
     for (uint32_t i = 0; i < most; i++) {
-        mn_info_t info = mni_data_info(mni_core_find(scheduler->core, ids[i])->user);
+        mn_info_t info = mni_job_info(mni_core_find(scheduler->core, ids[i]));
         mni_put_info(&scheduler->reply, &info);
     }
     mni_answer_send(scheduler, who);
@@ -138,8 +138,6 @@ static int start_job(mni_scheduler_t *scheduler, uint64_t now, mni_start_t *star
     int rc = mni_core_start(scheduler->core, now, start, &job);
     if (rc != 0) /* an error, or the job that has the key already */
         mni_data_destroy(data);
-    else
-        data->job = job;
     if (rc >= 0)
         *id = job->id;
     return rc;
@@ -213,7 +211,7 @@ static int call_get(mni_scheduler_t *scheduler, const mni_client_address_t *who,
         return rc;
     const mni_job_t *job = job_of(scheduler, id);
     if (job)
-        mni_answer_info(scheduler, who, job->user);
+        mni_answer_info(scheduler, who, job);
     else
         mni_answer(scheduler, who, MN_E_NO_JOB);
     return 0;
@@ -228,19 +226,18 @@ static int call_wait(mni_scheduler_t *scheduler, const mni_client_address_t *who
     int rc = mni_reader_end(reader);
     if (rc < 0)
         return rc;
-    const mni_job_t *job = job_of(scheduler, id);
+    mni_job_t *job = job_of(scheduler, id);
     if (!job) {
         mni_answer(scheduler, who, MN_E_NO_JOB);
         return 0;
     }
-    mni_data_t *data = job->user;
-    if (mn_status_terminal(job->status) || data->version > seen)
-        mni_answer_info(scheduler, who, data);
+    if (mn_status_terminal(job->status) || ((const mni_data_t *)job->user)->version > seen)
+        mni_answer_info(scheduler, who, job);
     else if (timeout == 0)
         mni_answer(scheduler, who,
                    mni_error(MN_E_TIMEOUT, "the job is still %s", mn_status_name(job->status)));
     else
-        mni_waiter_add(scheduler, who, data, seen, timeout, false);
+        mni_waiter_add(scheduler, who, job, seen, timeout, false);
     return 0;
 }
 
@@ -299,7 +296,7 @@ static int call_remove(mni_scheduler_t *scheduler, const mni_client_address_t *w
             mni_error(MN_E_DEADLOCK, "a job cannot remove itself: it would wait for its own end"));
         return 0;
     }
-    mni_waiter_add(scheduler, who, job->user, UINT64_MAX, -1, true);
+    mni_waiter_add(scheduler, who, job, UINT64_MAX, -1, true);
     return mni_core_remove(scheduler->core, mni_clock_now(), job);
 }
 
@@ -442,15 +439,15 @@ static int call_log(mni_scheduler_t *scheduler, const mni_client_address_t *who,
         return 0;
     }
     mni_data_t *data = job->user;
-    if (attempt > data->attempt_count || data->attempt_count == 0 ||
-        (stream != MN_STDOUT && stream != MN_STDERR)) {
+    uint32_t begun = data->history ? data->history->attempt_count : 0;
+    if (attempt > begun || begun == 0 || (stream != MN_STDOUT && stream != MN_STDERR)) {
         mni_answer(scheduler, who,
                    mni_error(MN_E_INVALID, "the job has no output of attempt %u; %u were begun",
-                             attempt, data->attempt_count));
+                             attempt, begun));
         return 0;
     }
     if (attempt == 0)
-        attempt = data->attempt_count;
+        attempt = begun;
     mni_attempt_t *kept = mni_data_attempt(data, attempt);
     if (!kept)
         return mni_error(MN_E_NO_MEMORY, "no memory for the output of a task");
@@ -487,8 +484,8 @@ void mni_answer_log(mni_scheduler_t *scheduler, uint64_t serial, const void *tex
         return;
     mni_job_t *job = job_of(scheduler, pending->id);
     if (job) {
-        mni_data_t *data = job->user;
-        mni_attempt_t *kept = &data->attempts[pending->attempt - 1];
+        const mni_data_t *data = job->user; /* that attempt was there when it was asked for */
+        mni_attempt_t *kept = &data->history->attempts[pending->attempt - 1];
         answer_log(scheduler, &pending->who, pending->stream == MN_STDOUT ? &kept->out : &kept->err,
                    text, size);
     } else {

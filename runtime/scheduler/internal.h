@@ -30,7 +30,7 @@ typedef struct mni_waiter {
     struct mni_waiter *prev, *next;             /* of its job */
     struct mni_waiter *timed_prev, *timed_next; /* of those with a deadline */
     mni_client_address_t who;
-    struct mni_data *data;
+    mni_job_t *job;
     uint64_t seen; /* answered when the job's version is greater; UINT64_MAX: when it has ended */
     uint64_t deadline; /* MNI_NEVER: none */
     bool removal;      /* answered when the job is forgotten */
@@ -44,26 +44,35 @@ typedef struct mni_attempt {
     mni_textlog_t out, err;
 } mni_attempt_t;
 
-/* A job beside its lifecycle: job->user. */
-typedef struct mni_data {
-    mni_job_t *job;
-    mn_value_t input, result; /* own their bytes */
-    uint64_t yields, version;
-    double progress, created, started, ended;
+/* What has become of a job. */
+typedef struct mni_history {
+    mn_value_t result; /* owns its bytes */
+    uint64_t yields;
+    double progress, started, ended;
     char *message;
     const char *host, *cpus; /* live as long as the scheduler */
-    int32_t rank;
+    int32_t rank;            /* -1: it was never begun */
     mni_attempt_t *attempts; /* of those begun the first ones, as many as include all with output */
     uint32_t attempt_count, attempt_room; /* begun; in `attempts` */
+} mni_history_t;
+
+/* A job beside its lifecycle: job->user. 1,000,000 of these may wait: kept small. */
+typedef struct mni_data {
     mni_waiter_t *waiters;
+    mni_history_t *history; /* NULL: it has neither begun nor ended */
+    uint64_t version;
+    double created;
+    uint32_t input_bytes; /* MN_MAX_VALUE fits */
+    uint8_t input_type, input_ndims;
+    uint64_t input[]; /* the dimensions, if there are several; then the bytes */
 } mni_data_t;
 
 /* A task that the core has placed. */
 typedef struct mni_live {
     uint64_t task;
     uint32_t rank;
-    mn_id_t id;       /* the job on whose behalf */
-    mni_data_t *data; /* NULL: a slot */
+    mn_id_t id;     /* the job on whose behalf */
+    mni_job_t *job; /* NULL: a slot */
     UT_hash_handle hh;
 } mni_live_t;
 
@@ -151,27 +160,31 @@ bool mni_scheduler_act(mni_scheduler_t *scheduler, uint64_t now);
 /* jobs.c */
 mni_data_t *mni_data_create(mn_value_t input);
 void mni_data_destroy(mni_data_t *data);
-/* What mn_get() tells; pointers into the job. */
-mn_info_t mni_data_info(const mni_data_t *data);
-/* Replaces a value by a copy. 0 or MN_E_NO_MEMORY. */
-int mni_data_keep(mn_value_t *kept, mn_value_t value);
-void mni_data_changed(mni_scheduler_t *scheduler,
-                      mni_data_t *data); /* counts the version up, answers waiters */
+mn_value_t mni_data_input(const mni_data_t *data); /* points into it */
+/* Made when it is first asked for. NULL: there is no memory for it. */
+mni_history_t *mni_data_history(mni_data_t *data);
 /* What an attempt that was begun has written. NULL: there was no such attempt, or no memory. */
 mni_attempt_t *mni_data_attempt(mni_data_t *data, uint32_t attempt);
+/* The newest attempt: what it has written, likewise. */
+mni_attempt_t *mni_data_last_attempt(mni_data_t *data);
+/* Replaces the result by a copy. 0 or MN_E_NO_MEMORY. */
+int mni_history_keep(mni_history_t *history, mn_value_t result);
+/* What mn_get() tells; pointers into the job. */
+mn_info_t mni_job_info(const mni_job_t *job);
+void mni_job_changed(mni_scheduler_t *scheduler,
+                     mni_job_t *job); /* counts the version up, answers waiters */
 int mni_scheduler_save(mni_scheduler_t *scheduler);
 
 /* waiters.c */
-void mni_waiter_add(mni_scheduler_t *scheduler, const mni_client_address_t *who, mni_data_t *data,
+void mni_waiter_add(mni_scheduler_t *scheduler, const mni_client_address_t *who, mni_job_t *job,
                     uint64_t seen, double timeout, bool removal);
 /* Waits until the first `least` of the jobs have ended; takes over `ids`. */
 void mni_waiter_add_many(mni_scheduler_t *scheduler, const mni_client_address_t *who, mn_id_t *ids,
                          uint32_t count, uint32_t least, double timeout);
-void mni_waiters_answer(mni_scheduler_t *scheduler,
-                        mni_data_t *data); /* those whose time has come */
+void mni_waiters_answer(mni_scheduler_t *scheduler, mni_job_t *job); /* those whose time has come */
 void mni_waiters_forget(mni_scheduler_t *scheduler,
-                        mni_data_t *data); /* all of them: the job is removed */
-void mni_waiters_refuse(mni_scheduler_t *scheduler, mni_data_t *data, uint64_t task, int code,
+                        mni_job_t *job); /* all of them: the job is removed */
+void mni_waiters_refuse(mni_scheduler_t *scheduler, mni_job_t *job, uint64_t task, int code,
                         const char *error); /* those of a task: it would wait for ever */
 void mni_waiters_expire(mni_scheduler_t *scheduler, uint64_t now);
 
@@ -184,7 +197,7 @@ void mni_answer_send(mni_scheduler_t *scheduler, const mni_client_address_t *who
 /* An answer without contents; the sentence of an error is the one that was set last. */
 void mni_answer(mni_scheduler_t *scheduler, const mni_client_address_t *who, int code);
 void mni_answer_info(mni_scheduler_t *scheduler, const mni_client_address_t *who,
-                     const mni_data_t *data);
+                     const mni_job_t *job);
 /* Of many jobs that have ended: the first ones, as many as one message should hold. */
 void mni_answer_many(mni_scheduler_t *scheduler, const mni_client_address_t *who,
                      const mn_id_t *ids, uint32_t count);

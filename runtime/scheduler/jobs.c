@@ -4,98 +4,139 @@
  */
 #include "scheduler/internal.h"
 
-int mni_data_keep(mn_value_t *kept, mn_value_t value)
+/* Several dimensions are kept; one follows from the size. */
+static size_t dims_bytes(mn_value_t value)
 {
-    void *copy = NULL;
-    if (value.size > 0) {
-        copy = malloc(value.size);
-        if (!copy)
-            return mni_error(MN_E_NO_MEMORY, "no memory for a value of %zu bytes", value.size);
-        memcpy(copy, value.data, value.size);
-    }
-    mn_value_destroy(kept);
-    *kept = value;
-    kept->data = copy;
-    return 0;
+    return value.ndims > 1 ? value.ndims * sizeof(uint64_t) : 0;
 }
 
 mni_data_t *mni_data_create(mn_value_t input)
 {
-    mni_data_t *data = calloc(1, sizeof *data);
+    size_t dims = dims_bytes(input);
+    mni_data_t *data = calloc(1, offsetof(mni_data_t, input) + dims + input.size);
     if (!data) {
-        mni_error(MN_E_NO_MEMORY, "no memory for a job");
+        mni_error(MN_E_NO_MEMORY, "no memory for a job with an input of %zu bytes", input.size);
         return NULL;
     }
-    data->rank = -1;
     data->created = mni_clock_calendar();
-    if (mni_data_keep(&data->input, input) < 0) {
-        free(data);
-        return NULL;
-    }
+    data->input_bytes = (uint32_t)input.size;
+    data->input_type = (uint8_t)input.type;
+    data->input_ndims = (uint8_t)input.ndims;
+    for (unsigned i = 0; dims > 0 && i < input.ndims; i++)
+        data->input[i] = input.dims[i];
+    if (input.size > 0)
+        memcpy((uint8_t *)data->input + dims, input.data, input.size);
     return data;
+}
+
+mn_value_t mni_data_input(const mni_data_t *data)
+{
+    mn_value_t input = {
+        .size = data->input_bytes, .type = (mn_type_t)data->input_type, .ndims = data->input_ndims};
+    if (input.ndims == 1)
+        input.dims[0] = input.size / mn_type_size(input.type);
+    for (unsigned i = 0; input.ndims > 1 && i < input.ndims; i++)
+        input.dims[i] = data->input[i];
+    if (input.size > 0)
+        input.data = (const uint8_t *)data->input + dims_bytes(input);
+    return input;
 }
 
 void mni_data_destroy(mni_data_t *data)
 {
     if (!data)
         return;
-    for (uint32_t i = 0; i < data->attempt_room; i++) {
-        mni_textlog_fini(&data->attempts[i].out);
-        mni_textlog_fini(&data->attempts[i].err);
+    mni_history_t *history = data->history;
+    for (uint32_t i = 0; history && i < history->attempt_room; i++) {
+        mni_textlog_fini(&history->attempts[i].out);
+        mni_textlog_fini(&history->attempts[i].err);
     }
-    free(data->attempts);
-    mn_value_destroy(&data->input);
-    mn_value_destroy(&data->result);
-    free(data->message);
+    if (history) {
+        free(history->attempts);
+        mn_value_destroy(&history->result);
+        free(history->message);
+        free(history);
+    }
     free(data);
 }
 
-mn_info_t mni_data_info(const mni_data_t *data)
+mni_history_t *mni_data_history(mni_data_t *data)
 {
-    const mni_job_t *job = data->job;
+    if (!data->history && (data->history = calloc(1, sizeof *data->history)))
+        data->history->rank = -1;
+    return data->history;
+}
+
+mni_attempt_t *mni_data_attempt(mni_data_t *data, uint32_t attempt)
+{
+    mni_history_t *history = data->history;
+    if (!history || attempt == 0 || attempt > history->attempt_count)
+        return NULL;
+    if (attempt > history->attempt_room) {
+        mni_attempt_t *grown = realloc(history->attempts, attempt * sizeof *grown);
+        if (!grown)
+            return NULL;
+        memset(grown + history->attempt_room, 0, (attempt - history->attempt_room) * sizeof *grown);
+        history->attempts = grown;
+        history->attempt_room = attempt;
+    }
+    return &history->attempts[attempt - 1];
+}
+
+mni_attempt_t *mni_data_last_attempt(mni_data_t *data)
+{
+    return data->history ? mni_data_attempt(data, data->history->attempt_count) : NULL;
+}
+
+int mni_history_keep(mni_history_t *history, mn_value_t result)
+{
+    void *copy = NULL;
+    if (result.size > 0) {
+        copy = malloc(result.size);
+        if (!copy)
+            return mni_error(MN_E_NO_MEMORY, "no memory for a result of %zu bytes", result.size);
+        memcpy(copy, result.data, result.size);
+    }
+    mn_value_destroy(&history->result);
+    history->result = result;
+    history->result.data = copy;
+    return 0;
+}
+
+mn_info_t mni_job_info(const mni_job_t *job)
+{
+    static const mni_history_t nothing = {.rank = -1};
+    const mni_data_t *data = job->user;
+    const mni_history_t *history = data->history ? data->history : &nothing;
     const mni_declaration_t *declared = mni_declaration_get(job->declaration);
     return (mn_info_t){.id = job->id,
                        .job = declared ? declared->name : NULL,
                        .status = job->status,
                        .reason = job->reason,
                        .error = job->status == MN_FAILED ? job->error : NULL,
-                       .result = data->result,
-                       .yields = data->yields,
+                       .result = history->result,
+                       .yields = history->yields,
                        .version = data->version,
                        .attempts = job->attempts,
-                       .progress = data->progress,
-                       .message = data->message,
+                       .progress = history->progress,
+                       .message = history->message,
                        .created = data->created,
-                       .started = data->started,
-                       .ended = data->ended,
+                       .started = history->started,
+                       .ended = history->ended,
                        .lock = job->lock,
                        .tag = job->tag,
                        .key = job->key,
-                       .host = data->host,
-                       .rank = data->rank,
-                       .cpus = data->cpus};
+                       .host = history->host,
+                       .rank = history->rank,
+                       .cpus = history->cpus};
 }
 
-void mni_data_changed(mni_scheduler_t *scheduler, mni_data_t *data)
+void mni_job_changed(mni_scheduler_t *scheduler, mni_job_t *job)
 {
+    mni_data_t *data = job->user;
     data->version++;
     if (data->waiters)
-        mni_waiters_answer(scheduler, data);
-}
-
-mni_attempt_t *mni_data_attempt(mni_data_t *data, uint32_t attempt)
-{
-    if (attempt == 0 || attempt > data->attempt_count)
-        return NULL;
-    if (attempt > data->attempt_room) {
-        mni_attempt_t *grown = realloc(data->attempts, attempt * sizeof *grown);
-        if (!grown)
-            return NULL;
-        memset(grown + data->attempt_room, 0, (attempt - data->attempt_room) * sizeof *grown);
-        data->attempts = grown;
-        data->attempt_room = attempt;
-    }
-    return &data->attempts[attempt - 1];
+        mni_waiters_answer(scheduler, job);
 }
 
 /* --- to the store --------------------------------------------------------------------------------------------- */
@@ -110,9 +151,9 @@ static int visit_job(void *argument, mni_store_record_t *record)
     walk_t *walk = argument;
     if (walk->left == 0)
         return 0;
-    const mni_data_t *data = walk->jobs[--walk->left]->user;
-    record->info = mni_data_info(data);
-    record->input = data->input;
+    const mni_job_t *job = walk->jobs[--walk->left];
+    record->info = mni_job_info(job);
+    record->input = mni_data_input(job->user);
     return 1;
 }
 

@@ -17,6 +17,7 @@
 #include "worker/worker.h"
 
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -445,8 +446,13 @@ int mni_rank_step(mni_rank_t *rank, uint64_t patience)
                 return 0; /* the call that waits may have its answer */
             continue;
         }
-        if (now < rank->hot_until)
+        if (now < rank->hot_until) {
+            /* Whom it waits for may be on this core, and when all cores are given to tasks one is. */
+            sched_yield();
+            if (!mni_worker_leaves_core(rank->worker))
+                rank->hot_until = now;
             continue;
+        }
         uint64_t sleep = sleep_time(rank, now, patience);
         if (sleep > 0)
             mni_doorbell_sleep(rank->bell, seen, sleep);

@@ -365,11 +365,12 @@ static int take_yield(mni_scheduler_t *scheduler, uint32_t source, mni_reader_t 
     if (rc < 0)
         return rc;
     const mni_live_t *live = mni_live_find(scheduler, task);
-    if (live && live->data) {
-        rc = mni_data_keep(&live->data->result, value);
+    if (live && live->job) {
+        mni_history_t *history = mni_data_history(live->job->user);
+        rc = mni_history_keep(history, value);
         if (rc == 0) {
-            live->data->yields += count;
-            mni_data_changed(scheduler, live->data);
+            history->yields += count;
+            mni_job_changed(scheduler, live->job);
         }
     }
     if (who.request != 0)
@@ -386,11 +387,12 @@ static int take_progress(mni_scheduler_t *scheduler, mni_reader_t *reader)
     if (rc < 0)
         return rc;
     const mni_live_t *live = mni_live_find(scheduler, task);
-    if (live && live->data) {
-        live->data->progress = fraction;
-        free(live->data->message);
-        live->data->message = message ? strdup(message) : NULL;
-        mni_data_changed(scheduler, live->data);
+    if (live && live->job) {
+        mni_history_t *history = mni_data_history(live->job->user);
+        history->progress = fraction;
+        free(history->message);
+        history->message = message ? strdup(message) : NULL;
+        mni_job_changed(scheduler, live->job);
     }
     return 0;
 }
@@ -418,8 +420,7 @@ static int take_output(mni_scheduler_t *scheduler, mni_reader_t *reader)
     if (rc < 0)
         return rc;
     mni_job_t *job = mni_core_find(scheduler->core, id);
-    mni_data_t *data = job ? job->user : NULL;
-    mni_attempt_t *attempt = data ? mni_data_attempt(data, data->attempt_count) : NULL;
+    mni_attempt_t *attempt = job ? mni_data_last_attempt(job->user) : NULL;
     if (attempt)
         mni_textlog_add(stream == MN_STDOUT ? &attempt->out : &attempt->err, text, size);
     else if (!job)
@@ -456,8 +457,8 @@ static int take_ended(mni_scheduler_t *scheduler, mni_reader_t *reader)
     const mni_live_t *live = mni_live_find(scheduler, ended.task);
     if (!live)
         return 0;
-    mni_attempt_t *attempt = live->data && ended.out_bytes + ended.err_bytes > 0
-                                 ? mni_data_attempt(live->data, live->data->attempt_count)
+    mni_attempt_t *attempt = live->job && ended.out_bytes + ended.err_bytes > 0
+                                 ? mni_data_last_attempt(live->job->user)
                                  : NULL;
     if (attempt) {
         mni_textlog_add(&attempt->out, ended.out, ended.out_bytes);

@@ -5,9 +5,14 @@
  */
 #include "scheduler/internal.h"
 
+static mni_waiter_t **waiters_of(const mni_job_t *job)
+{
+    return &((mni_data_t *)job->user)->waiters;
+}
+
 static void waiter_free(mni_scheduler_t *scheduler, mni_waiter_t *waiter)
 {
-    DL_DELETE(waiter->data->waiters, waiter);
+    DL_DELETE(*waiters_of(waiter->job), waiter);
     if (waiter->deadline != MNI_NEVER)
         DL_DELETE2(scheduler->timed, waiter, timed_prev, timed_next);
     if (waiter->who.task < MNI_TASK_DRIVER)
@@ -17,17 +22,17 @@ static void waiter_free(mni_scheduler_t *scheduler, mni_waiter_t *waiter)
 }
 
 /* Hangs it on a job. When its task would wait for ever it is answered so. False: it was. */
-static bool waiter_hang(mni_scheduler_t *scheduler, mni_waiter_t *waiter, mni_data_t *data)
+static bool waiter_hang(mni_scheduler_t *scheduler, mni_waiter_t *waiter, mni_job_t *job)
 {
     if (waiter->who.task < MNI_TASK_DRIVER) {
-        int rc = mni_core_wait(scheduler->core, mni_clock_now(), waiter->who.task, &data->job->id);
+        int rc = mni_core_wait(scheduler->core, mni_clock_now(), waiter->who.task, &job->id);
         if (rc < 0) {
             mni_answer(scheduler, &waiter->who, rc);
             return false;
         }
     }
-    waiter->data = data;
-    DL_APPEND(data->waiters, waiter);
+    waiter->job = job;
+    DL_APPEND(*waiters_of(job), waiter);
     return true;
 }
 
@@ -42,7 +47,7 @@ static void waiter_time(mni_scheduler_t *scheduler, mni_waiter_t *waiter, double
         scheduler->next_deadline = waiter->deadline;
 }
 
-void mni_waiter_add(mni_scheduler_t *scheduler, const mni_client_address_t *who, mni_data_t *data,
+void mni_waiter_add(mni_scheduler_t *scheduler, const mni_client_address_t *who, mni_job_t *job,
                     uint64_t seen, double timeout, bool removal)
 {
     mni_waiter_t *waiter = malloc(sizeof *waiter);
@@ -51,7 +56,7 @@ void mni_waiter_add(mni_scheduler_t *scheduler, const mni_client_address_t *who,
         return;
     }
     *waiter = (mni_waiter_t){.who = *who, .seen = seen, .deadline = MNI_NEVER, .removal = removal};
-    if (waiter_hang(scheduler, waiter, data))
+    if (waiter_hang(scheduler, waiter, job))
         waiter_time(scheduler, waiter, timeout);
     else
         free(waiter);
@@ -59,14 +64,14 @@ void mni_waiter_add(mni_scheduler_t *scheduler, const mni_client_address_t *who,
 
 /* The first job of a wait for many, from the one it has got to, that has not ended; NULL: enough of them have. Unknown
  * ones count as ended: the answer says so. */
-static mni_data_t *next_open(mni_scheduler_t *scheduler, mni_waiter_t *waiter)
+static mni_job_t *next_open(mni_scheduler_t *scheduler, mni_waiter_t *waiter)
 {
     for (; waiter->at < waiter->id_count; waiter->at++) {
         mni_job_t *job = mni_core_find(scheduler->core, waiter->ids[waiter->at]);
         if (!job)
             return NULL;
         if (!mn_status_terminal(job->status))
-            return waiter->at >= waiter->least ? NULL : job->user;
+            return waiter->at >= waiter->least ? NULL : job;
     }
     return NULL;
 }
@@ -92,16 +97,15 @@ void mni_waiter_add_many(mni_scheduler_t *scheduler, const mni_client_address_t 
                              .ids = ids,
                              .id_count = count,
                              .least = least > 0 ? least : 1};
-    mni_data_t *data = next_open(scheduler, waiter);
-    if (!data)
+    mni_job_t *job = next_open(scheduler, waiter);
+    if (!job)
         answer_many(scheduler, waiter);
     else if (timeout == 0 && waiter->at == 0)
-        mni_answer(
-            scheduler, who,
-            mni_error(MN_E_TIMEOUT, "the job is still %s", mn_status_name(data->job->status)));
+        mni_answer(scheduler, who,
+                   mni_error(MN_E_TIMEOUT, "the job is still %s", mn_status_name(job->status)));
     else if (timeout == 0)
         answer_many(scheduler, waiter);
-    else if (waiter_hang(scheduler, waiter, data)) {
+    else if (waiter_hang(scheduler, waiter, job)) {
         waiter_time(scheduler, waiter, timeout);
         return;
     }
@@ -112,23 +116,24 @@ void mni_waiter_add_many(mni_scheduler_t *scheduler, const mni_client_address_t 
 /* The job that a wait for many hung on has ended: it goes on to the next, or is answered. */
 static void waiter_go_on(mni_scheduler_t *scheduler, mni_waiter_t *waiter)
 {
-    mni_data_t *data = next_open(scheduler, waiter), *before = waiter->data;
-    if (data) {
-        DL_DELETE(before->waiters, waiter);
-        if (waiter_hang(scheduler, waiter, data))
+    mni_job_t *job = next_open(scheduler, waiter), *before = waiter->job;
+    if (job) {
+        DL_DELETE(*waiters_of(before), waiter);
+        if (waiter_hang(scheduler, waiter, job))
             return;
-        DL_APPEND(before->waiters, waiter); /* waiter_free() takes it from there */
-        waiter->data = before;
+        DL_APPEND(*waiters_of(before), waiter); /* waiter_free() takes it from there */
+        waiter->job = before;
     } else {
         answer_many(scheduler, waiter);
     }
     waiter_free(scheduler, waiter);
 }
 
-void mni_waiters_answer(mni_scheduler_t *scheduler, mni_data_t *data)
+void mni_waiters_answer(mni_scheduler_t *scheduler, mni_job_t *job)
 {
+    const mni_data_t *data = job->user;
     mni_waiter_t *waiter, *next;
-    bool ended = mn_status_terminal(data->job->status);
+    bool ended = mn_status_terminal(job->status);
     DL_FOREACH_SAFE (data->waiters, waiter, next) {
         if (waiter->removal || (!ended && data->version <= waiter->seen))
             continue;
@@ -136,15 +141,15 @@ void mni_waiters_answer(mni_scheduler_t *scheduler, mni_data_t *data)
             waiter_go_on(scheduler, waiter);
             continue;
         }
-        mni_answer_info(scheduler, &waiter->who, data);
+        mni_answer_info(scheduler, &waiter->who, job);
         waiter_free(scheduler, waiter);
     }
 }
 
-void mni_waiters_forget(mni_scheduler_t *scheduler, mni_data_t *data)
+void mni_waiters_forget(mni_scheduler_t *scheduler, mni_job_t *job)
 {
     mni_waiter_t *waiter, *next;
-    DL_FOREACH_SAFE (data->waiters, waiter, next) {
+    DL_FOREACH_SAFE (*waiters_of(job), waiter, next) {
         if (waiter->removal)
             mni_answer(scheduler, &waiter->who, 0);
         else
@@ -153,11 +158,11 @@ void mni_waiters_forget(mni_scheduler_t *scheduler, mni_data_t *data)
     }
 }
 
-void mni_waiters_refuse(mni_scheduler_t *scheduler, mni_data_t *data, uint64_t task, int code,
+void mni_waiters_refuse(mni_scheduler_t *scheduler, mni_job_t *job, uint64_t task, int code,
                         const char *error)
 {
     mni_waiter_t *waiter, *next;
-    DL_FOREACH_SAFE (data->waiters, waiter, next) {
+    DL_FOREACH_SAFE (*waiters_of(job), waiter, next) {
         if (waiter->who.task != task)
             continue;
         mni_answer(scheduler, &waiter->who,
@@ -180,7 +185,7 @@ void mni_waiters_expire(mni_scheduler_t *scheduler, uint64_t now)
         } else if (waiter->deadline <= now) {
             mni_answer(scheduler, &waiter->who,
                        mni_error(MN_E_TIMEOUT, "the job is still %s",
-                                 mn_status_name(waiter->data->job->status)));
+                                 mn_status_name(waiter->job->status)));
             waiter_free(scheduler, waiter);
         } else if (waiter->deadline < scheduler->next_deadline) {
             scheduler->next_deadline = waiter->deadline;

@@ -218,6 +218,21 @@ int mni_worker_step(mni_worker_t *worker, uint64_t now)
     return worked;
 }
 
+bool mni_worker_leaves_core(const mni_worker_t *worker)
+{
+    uint32_t left = mni_machine_offer(worker->machine)->cores;
+    const mni_executor_t *executor;
+    DL_FOREACH (worker->executors, executor) {
+        if (executor->state != MNI_EXECUTOR_BUSY || executor->driver)
+            continue;
+        uint32_t cores = mni_cpus_count(&executor->cpus); /* one may be shared: then too many */
+        if (cores >= left)
+            return false;
+        left -= cores;
+    }
+    return true;
+}
+
 uint64_t mni_worker_next_time(const mni_worker_t *worker)
 {
     uint64_t next = mni_lease_next_time(worker);

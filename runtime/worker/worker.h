@@ -27,6 +27,9 @@ int mni_worker_attach(mni_worker_t *worker, mni_channel_t *channel);
 /* Looks at channels, the spawner and the clock once. 1: there was something to do, 0: nothing. */
 int mni_worker_step(mni_worker_t *worker, uint64_t now);
 
+/* Whether the tasks that it runs leave a core of its node. */
+bool mni_worker_leaves_core(const mni_worker_t *worker);
+
 /* When mni_worker_step() must be called again even if no doorbell rings. */
 uint64_t mni_worker_next_time(const mni_worker_t *worker);
 
