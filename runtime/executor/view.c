@@ -11,11 +11,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define VIEWS 8
+#define UNIT MNI_ARENA_UNIT
 
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
@@ -25,8 +27,8 @@
 typedef struct view {
     mni_view_range_t range; /* rounded to pages; bytes 0: free */
     uint8_t *at;
-    uint64_t used;                     /* when, in calls */
-    uint64_t present_from, present_to; /* offsets between which pages are mapped */
+    uint64_t used;     /* when, in calls */
+    uint64_t *present; /* a bit per UNIT from its beginning: the pages are mapped; NULL: none is */
 } view_t;
 
 static view_t views[VIEWS];
@@ -51,10 +53,16 @@ static view_t *find(const mni_view_range_t *range)
     return NULL;
 }
 
+static bool is_present(const view_t *view, uint64_t unit)
+{
+    return view->present[unit / 64] >> unit % 64 & 1;
+}
+
 static void unmap(view_t *view)
 {
     if (view->range.bytes > 0)
         munmap(view->at, view->range.bytes);
+    free(view->present);
     *view = (view_t){.used = 0};
 }
 
@@ -122,19 +130,23 @@ void mni_view_touch(const mni_view_range_t *wanted, uint64_t offset, uint64_t by
 
     if (!view || bytes == 0)
         return;
-    uint64_t from = (offset - range.offset) / MNI_CHANNEL_PAGE * MNI_CHANNEL_PAGE;
-    uint64_t to = MNI_CHANNEL_ROUND(offset - range.offset + bytes, MNI_CHANNEL_PAGE);
-    if (from >= view->present_from && to <= view->present_to)
-        return;
-    /* Older kernels refuse; then the pages fault. */
-    madvise(view->at + from, to - from, range.writable ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
-    if (view->present_to == 0 || from > view->present_to || to < view->present_from) {
-        view->present_from = from;
-        view->present_to = to;
-        return;
+    if (!view->present)
+        view->present = calloc(range.bytes / UNIT / 64 + 1, sizeof *view->present);
+    if (!view->present)
+        return; /* the pages fault */
+    uint64_t unit = (offset - range.offset) / UNIT,
+             end = (offset - range.offset + bytes - 1) / UNIT + 1;
+    while (unit < end) {
+        uint64_t from = unit;
+        while (unit < end && !is_present(view, unit))
+            view->present[unit / 64] |= UINT64_C(1) << unit % 64, unit++;
+        uint64_t to = unit * UNIT < range.bytes ? unit * UNIT : range.bytes;
+        if (unit > from) /* older kernels refuse; then the pages fault */
+            madvise(view->at + from * UNIT, to - from * UNIT,
+                    range.writable ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
+        while (unit < end && is_present(view, unit))
+            unit++;
     }
-    view->present_from = from < view->present_from ? from : view->present_from;
-    view->present_to = to > view->present_to ? to : view->present_to;
 }
 
 void mni_view_close_all(void)
