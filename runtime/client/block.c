@@ -308,8 +308,9 @@ static int check_block(const mni_msg_block_t *block)
     uint64_t bytes;
     bool inside, own_results = block->shared.pid == 0 || block->by_value;
     mni_channel_arena(mni_client.channel, &size);
+    size_t half = mni_channel_block_offset(mni_client.channel);
     if (block->shared.pid == 0)
-        inside = within(block->arguments, block->arguments_bytes, 0, size);
+        inside = within(block->arguments, block->arguments_bytes, half, size - half);
     else
         inside = within(block->arguments, block->arguments_bytes, block->shared.arguments,
                         block->shared.arguments_bytes);
@@ -344,12 +345,14 @@ static int open_memory(const mni_msg_block_t *block, run_t *run)
     mni_view_range_t results = arguments;
     int rc = 0;
 
-    run->arguments = arena + block->arguments;
     run->results = arena + block->results;
-    if (shared->pid == 0)
+    if (shared->pid == 0) {
+        run->arguments = mni_channel_brought(mni_client.channel) +
+                         (block->arguments - mni_channel_block_offset(mni_client.channel));
         return block->by_value
                    ? 0
                    : mni_channel_reserve(mni_client.channel, block->results, block->results_room);
+    }
     if (shared->arguments_bytes > 0) {
         if ((rc = mni_view_open(&arguments, &at)) < 0)
             return rc;

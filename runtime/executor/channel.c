@@ -42,6 +42,18 @@ static void *map_shared(int memfd, size_t bytes)
     return at;
 }
 
+/* The worker's half of the arena, for reading. */
+static const uint8_t *map_brought(const mni_channel_t *channel)
+{
+    size_t half = channel->arena_bytes / 2;
+    void *at = mmap(NULL, half, PROT_READ, MAP_SHARED | MAP_NORESERVE, channel->memfd,
+                    (off_t)(MNI_CHANNEL_ARENA + half));
+    if (at == MAP_FAILED)
+        return NULL;
+    madvise(at, half, MADV_DONTDUMP);
+    return at;
+}
+
 /* The largest arena that the address space and the limit on file sizes admit; the memfd gets its
  * size. */
 static int size_and_map(mni_channel_t *channel)
@@ -177,6 +189,11 @@ int mni_channel_attach(int memfd, mni_doorbell_t *bell, mni_channel_t **out)
     }
     channel->owns_map = true;
     channel->arena_bytes = (size_t)status.st_size - MNI_CHANNEL_ARENA;
+    channel->brought = map_brought(channel);
+    if (!channel->brought) {
+        rc = mni_error_errno("cannot map the blocks of a channel for reading");
+        goto cleanup;
+    }
     rc = set_up_side(channel, bell);
 cleanup:
     if (rc < 0)
@@ -212,13 +229,47 @@ static void punch_hole(int memfd, size_t offset, size_t bytes)
         ;
 }
 
+void mni_channel_hold(mni_channel_t *channel)
+{
+    channel->holds++;
+}
+
+void mni_channel_taint(mni_channel_t *channel)
+{
+    channel->tainted = true;
+}
+
+/* Leaves memory at these addresses that belongs to nothing. */
+static void set_aside(uint8_t *at, size_t bytes)
+{
+    /* If this fails the mapping stays as it is. */
+    if (mmap(at, bytes, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != MAP_FAILED)
+        madvise(at, bytes, MADV_DONTDUMP);
+}
+
 void mni_channel_destroy(mni_channel_t *channel)
 {
+    mni_channel_view_t *view;
+
     if (!channel)
         return;
+    if (channel->holds > 0) {
+        channel->holds--;
+        return;
+    }
     mni_ring_fini(channel);
     free(channel->present);
-    if (channel->owns_map && channel->base)
+    while ((view = channel->views)) {
+        channel->views = view->next;
+        munmap(view->at, channel->arena_bytes / 2);
+        free(view);
+    }
+    if (channel->brought)
+        munmap((void *)channel->brought, channel->arena_bytes / 2);
+    if (channel->owns_map && channel->base && channel->tainted)
+        set_aside(channel->base, MNI_CHANNEL_ARENA + channel->arena_bytes);
+    else if (channel->owns_map && channel->base)
         munmap(channel->base, MNI_CHANNEL_ARENA + channel->arena_bytes);
     if (channel->owns_memfd && channel->memfd >= 0) {
         /* Other executors may have it mapped still: the pages shall not wait for that. */
@@ -293,6 +344,11 @@ uint8_t *mni_channel_arena(const mni_channel_t *channel, size_t *size)
 size_t mni_channel_block_offset(const mni_channel_t *channel)
 {
     return channel->arena_bytes / 2;
+}
+
+const uint8_t *mni_channel_brought(const mni_channel_t *channel)
+{
+    return channel->brought;
 }
 
 /* --- pages of the arena ----------------------------------------------------------------------- */
@@ -386,4 +442,41 @@ void mni_channel_release(mni_channel_t *channel, size_t offset, size_t size)
         return;
     set_present(channel, begin / MNI_ARENA_UNIT, (end - 1) / MNI_ARENA_UNIT + 1, false);
     punch_hole(channel->memfd, MNI_CHANNEL_ARENA + begin, end - begin);
+}
+
+/* --- views ------------------------------------------------------------------------------------ */
+
+uint8_t *mni_channel_view(mni_channel_t *channel, uint32_t owner)
+{
+    mni_channel_view_t *view;
+
+    for (view = channel->views; view; view = view->next)
+        if (view->owner == owner)
+            return view->at;
+    if (!memfd_is_ours(channel) || !(view = malloc(sizeof *view)))
+        return NULL;
+    size_t bytes = channel->arena_bytes / 2;
+    void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, channel->memfd,
+                    (off_t)MNI_CHANNEL_ARENA);
+    if (at == MAP_FAILED) {
+        free(view);
+        return NULL;
+    }
+    madvise(at, bytes, MADV_DONTDUMP);
+    *view = (mni_channel_view_t){.next = channel->views, .owner = owner, .at = at};
+    channel->views = view;
+    return view->at;
+}
+
+void mni_channel_taint_view(mni_channel_t *channel, uint32_t owner)
+{
+    for (mni_channel_view_t **link = &channel->views; *link; link = &(*link)->next) {
+        mni_channel_view_t *view = *link;
+        if (view->owner != owner)
+            continue;
+        *link = view->next;
+        set_aside(view->at, channel->arena_bytes / 2);
+        free(view);
+        return;
+    }
 }

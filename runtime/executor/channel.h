@@ -104,7 +104,18 @@ int mni_channel_attach(int memfd, mni_doorbell_t *bell, mni_channel_t **channel)
  * must be destroyed before it. */
 int mni_channel_join(mni_channel_t *worker_side, mni_channel_t **channel);
 
+/* After mni_channel_hold() one more mni_channel_destroy() is needed. */
+void mni_channel_hold(mni_channel_t *channel);
 void mni_channel_destroy(mni_channel_t *channel);
+/* Worker: something may go on reading from or writing to these addresses for good. They stay valid, but not for the memory that
+ * is there: it is given back when the channel is destroyed. */
+void mni_channel_taint(mni_channel_t *channel);
+
+/* Worker: the caller's half of the arena at addresses of their own, for transfers with `owner`, made at the first such call.
+ * NULL: there is no room for it. They go with the channel; or are tainted alone: then nothing that is written there
+ * appears in the arena any more. */
+uint8_t *mni_channel_view(mni_channel_t *channel, uint32_t owner);
+void mni_channel_taint_view(mni_channel_t *channel, uint32_t owner);
 
 int mni_channel_memfd(const mni_channel_t *channel);
 uint64_t mni_channel_inode(const mni_channel_t *channel); /* of the memfd */
@@ -116,6 +127,8 @@ mni_log_area_t *mni_channel_log(const mni_channel_t *channel, mn_stream_t stream
  * worker, which puts the blocks there that the executor is to work on. */
 uint8_t *mni_channel_arena(const mni_channel_t *channel, size_t *size);
 size_t mni_channel_block_offset(const mni_channel_t *channel); /* where the second half begins */
+/* Executor: the second half at addresses where nothing can be written, for arguments. NULL: mni_channel_join()ed. */
+const uint8_t *mni_channel_brought(const mni_channel_t *channel);
 
 /* Makes sure that pages exist for a range of the arena, so that a later store cannot fault.
  * MN_E_NO_MEMORY when the node has none, MN_E_INVALID outside the arena. Remembers what is there already, for

@@ -53,14 +53,24 @@ typedef struct mni_ring_buffer {
     size_t begin, end, room;
 } mni_ring_buffer_t;
 
+typedef struct mni_channel_view {
+    struct mni_channel_view *next;
+    uint32_t owner;
+    uint8_t *at;
+} mni_channel_view_t;
+
 struct mni_channel {
-    bool worker; /* which side */
+    bool worker;    /* which side */
+    uint32_t holds; /* destroys that are not the last */
+    bool tainted;
+    mni_channel_view_t *views;
     bool owns_memfd, owns_map;
     bool damaged; /* the other side's words or frames make no sense: nothing goes any more */
     int memfd;
     dev_t device; /* of the memfd, to know it again in a process whose code closes descriptors */
     ino_t inode;
     uint8_t *base; /* the mapping */
+    const uint8_t *brought; /* executor: the worker's half of the arena once more, for reading */
     size_t arena_bytes;
     uint64_t *present;         /* a bit per MNI_ARENA_UNIT: pages are known to be there */
     mni_doorbell_t *bell;      /* what this side sleeps on */

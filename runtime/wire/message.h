@@ -77,9 +77,11 @@
     X(GOODBYE, 77)      /* worker: - */                                                               \
     X(RANK_LOST, 78)    /* rank 0: u32 rank */                                                        \
     X(TASK_ADDRESS, 79) /* worker: u64 task, text host:port: where a service can be reached */        \
-    /* worker <-> worker */                                                                           \
-    X(BLOCK_SEND, 90) /* u64 map, u64 block, mni_msg_slot_t, mni_msg_block_t, bytes arguments */      \
-    X(BLOCK_DONE, 91) /* u64 map, u64 block, u64 slot, mni_msg_finished_t, bytes results */           \
+    /* worker <-> worker. payload: bytes that follow instead of those in the message; 0: none do */   \
+    X(BLOCK_SEND,                                                                                     \
+      90) /* u64 map, u64 block, mni_msg_slot_t, mni_msg_block_t, bytes arguments, u64 payload */     \
+    X(BLOCK_DONE,                                                                                     \
+      91) /* u64 map, u64 block, u64 slot, mni_msg_finished_t, bytes results, u64 payload */          \
     X(BLOCK_STOP, 92) /* u64 slot, i32 code: stop what runs in the slot; 0: kill it */                \
     X(BLOCK_CUT,                                                                                      \
       93) /* u64 map, u64 block, u64 slot: an executor is idle, the block may be too long */          \

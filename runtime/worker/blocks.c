@@ -3,8 +3,10 @@
  * Blocks of maps that executors of this worker work on, wherever the caller is.
  *
  * A block from the same host lies in its caller's memory, where the executor maps it. One from elsewhere, or a small one,
- * is copied: its arguments lie in the second half of the executor's arena, its results behind them. When the executor
- * dies in the middle, the results of the items before the one that it died in are still there, and are
+ * is brought: its arguments lie in the second half of the executor's arena, its results behind them. Large ones are received
+ * there, in an executor that is kept for them from the moment that their message has come, and results are sent from
+ * there; what is written while they are sent would be sent too, so the next block waits until they have left. When the
+ * executor dies in the middle, the results of the items before the one that it died in are still there, and are
  * reported: no item that has ended is run again.
  */
 #include "worker/internal.h"
@@ -20,18 +22,49 @@ static size_t align_up(size_t size)
 /* Work that it is worth while to take from an executor: another one is woken for it. */
 #define CUT_LEAST (MNI_MILLISECOND / 5)
 
-/* By message, also to this rank itself. */
-static void send_done(mni_worker_t *worker, uint32_t source, uint64_t map, uint64_t number,
-                      uint64_t slot, const mni_msg_finished_t *finished, const void *results,
-                      size_t size)
+/* The message about the end of a block, up to its results. */
+static void begin_done(mni_worker_t *worker, uint64_t map, uint64_t number, uint64_t slot,
+                       const mni_msg_finished_t *finished)
 {
     mni_writer_begin(&worker->frame, MNI_MSG_BLOCK_DONE, 0);
     mni_put_u64(&worker->frame, map);
     mni_put_u64(&worker->frame, number);
     mni_put_u64(&worker->frame, slot);
     mni_put_finished(&worker->frame, finished);
+}
+
+/* By message, also to this rank itself. */
+static void send_done(mni_worker_t *worker, uint32_t source, uint64_t map, uint64_t number,
+                      uint64_t slot, const mni_msg_finished_t *finished, const void *results,
+                      size_t size)
+{
+    begin_done(worker, map, number, slot, finished);
     mni_put_bytes(&worker->frame, results, size);
+    mni_put_u64(&worker->frame, 0);
     mni_worker_send(worker, source);
+}
+
+/* The same, the results from where they lie in the executor's arena, which must not change until they have left. */
+static void send_done_from(mni_worker_t *worker, mni_executor_t *executor, const mni_block_t *block,
+                           const mni_msg_finished_t *finished, const void *results, size_t size)
+{
+    mni_transfer_t *transfer = NULL;
+
+    if (size >= MNI_PAYLOAD_LEAST && !executor->sending)
+        transfer = mni_transfer_begin(worker, executor->channel, block->source, results);
+    if (!transfer) {
+        send_done(worker, block->source, block->map, block->number, block->slot.task, finished,
+                  results, size);
+        return;
+    }
+    begin_done(worker, block->map, block->number, block->slot.task, finished);
+    mni_put_bytes(&worker->frame, NULL, 0);
+    mni_put_u64(&worker->frame, size);
+    transfer->executor = executor;
+    executor->sending = transfer;
+    if (mni_comm_send_with(worker->comm, block->source, &worker->frame, results, size,
+                           mni_transfer_done, transfer) < 0)
+        mni_transfer_undo(transfer);
 }
 
 /* Answers a block with an error for its first item. Always by message: the map may be in the middle of sending it. */
@@ -82,18 +115,29 @@ static int block_place(mni_executor_t *executor, mni_block_t *block)
                                  results - offset + (what->by_value ? 0 : what->results_room));
     if (rc < 0)
         return rc;
-    if (what->arguments_bytes > 0)
+    if (block->arguments && what->arguments_bytes > 0)
         memcpy(arena + offset, block->arguments, what->arguments_bytes);
     free(block->arguments);
     block->arguments = NULL;
     return 0;
 }
 
-/* Gives the executor the next block of its queue. */
+/* Whether it has a block to begin, which waits until the results of the last one have left. */
+static bool waits_to_begin(const mni_executor_t *executor)
+{
+    return executor->state == MNI_EXECUTOR_BUSY && executor->task != 0 && executor->queue &&
+           !executor->block;
+}
+
+/* Gives the executor the next block of its queue, when it is free for it. */
 static int block_begin(mni_worker_t *worker, mni_executor_t *executor)
 {
     mni_block_t *block = executor->queue;
 
+    if (executor->sending) {
+        mni_executor_reserve(worker, executor);
+        return 0;
+    }
     DL_DELETE(executor->queue, block);
     executor->block = block;
     int rc = block_place(executor, block);
@@ -126,6 +170,15 @@ uint64_t mni_block_cut(mni_worker_t *worker, uint64_t map, uint64_t number, uint
     return block->what.count = mni_span_cut(&control->span, count);
 }
 
+/* Of an executor that was kept for a block: it is idle again. */
+static void unreserve(mni_worker_t *worker, mni_executor_t *executor)
+{
+    if (executor->state == MNI_EXECUTOR_STARTING)
+        mni_executor_kill(worker, executor, MN_REASON_NONE);
+    else if (executor->state == MNI_EXECUTOR_BUSY)
+        mni_executor_release(worker, executor);
+}
+
 static bool was_killed(const mni_worker_t *worker, uint64_t slot)
 {
     for (uint32_t i = 0; i < MNI_KILLED_KEPT; i++)
@@ -134,53 +187,142 @@ static bool was_killed(const mni_worker_t *worker, uint64_t slot)
     return false;
 }
 
-void mni_block_receive(mni_worker_t *worker, uint32_t source, uint64_t map, uint64_t number,
-                       const mni_msg_slot_t *slot, const mni_msg_block_t *what,
-                       const void *arguments)
+/* It has a process but cannot be given its block: the end of the process is what is reported. */
+static void begin_failed(mni_worker_t *worker, mni_executor_t *executor)
 {
-    mni_block_t *block = NULL;
-    mni_executor_t *executor = NULL;
+    free((void *)executor->finished.message);
+    executor->finished = (mni_msg_finished_t){
+        .code = MN_E_NO_MEMORY, .reason = MN_REASON_ERROR, .message = strdup(mn_error_message())};
+    executor->finished_seen = true;
+    mni_executor_kill(worker, executor, MN_REASON_NONE);
+}
 
-    if (was_killed(worker, slot->task)) {
-        block_refuse(worker, source, map, number, slot->task, MN_E_CANCELLED, MN_REASON_INTERRUPTED,
-                     "its slot was taken back");
-        return;
+void mni_block_sent(mni_transfer_t *transfer)
+{
+    mni_executor_t *executor = transfer->executor;
+
+    executor->sending = NULL;
+    if (waits_to_begin(executor)) {
+        if (block_begin(transfer->worker, executor) < 0)
+            begin_failed(transfer->worker, executor);
+    } else if (transfer->bytes > 0) {
+        mni_channel_release(executor->channel, transfer->offset, transfer->bytes);
     }
-    block = calloc(1, sizeof *block);
-    if (block && what->shared.pid == 0)
+}
+
+bool mni_block_expect(mni_worker_t *worker, const mni_msg_slot_t *slot, const mni_msg_block_t *what,
+                      mni_comm_memory_t *memory)
+{
+    if (was_killed(worker, slot->task) || mni_executor_of_task(worker, slot->task))
+        return false;
+    mni_executor_t *executor = mni_executor_acquire(worker, what->declaration, false, &slot->cpus);
+    if (!executor || executor->sending || executor->receiving)
+        return false;
+    uint8_t *arena = mni_channel_arena(executor->channel, NULL);
+    size_t offset = mni_channel_block_offset(executor->channel);
+    mni_transfer_t *transfer =
+        mni_transfer_begin(worker, executor->channel, worker->rank, arena + offset);
+    mni_executor_reserve(worker, executor);
+    executor->receiving = transfer;
+    if (transfer)
+        transfer->executor = executor;
+    if (!transfer || mni_channel_reserve(executor->channel, offset, what->arguments_bytes) < 0) {
+        if (transfer)
+            mni_transfer_undo(transfer);
+        else
+            unreserve(worker, executor);
+        return false;
+    }
+    *memory = (mni_comm_memory_t){arena + offset, mni_transfer_done, transfer};
+    return true;
+}
+
+void mni_block_unexpect(mni_transfer_t *transfer, bool lost)
+{
+    mni_executor_t *executor = transfer->executor;
+
+    executor->receiving = NULL;
+    if (lost) /* MPI may write there later on */
+        mni_executor_kill(transfer->worker, executor, MN_REASON_NONE);
+    else
+        unreserve(transfer->worker, executor);
+}
+
+/* The executor in whose arena these arguments lie; it is not kept for them any more, but the block's. */
+static mni_executor_t *take_expected(mni_worker_t *worker, const void *arguments)
+{
+    mni_executor_t *executor;
+    DL_FOREACH (worker->executors, executor) {
+        if (!executor->receiving || executor->receiving->at != arguments)
+            continue;
+        executor->receiving->executor = NULL;
+        executor->receiving = NULL;
+        return executor;
+    }
+    return NULL;
+}
+
+/* A block, with a copy of its arguments if they are not in place. */
+static mni_block_t *block_create(uint32_t source, uint64_t map, uint64_t number,
+                                 const mni_msg_slot_t *slot, const mni_msg_block_t *what,
+                                 const void *arguments, bool in_place)
+{
+    bool copy = what->shared.pid == 0 && !in_place;
+    mni_block_t *block = calloc(1, sizeof *block);
+    if (block && copy)
         block->arguments = malloc(what->arguments_bytes ? what->arguments_bytes : 1);
-    if (!block || (what->shared.pid == 0 && !block->arguments)) {
+    if (!block || (copy && !block->arguments)) {
+        free(block);
         mni_error(MN_E_NO_MEMORY, "no memory for %llu bytes of arguments",
                   (unsigned long long)what->arguments_bytes);
-        goto refuse;
+        return NULL;
     }
     block->source = source;
     block->map = map;
     block->number = number;
     block->slot = *slot;
     block->what = *what;
-    if (block->arguments && what->arguments_bytes > 0)
+    if (copy && what->arguments_bytes > 0)
         memcpy(block->arguments, arguments, what->arguments_bytes);
+    return block;
+}
 
+void mni_block_receive(mni_worker_t *worker, uint32_t source, uint64_t map, uint64_t number,
+                       const mni_msg_slot_t *slot, const mni_msg_block_t *what,
+                       const void *arguments)
+{
+    mni_block_t *block = NULL;
+    mni_executor_t *executor = NULL, *expected = NULL;
+
+    if (was_killed(worker, slot->task)) {
+        block_refuse(worker, source, map, number, slot->task, MN_E_CANCELLED, MN_REASON_INTERRUPTED,
+                     "its slot was taken back");
+        return;
+    }
     executor = mni_executor_of_task(worker, slot->task);
+    if (!executor && arguments)
+        expected = take_expected(worker, arguments);
+    if (expected && expected->state == MNI_EXECUTOR_ENDING)
+        expected = NULL; /* the arguments are there as long as this call lasts */
+    block = block_create(source, map, number, slot, what, arguments, expected != NULL);
+    if (!block) {
+        if (expected)
+            unreserve(worker, expected);
+        goto refuse;
+    }
     if (executor && executor->state != MNI_EXECUTOR_ENDING) {
         DL_APPEND(executor->queue, block);
         return;
     }
-    executor = mni_executor_acquire(worker, what->declaration, false, &slot->cpus);
+    executor =
+        expected ? expected : mni_executor_acquire(worker, what->declaration, false, &slot->cpus);
     if (!executor)
         goto refuse;
     executor->task = slot->task;
     executor->id = slot->id;
     DL_APPEND(executor->queue, block);
-    block = NULL;
-    if (block_begin(worker, executor) == 0)
-        return;
-    /* It has a process but cannot be given its block: the end of the process is what is reported. */
-    executor->finished = (mni_msg_finished_t){
-        .code = MN_E_NO_MEMORY, .reason = MN_REASON_ERROR, .message = strdup(mn_error_message())};
-    executor->finished_seen = true;
-    mni_executor_kill(worker, executor, MN_REASON_NONE);
+    if (block_begin(worker, executor) < 0)
+        begin_failed(worker, executor);
     return;
 refuse:
     block_free(block);
@@ -221,13 +363,19 @@ static void send_output(mni_worker_t *worker, mni_executor_t *executor, mn_strea
     free(text);
 }
 
-/* Gives back what a large block took up in the executor's own arena. */
+/* Gives back what a large block took up in the executor's own arena; what is being sent when it has left. */
 static void release_large(mni_executor_t *executor, const mni_msg_block_t *what, size_t results)
 {
     size_t from = what->shared.pid == 0 ? what->arguments : what->results;
     size_t bytes = results > 0 || what->shared.pid == 0 ? what->results + results - from : 0;
-    if (bytes > KEEP_LIMIT)
+    if (bytes <= KEEP_LIMIT)
+        return;
+    if (executor->sending) {
+        executor->sending->offset = from;
+        executor->sending->bytes = bytes;
+    } else {
         mni_channel_release(executor->channel, from, bytes);
+    }
 }
 
 /* Sends a block's results and what became of it to the caller's worker. */
@@ -244,6 +392,8 @@ static void block_report(mni_worker_t *worker, mni_executor_t *executor, const m
         finished.reason = MN_REASON_ERROR;
         finished.items = 0;
     }
+    if (worker->shutting_down) /* the others do so too: nobody may be there to receive results */
+        finished.items = 0;
     if (what->by_value && block->begun)
         size = pack_extent(results, what->results_room, what->count, &finished.items);
     else if (block->begun && what->shared.pid == 0)
@@ -252,8 +402,7 @@ static void block_report(mni_worker_t *worker, mni_executor_t *executor, const m
         mni_map_block_done(worker, block->map, block->number, block->slot.task, &finished, results,
                            size);
     else
-        send_done(worker, block->source, block->map, block->number, block->slot.task, &finished,
-                  results, size);
+        send_done_from(worker, executor, block, &finished, results, size);
     if (executor->state != MNI_EXECUTOR_BUSY)
         release_large(executor, what, size);
 }
@@ -269,7 +418,7 @@ void mni_block_ended(mni_worker_t *worker, mni_executor_t *executor)
     if (alive && executor->queue) {
         block_report(worker, executor, block);
         block_free(block);
-        if (block_begin(worker, executor) < 0)
+        if (waits_to_begin(executor) && block_begin(worker, executor) < 0)
             mni_executor_kill(worker, executor, MN_REASON_KILLED);
         return;
     }
@@ -305,6 +454,12 @@ void mni_blocks_drop(mni_worker_t *worker, mni_executor_t *executor)
 void mni_block_stop(mni_worker_t *worker, uint64_t slot, int code)
 {
     mni_executor_t *executor = mni_executor_of_task(worker, slot);
+    if (executor && waits_to_begin(executor)) {
+        mni_blocks_drop(worker, executor);
+        executor->task = 0;
+        mni_executor_release(worker, executor);
+        return;
+    }
     if (!executor || !executor->block)
         return;
     if (code == 0) {

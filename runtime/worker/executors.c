@@ -33,7 +33,7 @@ mni_executor_t *mni_executor_of_client(const mni_worker_t *worker, uint64_t clie
     return NULL;
 }
 
-/* An idle executor of the declaration, best one that is bound to these cores already. */
+/* An idle executor of the declaration, best one that is bound to these cores already, and has no results to send. */
 static mni_executor_t *find_idle(const mni_worker_t *worker, uint32_t declaration,
                                  const mni_cpus_t *cpus)
 {
@@ -41,9 +41,10 @@ static mni_executor_t *find_idle(const mni_worker_t *worker, uint32_t declaratio
     DL_FOREACH (worker->executors, executor) {
         if (executor->state != MNI_EXECUTOR_IDLE || executor->declaration != declaration)
             continue;
-        if (memcmp(&executor->cpus, cpus, sizeof *cpus) == 0)
+        if (memcmp(&executor->cpus, cpus, sizeof *cpus) == 0 && !executor->sending)
             return executor;
-        found = executor;
+        if (!found || found->sending)
+            found = executor;
     }
     return found;
 }
@@ -119,8 +120,7 @@ mni_executor_t *mni_executor_acquire(mni_worker_t *worker, uint32_t declaration,
     return executor;
 }
 
-int mni_executor_begin(mni_worker_t *worker, mni_executor_t *executor, const void *frame,
-                       size_t size)
+void mni_executor_reserve(mni_worker_t *worker, mni_executor_t *executor)
 {
     free((void *)executor->finished.message);
     executor->finished = (mni_msg_finished_t){0};
@@ -128,6 +128,16 @@ int mni_executor_begin(mni_worker_t *worker, mni_executor_t *executor, const voi
     executor->killed = MN_REASON_NONE;
     executor->report_kill = false;
     executor->stop_by = MNI_NEVER;
+    if (executor->state != MNI_EXECUTOR_IDLE)
+        return;
+    worker->idle--;
+    executor->state = MNI_EXECUTOR_BUSY;
+}
+
+int mni_executor_begin(mni_worker_t *worker, mni_executor_t *executor, const void *frame,
+                       size_t size)
+{
+    mni_executor_reserve(worker, executor);
     mni_control_t *control = mni_channel_control(executor->channel);
     __atomic_store_n(&control->stop, 0, __ATOMIC_RELEASE);
     __atomic_store_n(&control->items_done, 0, __ATOMIC_RELAXED);
@@ -143,9 +153,6 @@ int mni_executor_begin(mni_worker_t *worker, mni_executor_t *executor, const voi
         executor->held_size = size;
         return 0;
     }
-    if (executor->state == MNI_EXECUTOR_IDLE)
-        worker->idle--;
-    executor->state = MNI_EXECUTOR_BUSY;
     return mni_channel_post(executor->channel, frame, size);
 }
 
@@ -190,7 +197,6 @@ void mni_executor_release(mni_worker_t *worker, mni_executor_t *executor)
     executor->task = 0;
     executor->state = MNI_EXECUTOR_IDLE;
     executor->idle_since = mni_clock_now();
-    executor->runs++;
     worker->idle++;
     if (!declared || declared->fresh || worker->shutting_down)
         mni_executor_end(worker, executor);
@@ -205,6 +211,10 @@ void mni_executor_destroy(mni_worker_t *worker, mni_executor_t *executor)
     worker->count--;
     if (executor->state == MNI_EXECUTOR_IDLE)
         worker->idle--;
+    if (executor->receiving)
+        executor->receiving->executor = NULL;
+    if (executor->sending)
+        executor->sending->executor = NULL;
     if (!executor->embedded)
         mni_channel_destroy(executor->channel);
     mni_writer_fini(&executor->yield);

@@ -23,8 +23,13 @@
 /* How long a process may take to end after EXIT before it is killed. */
 #define MNI_EXIT_PATIENCE (2 * MNI_SECOND)
 
+/* Arguments and results of at least so many bytes go behind their message, from and into the arena. Less is copied into it: that
+ * costs less than a second message. */
+#define MNI_PAYLOAD_LEAST ((size_t)64 << 10)
+
 typedef struct mni_map mni_map_t;
 typedef struct mni_lease mni_lease_t;
+typedef struct mni_transfer mni_transfer_t;
 
 /* A block of a map that an executor of this worker is to work on. */
 typedef struct mni_block {
@@ -35,7 +40,9 @@ typedef struct mni_block {
     mni_msg_block_t what;
     bool begun; /* the executor has it */
     uint64_t begun_at;
-    uint8_t *arguments; /* copied until the block begins; NULL afterwards, and with shared memory */
+    uint8_t *
+        arguments; /* copied until the block begins; NULL afterwards, with shared memory, and when they have been
+                           received where they belong */
 } mni_block_t;
 
 typedef enum mni_executor_state {
@@ -61,12 +68,15 @@ typedef struct mni_executor {
     uint64_t end_by; /* ENDING: kill it then; MNI_NEVER: it has been */
 
     /* What it does now. */
-    uint64_t task;      /* 0: nothing */
-    mn_id_t id;         /* job that it works for */
-    mni_block_t *block; /* NULL: a whole task */
-    mni_block_t *queue; /* further blocks of the same slot */
-    uint64_t stop_by;   /* asked to stop by the caller of a map: kill it then */
-    uint8_t *held;      /* frame to be posted once it runs */
+    uint64_t task;             /* 0: nothing */
+    mn_id_t id;                /* job that it works for */
+    mni_block_t *block;        /* NULL: a whole task */
+    mni_block_t *queue;        /* further blocks of the same slot */
+    mni_transfer_t *receiving; /* arguments of a block that it is kept for */
+    mni_transfer_t
+        *sending;     /* results of its last block: until they have left no other one begins */
+    uint64_t stop_by; /* asked to stop by the caller of a map: kill it then */
+    uint8_t *held;    /* frame to be posted once it runs */
     size_t held_size;
     bool finished_seen;
     mni_msg_finished_t finished; /* message is a copy */
@@ -109,6 +119,8 @@ mni_executor_t *mni_executor_acquire(mni_worker_t *worker, uint32_t declaration,
 /* Gives it a frame to work on, at once or when it runs. */
 int mni_executor_begin(mni_worker_t *worker, mni_executor_t *executor, const void *frame,
                        size_t size);
+/* An idle one is not idle any more; what its last task or block left is forgotten. */
+void mni_executor_reserve(mni_worker_t *worker, mni_executor_t *executor);
 void mni_executor_stop(mni_executor_t *executor, int code);
 void mni_executor_kill(mni_worker_t *worker, mni_executor_t *executor, mn_reason_t reason);
 /* After a task or block: keeps it for the next, or ends it. */
@@ -134,6 +146,9 @@ int mni_client_frame(mni_worker_t *worker, mni_executor_t *executor, const void 
 void mni_block_receive(mni_worker_t *worker, uint32_t source, uint64_t map, uint64_t number,
                        const mni_msg_slot_t *slot, const mni_msg_block_t *what,
                        const void *arguments); /* NULL: what->shared says where they are */
+/* Where its arguments are to be received: into the arena of an executor, when one is free. */
+bool mni_block_expect(mni_worker_t *worker, const mni_msg_slot_t *slot, const mni_msg_block_t *what,
+                      mni_comm_memory_t *memory);
 /* Leaves the block a part of its items when an idle executor can do the others sooner. How many it has now; a block that is
  * not there any more: UINT64_MAX. */
 uint64_t mni_block_cut(mni_worker_t *worker, uint64_t map, uint64_t number, uint64_t slot);
@@ -157,6 +172,10 @@ void mni_map_grant(mni_worker_t *worker, uint64_t demand, const mni_msg_slot_t *
 void mni_map_refuse(mni_worker_t *worker, uint64_t demand, int code, const char *message);
 void mni_map_block_done(mni_worker_t *worker, uint64_t map, uint64_t number, uint64_t slot,
                         const mni_msg_finished_t *finished, const void *results, size_t size);
+/* Where results of a block from `source` are to be received: in the caller's arena, when they are still wanted there. */
+bool mni_map_expect(mni_worker_t *worker, uint32_t source, uint64_t map, uint64_t number,
+                    uint64_t slot, const mni_msg_finished_t *finished, size_t bytes,
+                    mni_comm_memory_t *memory);
 /* BLOCK_KEPT */
 void mni_map_block_kept(mni_worker_t *worker, uint64_t map, uint64_t number, uint64_t slot,
                         uint64_t items);
@@ -168,6 +187,27 @@ void mni_lease_rank_lost(mni_worker_t *worker, uint32_t rank);
 void mni_lease_expire(mni_worker_t *worker, uint64_t now);
 uint64_t mni_lease_next_time(const mni_worker_t *worker);
 void mni_lease_forget_all(mni_worker_t *worker);
+
+/* transfer.c: the memory of payloads */
+/* A payload that is sent from or received into the memory of a channel, which it holds. */
+struct mni_transfer {
+    mni_worker_t *worker;
+    mni_channel_t *channel;
+    mni_executor_t *executor; /* whose arena it is, if it matters; NULL: it does not, or is gone */
+    uint32_t rank;            /* at the other end */
+    const uint8_t *at;
+    size_t offset, bytes; /* sending: to be given back when they have left; 0 bytes: none */
+    bool view;            /* received into the channel's view for this rank */
+};
+/* NULL: no memory. */
+mni_transfer_t *mni_transfer_begin(mni_worker_t *worker, mni_channel_t *channel, uint32_t rank,
+                                   const uint8_t *at);
+/* Of one that was not given to MPI. */
+void mni_transfer_undo(mni_transfer_t *transfer);
+mni_comm_done_t mni_transfer_done;
+/* blocks.c: the results have left, or the executor that was kept for a block is not needed. */
+void mni_block_sent(mni_transfer_t *transfer);
+void mni_block_unexpect(mni_transfer_t *transfer, bool lost);
 
 /* worker.c */
 void mni_worker_send(mni_worker_t *worker, uint32_t rank); /* worker->frame */

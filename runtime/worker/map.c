@@ -9,6 +9,9 @@
 /* Bytes of arguments and results from which on executors map them. */
 #define SHARE_LEAST ((uint64_t)64 << 10)
 
+/* Memory that is sent from or received into is the map's until MAP_GONE, as that which executors map. */
+_Static_assert(SHARE_LEAST <= MNI_PAYLOAD_LEAST, "");
+
 void mni_map_want(mni_worker_t *worker, mni_map_t *map, uint32_t want)
 {
     if (map->closed || map->want == want)

@@ -26,7 +26,8 @@ typedef struct mni_slot {
     bool whole;      /* it has answered that this would not be worth it */
     uint64_t number; /* of its block */
     mni_range_t block;
-    uint64_t sent; /* when */
+    uint64_t sent;         /* when */
+    const uint8_t *placed; /* its results are received here, in the caller's memory */
 } mni_slot_t;
 
 struct mni_map {

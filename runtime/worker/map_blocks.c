@@ -4,7 +4,7 @@
  * map before how long an item takes. Arguments that the caller is still copying are waited for (MAP_MORE).
  *
  * A slot on the caller's node is this rank's own, and its executor maps the caller's memory and works there; to other
- * nodes blocks are sent as bytes. Those of small maps are copied here too: mapping costs more than they do.
+ * nodes blocks are sent as bytes, large ones by MPI from where they lie. Those of small maps are copied here too: mapping costs more than they do.
  */
 #include "worker/map.h"
 
@@ -129,6 +129,71 @@ static void share_block(const mni_map_t *map, const mni_range_t *block, mni_msg_
     what->results_room = block->count * all->result_size;
 }
 
+/* worker->frame, the arguments in it. */
+static int send_small(mni_worker_t *worker, const mni_slot_t *slot)
+{
+    mni_put_u64(&worker->frame, 0);
+    return mni_comm_send(worker->comm, slot->what.rank, &worker->frame);
+}
+
+/* worker->frame, the arguments behind it. */
+static int send_large(mni_worker_t *worker, const mni_slot_t *slot, const void *arguments,
+                      size_t bytes, mni_comm_done_t *done, void *argument)
+{
+    mni_put_bytes(&worker->frame, NULL, 0);
+    mni_put_u64(&worker->frame, bytes);
+    return mni_comm_send_with(worker->comm, slot->what.rank, &worker->frame, arguments, bytes, done,
+                              argument);
+}
+
+static void pack_sent(void *argument, bool lost)
+{
+    if (!lost)
+        free(argument);
+}
+
+static int send_pack(mni_worker_t *worker, const mni_map_t *map, const mni_slot_t *slot,
+                     const uint8_t *arguments, size_t bytes)
+{
+    if (bytes < MNI_PAYLOAD_LEAST) {
+        void *room = mni_put_room(&worker->frame, bytes);
+        if (room)
+            pack_fill(map, &slot->block, arguments, room, bytes);
+        return send_small(worker, slot);
+    }
+    void *pack = malloc(bytes);
+    if (!pack)
+        return mni_error(MN_E_NO_MEMORY, "no memory for %zu bytes of arguments", bytes);
+    pack_fill(map, &slot->block, arguments, pack, bytes);
+    int rc = send_large(worker, slot, pack, bytes, pack_sent, pack);
+    if (rc < 0)
+        free(pack);
+    return rc;
+}
+
+static int send_array(mni_worker_t *worker, const mni_map_t *map, const mni_slot_t *slot,
+                      const uint8_t *arguments, size_t bytes)
+{
+    mni_transfer_t *transfer = NULL;
+    mni_channel_t *channel = map->home->channel;
+
+    if (bytes >= MNI_PAYLOAD_LEAST && map->shares) {
+        /* An embedded caller may show other pages at its own addresses. */
+        uint8_t *view = map->home->embedded ? mni_channel_view(channel, worker->rank) : map->arena;
+        if (view)
+            transfer = mni_transfer_begin(worker, channel, slot->what.rank,
+                                          view + (arguments - map->arena));
+    }
+    if (!transfer) {
+        mni_put_bytes(&worker->frame, arguments, bytes);
+        return send_small(worker, slot);
+    }
+    int rc = send_large(worker, slot, transfer->at, bytes, mni_transfer_done, transfer);
+    if (rc < 0)
+        mni_transfer_undo(transfer);
+    return rc;
+}
+
 static void send_block(mni_worker_t *worker, mni_map_t *map, mni_slot_t *slot)
 {
     const uint8_t *arguments = map->arena + map->what.arguments;
@@ -149,6 +214,7 @@ static void send_block(mni_worker_t *worker, mni_map_t *map, mni_slot_t *slot)
     slot->whole = mni_declaration_get(what.declaration)->blockwise; /* it is begun as a whole */
     slot->number = ++worker->next_block;
     slot->sent = mni_clock_now();
+    slot->placed = NULL;
     if (map->shares && slot->what.rank == worker->rank) {
         share_block(map, block, &what);
         mni_block_receive(worker, worker->rank, map->demand, slot->number, &slot->what, &what,
@@ -169,12 +235,11 @@ static void send_block(mni_worker_t *worker, mni_map_t *map, mni_slot_t *slot)
     mni_put_u64(&worker->frame, slot->number);
     mni_put_slot(&worker->frame, &slot->what);
     mni_put_block(&worker->frame, &what);
-    void *room = mni_put_room(&worker->frame, what.arguments_bytes);
-    if (room && map->what.by_value)
-        pack_fill(map, block, arguments, room, what.arguments_bytes);
-    else if (room)
-        memcpy(room, arguments + block->first * map->what.argument_size, what.arguments_bytes);
-    sent_or_end(worker, map, slot, mni_comm_send(worker->comm, slot->what.rank, &worker->frame));
+    int rc = map->what.by_value
+                 ? send_pack(worker, map, slot, arguments, what.arguments_bytes)
+                 : send_array(worker, map, slot, arguments + block->first * map->what.argument_size,
+                              what.arguments_bytes);
+    sent_or_end(worker, map, slot, rc);
 }
 
 /* What the slot's worker has cut off its block waits again. */

@@ -7,12 +7,53 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-static void take_results(mni_worker_t *worker, mni_map_t *map, const mni_range_t *block,
+static mni_slot_t *slot_in_flight(mni_map_t *map, uint64_t task, uint64_t number)
+{
+    mni_slot_t *slot;
+    if (!map)
+        return NULL;
+    DL_FOREACH (map->slots, slot) {
+        if (slot->what.task == task && slot->busy && slot->number == number)
+            return slot;
+    }
+    return NULL;
+}
+
+bool mni_map_expect(mni_worker_t *worker, uint32_t source, uint64_t demand, uint64_t number,
+                    uint64_t task, const mni_msg_finished_t *finished, size_t bytes,
+                    mni_comm_memory_t *memory)
+{
+    mni_map_t *map = mni_map_of_demand(worker, demand);
+    mni_slot_t *slot = slot_in_flight(map, task, number);
+
+    if (!slot || slot->what.rank != source || !map->shares || map->over || !map->caller ||
+        map->what.by_value)
+        return false;
+    if (finished->items > slot->block.count || bytes != finished->items * map->what.result_size)
+        return false;
+    uint8_t *view = mni_channel_view(map->home->channel, source);
+    if (!view)
+        return false;
+    view += map->what.results + slot->block.first * map->what.result_size;
+    mni_transfer_t *transfer = mni_transfer_begin(worker, map->home->channel, source, view);
+    if (!transfer)
+        return false;
+    transfer->view = true;
+    slot->placed = view;
+    *memory = (mni_comm_memory_t){view, mni_transfer_done, transfer};
+    return true;
+}
+
+static void take_results(mni_worker_t *worker, mni_map_t *map, const mni_slot_t *slot,
                          uint64_t items, const void *results, size_t size)
 {
+    const mni_range_t *block = &slot->block;
+
     if (!map->caller || items == 0)
         return;
     if (!map->what.by_value) {
+        if (slot->placed && results == slot->placed)
+            return;
         if (size == items * map->what.result_size && size > 0)
             memcpy(map->arena + map->what.results + block->first * map->what.result_size, results,
                    size);
@@ -84,13 +125,7 @@ void mni_map_block_done(mni_worker_t *worker, uint64_t demand, uint64_t number, 
                         const mni_msg_finished_t *finished, const void *results, size_t size)
 {
     mni_map_t *map = mni_map_of_demand(worker, demand);
-    mni_slot_t *slot = NULL;
-
-    if (map)
-        DL_FOREACH (map->slots, slot) {
-            if (slot->what.task == task && slot->busy && slot->number == number)
-                break;
-        }
+    mni_slot_t *slot = slot_in_flight(map, task, number);
     if (!slot)
         return;
     bool asked = slot->asked;
@@ -100,7 +135,7 @@ void mni_map_block_done(mni_worker_t *worker, uint64_t demand, uint64_t number, 
         const mni_range_t *block = &slot->block;
         uint64_t items = finished->items < block->count ? finished->items : block->count;
         learn_time(worker, map, slot, items);
-        take_results(worker, map, block, items, results, size);
+        take_results(worker, map, slot, items, results, size);
         map->unfinished -= items;
         if (items < block->count)
             item_failed(worker, map, block, items, finished);

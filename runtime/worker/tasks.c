@@ -86,6 +86,7 @@ void mni_task_finished(mni_worker_t *worker, mni_executor_t *executor)
         mni_executor_kill(worker, executor, MN_REASON_NONE);
         return;
     }
+    executor->runs++;
     mni_task_ended(worker, executor);
     if (executor->task == 0 && executor->state == MNI_EXECUTOR_BUSY)
         mni_executor_release(worker, executor);
@@ -130,6 +131,8 @@ static int take_finished(mni_worker_t *worker, mni_executor_t *executor, mni_rea
     int rc = mni_reader_end(reader);
     if (rc < 0 || executor->task == 0 || executor->finished_seen)
         return rc; /* the first word about a task's end counts */
+    if (executor->queue && !executor->block)
+        return mni_error(MN_E_PROTOCOL, "an executor has ended a block that it was not given");
     if (finished.reason != MN_REASON_RETURNED && finished.reason != MN_REASON_ERROR)
         return mni_error(MN_E_PROTOCOL, "an executor says that a task ended for reason %u",
                          finished.reason);

@@ -7,6 +7,8 @@
 /* Frames of one executor between two looks at the others. */
 #define FRAMES_AT_ONCE 256
 
+static mni_comm_place_t place;
+
 int mni_worker_create(mni_comm_t *comm, mni_spawner_t *spawner, mni_machine_t *machine,
                       mni_child_main_t *executor_main, mni_child_main_t *driver_main,
                       mni_worker_t **worker)
@@ -30,6 +32,7 @@ int mni_worker_create(mni_comm_t *comm, mni_spawner_t *spawner, mni_machine_t *m
     static uint32_t first_slot;
     made->next_slot = first_slot;
     first_slot += UINT32_C(1) << 20;
+    mni_comm_set_place(comm, place, made);
     *worker = made;
     return 0;
 }
@@ -39,6 +42,7 @@ void mni_worker_destroy(mni_worker_t *worker)
     if (!worker)
         return;
     mni_executor_t *executor, *next;
+    mni_comm_set_place(worker->comm, NULL, NULL);
     DL_FOREACH_SAFE (worker->executors, executor, next)
         mni_executor_destroy(worker, executor);
     mni_lease_forget_all(worker);
@@ -328,32 +332,87 @@ static void task_log(mni_worker_t *worker, uint64_t task, mn_stream_t stream, ui
     free(text);
 }
 
-static int block_send(mni_worker_t *worker, uint32_t source, mni_reader_t *reader)
+/* BLOCK_SEND or BLOCK_DONE. `payload` bytes are behind it; without, `bytes` point into it. */
+typedef struct block_message {
+    uint64_t map, number;
+    mni_msg_slot_t slot; /* BLOCK_DONE: only its task */
+    mni_msg_block_t what;
+    mni_msg_finished_t finished;
+    const void *bytes;
+    size_t size;
+    uint64_t payload;
+} block_message_t;
+
+static int read_block(mni_reader_t *reader, block_message_t *message)
 {
-    size_t size = 0;
-    uint64_t map = mni_get_u64(reader), number = mni_get_u64(reader);
-    mni_msg_slot_t slot = mni_get_slot(reader);
-    mni_msg_block_t what = mni_get_block(reader);
-    const void *arguments = mni_get_bytes(reader, &size);
+    *message = (block_message_t){0};
+    message->map = mni_get_u64(reader);
+    message->number = mni_get_u64(reader);
+    if (reader->type == MNI_MSG_BLOCK_SEND) {
+        message->slot = mni_get_slot(reader);
+        message->what = mni_get_block(reader);
+    } else {
+        message->slot.task = mni_get_u64(reader);
+        message->finished = mni_get_finished(reader);
+    }
+    message->bytes = mni_get_bytes(reader, &message->size);
+    message->payload = mni_get_u64(reader);
     int rc = mni_reader_end(reader);
     if (rc < 0)
         return rc;
-    if (what.shared.pid != 0 || size != what.arguments_bytes)
+    if (message->payload > 0 && message->size > 0)
+        return mni_error(MN_E_PROTOCOL, "a block has bytes in its message and behind it");
+    if (reader->type != MNI_MSG_BLOCK_SEND)
+        return 0;
+    const mni_declaration_t *function = mni_declaration_get(message->what.declaration);
+    if (!function || function->kind != MN_KIND_FUNCTION)
+        return mni_error(MN_E_PROTOCOL, "a block of no function");
+    if (message->what.shared.pid != 0 ||
+        (message->payload ? message->payload : message->size) != message->what.arguments_bytes)
         return mni_error(MN_E_PROTOCOL, "a block says that its arguments have another size");
-    mni_block_receive(worker, source, map, number, &slot, &what, arguments);
     return 0;
 }
 
-static int block_done(mni_worker_t *worker, mni_reader_t *reader)
+/* Where a payload is to be received. What is wrong with its message is found when that is handled. */
+static bool place(void *argument, uint32_t source, const void *frame, size_t size, size_t bytes,
+                  mni_comm_memory_t *memory)
 {
-    size_t size = 0;
-    uint64_t map = mni_get_u64(reader), number = mni_get_u64(reader), slot = mni_get_u64(reader);
-    mni_msg_finished_t finished = mni_get_finished(reader);
-    const void *results = mni_get_bytes(reader, &size);
-    int rc = mni_reader_end(reader);
-    if (rc == 0)
-        mni_map_block_done(worker, map, number, slot, &finished, results, size);
-    return rc;
+    mni_worker_t *worker = argument;
+    block_message_t message;
+    mni_reader_t reader;
+
+    if (mni_reader_begin(&reader, frame, size) < 0 ||
+        (reader.type != MNI_MSG_BLOCK_SEND && reader.type != MNI_MSG_BLOCK_DONE) ||
+        read_block(&reader, &message) < 0 || message.payload != bytes)
+        return false;
+    return reader.type == MNI_MSG_BLOCK_SEND
+               ? mni_block_expect(worker, &message.slot, &message.what, memory)
+               : mni_map_expect(worker, source, message.map, message.number, message.slot.task,
+                                &message.finished, bytes, memory);
+}
+
+/* BLOCK_SEND or BLOCK_DONE */
+static int take_block(mni_worker_t *worker, uint32_t source, mni_reader_t *reader)
+{
+    block_message_t message;
+    size_t behind = 0;
+    const void *payload = mni_comm_payload(worker->comm, &behind);
+    int rc = read_block(reader, &message);
+    if (rc < 0)
+        return rc;
+    if (message.payload != behind)
+        return mni_error(MN_E_PROTOCOL, "a block says that other bytes are behind its message");
+    if (behind > 0) {
+        message.bytes = payload;
+        message.size = behind;
+    }
+    if (reader->type == MNI_MSG_BLOCK_SEND)
+        mni_block_receive(worker, source, message.map, message.number, &message.slot, &message.what,
+                          message.bytes);
+    else
+        mni_map_block_done(worker, message.map, message.number, message.slot.task,
+                           &message.finished, message.bytes, message.size);
+    return 0;
 }
 
 int mni_worker_handle(mni_worker_t *worker, uint32_t source, const void *frame, size_t size)
@@ -368,9 +427,8 @@ int mni_worker_handle(mni_worker_t *worker, uint32_t source, const void *frame, 
     case MNI_MSG_TASK_RUN:
         return mni_task_run(worker, frame, size);
     case MNI_MSG_BLOCK_SEND:
-        return block_send(worker, source, &reader);
     case MNI_MSG_BLOCK_DONE:
-        return block_done(worker, &reader);
+        return take_block(worker, source, &reader);
     case MNI_MSG_BLOCK_CUT:
         a = mni_get_u64(&reader);
         b = mni_get_u64(&reader);

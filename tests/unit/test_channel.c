@@ -505,6 +505,73 @@ static void another_file_in_its_place_is_left_alone(void **state)
     close(file);
 }
 
+static void a_held_channel_is_there_until_the_last_destroy(void **unused)
+{
+    (void)unused;
+    mni_doorbell_t bell = {0};
+    mni_channel_t *channel = NULL;
+
+    assert_int_equal(mni_channel_create(&bell, &channel), 0);
+    uint8_t *arena = mni_channel_arena(channel, NULL);
+    mni_channel_hold(channel);
+    mni_channel_hold(channel);
+    memset(arena, 5, 100);
+    mni_channel_destroy(channel);
+    mni_channel_destroy(channel);
+    assert_int_equal(arena[99], 5);
+    assert_int_equal(mni_channel_reserve(channel, 0, 1 << 20), 0);
+    mni_channel_destroy(channel);
+}
+
+static void tainted_addresses_stay_but_not_their_memory(void **unused)
+{
+    (void)unused;
+    mni_doorbell_t bell = {0};
+    mni_channel_t *channel = NULL;
+    struct stat status;
+
+    assert_int_equal(mni_channel_create(&bell, &channel), 0);
+    uint8_t *arena = mni_channel_arena(channel, NULL);
+    int memfd = dup(mni_channel_memfd(channel));
+    memset(arena, 5, 1 << 20);
+    mni_channel_taint(channel);
+    assert_int_equal(arena[99], 5);
+    mni_channel_destroy(channel);
+    assert_int_equal(arena[99], 0);
+    memset(arena, 6, 1 << 20);
+    assert_int_equal(fstat(memfd, &status), 0);
+    assert_int_equal(status.st_blocks, 0);
+    close(memfd);
+}
+
+static void a_view_shows_the_arena_until_it_is_tainted(void **state)
+{
+    pair_t *pair = *state;
+    uint8_t *arena = mni_channel_arena(pair->executor, NULL);
+    uint8_t *one = mni_channel_view(pair->worker, 1), *two = mni_channel_view(pair->worker, 2);
+
+    assert_non_null(one);
+    assert_non_null(two);
+    assert_ptr_not_equal(one, two);
+    assert_ptr_equal(mni_channel_view(pair->worker, 1), one);
+    one[5000] = 1;
+    two[5001] = 2;
+    assert_int_equal(arena[5000], 1);
+    assert_int_equal(arena[5001], 2);
+    mni_channel_taint_view(pair->worker, 1);
+    mni_channel_taint_view(pair->worker, 1);
+    mni_channel_taint_view(pair->worker, 77);
+    one[5000] = 3;
+    two[5002] = 4;
+    assert_int_equal(arena[5000], 1);
+    assert_int_equal(arena[5002], 4);
+    uint8_t *again = mni_channel_view(pair->worker, 1);
+    assert_ptr_not_equal(again, one);
+    assert_int_equal(again[5000], 1);
+    again[5003] = 5;
+    assert_int_equal(arena[5003], 5);
+}
+
 /* With little address space and a limit on file sizes the arena is smaller, and still one. */
 static void limits_make_the_arena_smaller(void **unused)
 {
@@ -568,6 +635,9 @@ int main(void)
         WITH_PAIR(the_arena_has_bounds),
         WITH_PAIR(nobody_can_truncate_the_memory),
         WITH_PAIR(another_file_in_its_place_is_left_alone),
+        cmocka_unit_test(a_held_channel_is_there_until_the_last_destroy),
+        cmocka_unit_test(tainted_addresses_stay_but_not_their_memory),
+        WITH_PAIR(a_view_shows_the_arena_until_it_is_tainted),
         cmocka_unit_test(limits_make_the_arena_smaller),
         cmocka_unit_test(foreign_descriptors_are_refused),
     };
