@@ -15,8 +15,8 @@
  * small ones. Then the other jobs are added at the ends of the queues, and it runs on for a while
  * before anything is timed. What runs is told, so that one can see that it is the same. The sizes
  * take turns, so that what else the machine does meets all of them. Bytes for a pending job are
- * what malloc has in use for those that were added, their 64 bytes of input and malloc's own share
- * included.
+ * what malloc has in use for those that were added, the scheduler's record of each with 64 bytes of
+ * input and malloc's own share included.
  *
  * With --check each action is checked from outside, the core from inside before and after each
  * round, and at the end all jobs run to their ends; the times then say nothing.

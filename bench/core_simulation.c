@@ -249,12 +249,12 @@ static bool start(simulation_t *s, uint32_t shape)
                                   .max_lost = 3,
                                   .timeout = INFINITY,
                                   .grace = 300},
-                         .user = malloc(SIMULATION_INPUT)};
+                         .user = malloc(SIMULATION_DATA)};
     mni_job_t *job;
 
     if (!start.user || !grow_lives(s))
         return wrong(s, "no memory for one more job");
-    memset(start.user, (int)shape, SIMULATION_INPUT);
+    memset(start.user, (int)shape, SIMULATION_DATA);
     if (mni_core_start(s->core, s->now, &start, &job) != 0)
         return wrong(s, "%s", mn_error_message());
     if (!change_life(s, job, NEVER, PENDING))

@@ -45,7 +45,7 @@ static inline uint64_t hash_item(const void *item, uint64_t seed)
 }
 
 /* Maps before those that are measured: until the memory is mapped wherever it is worked on. */
-#define WARM_RUNS 4
+#define WARM_RUNS 8
 
 /* The first bytes of an item say how often it is hashed. */
 static inline uint64_t work_item(const void *item)

@@ -17,7 +17,7 @@
 
 /* Arguments are copied, and pages made for them, in steps of this: about what a core moves in a fraction of a
  * millisecond. */
-#define COPY_STEP ((size_t)2 << 20)
+#define COPY_STEP ((size_t)4 << 20)
 
 /* --- frames that come
  * ---------------------------------------------------------------------------------- */
