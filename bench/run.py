@@ -41,7 +41,7 @@ def machine():
         for line in file:
             if line.startswith("model name"):
                 model = line.split(":", 1)[1].strip()
-    return {"system": platform.platform(), "processor": model, "cores": len(os.sched_getaffinity(0)),
+    return {"system": "%s %s" % (platform.system(), platform.release().split("-")[0]), "processor": model, "cores": len(os.sched_getaffinity(0)),
             "load": os.getloadavg()[0], "time": datetime.datetime.now(datetime.timezone.utc).isoformat("T", "seconds")}
 
 
