@@ -13,9 +13,9 @@ if [ "$SANITIZER" != no ]; then
     UBSAN_OPTIONS=$signals:print_stacktrace=1${UBSAN_OPTIONS:+:$UBSAN_OPTIONS}
     TSAN_OPTIONS=$signals:suppressions=$supp/tsan.supp:exitcode=86${TSAN_OPTIONS:+:$TSAN_OPTIONS}
     MULTINODE_TEST_TIMEOUT=${MULTINODE_TEST_TIMEOUT:-900}
-    # To tell a library's leak: it stays loaded, and stacks are unwound right also where it has no frame pointers.
+    # To tell what is a library's: it stays loaded, and stacks are unwound right also where it has no frame pointers.
     case ,$SANITIZER, in
-    *,address,* | *,leak,*)
+    *,address,* | *,leak,* | *,thread,*)
         ASAN_OPTIONS=$ASAN_OPTIONS:verify_asan_link_order=0:fast_unwind_on_malloc=0
         LD_PRELOAD=$top_builddir/tests/keep_modules.so
         export LD_PRELOAD

@@ -4,6 +4,9 @@
  */
 #include "scheduler/internal.h"
 
+_Static_assert(offsetof(mni_data_t, input) == 40,
+               "bench/core_simulation.h counts the memory of a job");
+
 /* Several dimensions are kept; one follows from the size. */
 static size_t dims_bytes(mn_value_t value)
 {

@@ -13,8 +13,8 @@ typedef struct item {
 
 enum { PLAIN, FAIL, CRASH_ONCE, WRITE_LATE, SCRIBBLE };
 
-MN_FUNCTION(work, .cpu = 0.1, .max_retries = 1);
-MN_FUNCTION(work_late, .cpu = 0.1, .grace = 30);
+MN_FUNCTION(work, .cpu = 0.5, .max_retries = 1);
+MN_FUNCTION(work_late, .cpu = 0.5, .grace = 30);
 
 static uint64_t expected(const item_t *item)
 {
