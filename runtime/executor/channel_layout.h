@@ -69,7 +69,7 @@ struct mni_channel {
     int memfd;
     dev_t device; /* of the memfd, to know it again in a process whose code closes descriptors */
     ino_t inode;
-    uint8_t *base; /* the mapping */
+    uint8_t *base;          /* the mapping */
     const uint8_t *brought; /* executor: the worker's half of the arena once more, for reading */
     size_t arena_bytes;
     uint64_t *present;         /* a bit per MNI_ARENA_UNIT: pages are known to be there */
