@@ -151,10 +151,7 @@ static int check_start(const mni_core_t *core, const mni_start_t *start, const m
         return mni_error(MN_E_LOCK_IN_USE, "lock \"%s\" is in use by job %s (%s)", start->lock,
                          mn_id_format(holder->job.id, id),
                          mni_declared_name(core, holder->job.declaration));
-    int rc = mni_core_possible(core, name, &start->need);
-    if (rc == 0 && mni_core_find(core, start->id))
-        return mni_error(MN_E_INVALID, "there is a job %s already", mn_id_format(start->id, id));
-    return rc;
+    return mni_core_possible(core, name, &start->need);
 }
 
 static void fill(mni_record_t *record, const mni_start_t *start)
@@ -174,6 +171,7 @@ int mni_core_start(mni_core_t *core, uint64_t now, const mni_start_t *start, mni
     mni_record_t *record, *known = start->key ? mni_key_find(core, start->key) : NULL;
     bool tied = start->cancel_with_parent && parent && parent->record;
     uint32_t number;
+    char text[MN_ID_TEXT];
     int rc;
 
     mni_prefetch(slot_of(core, &start->id), 64);
@@ -195,6 +193,11 @@ int mni_core_start(mni_core_t *core, uint64_t now, const mni_start_t *start, mni
         return mni_error(MN_E_NO_MEMORY, "no memory for one more job");
     }
     fill(record, start);
+    if (mni_core_find(core, start->id)) { /* this late, for the memory to have come meanwhile */
+        mni_shape_put(core, record->shape);
+        mni_job_free(core, record);
+        return mni_error(MN_E_INVALID, "there is a job %s already", mn_id_format(start->id, text));
+    }
     record->age = core->next_age++;
     mni_index_insert(&core->jobs, hash_id(&record->job.id), number);
     record->older = core->newest;
