@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The journal: a file of records that is only ever appended to, beside a store's HDF5 file. What its records say is the
+ * affair of its user; here they have a type, a number and bytes. docs/store.md describes the format.
+ *
+ * Records are numbered from 1, without a gap, over all journals that a store ever had. The HDF5 file says up to which number
+ * it includes them, so a journal may hold records that are in the file already: they are skipped. That makes every crash
+ * between the replacement of the one and of the other harmless.
+ *
+ * One thread at a time. Errors are MN_E_STORE and MN_E_NO_MEMORY, with a sentence that names the file.
+ */
+#ifndef MNI_STORE_JOURNAL_H
+#define MNI_STORE_JOURNAL_H
+
+#include <multinode.h>
+
+#define MNI_JOURNAL_FORMAT 1u
+#define MNI_JOURNAL_HEADER 64u /* bytes of the file's header */
+#define MNI_JOURNAL_RECORD 32u /* bytes before those of a record */
+
+typedef struct mni_journal mni_journal_t;
+
+typedef struct mni_journal_record {
+    uint64_t number;
+    uint32_t type;
+    const void *data; /* `size` bytes at a multiple of 8, as long as the call */
+    size_t size;
+} mni_journal_record_t;
+
+/* Takes a record; a negative code ends the reading, which returns it. */
+typedef int mni_journal_visit_t(void *argument, const mni_journal_record_t *record);
+
+/* A part of the file that makes no sense, with records behind it that do. */
+typedef struct mni_journal_damage {
+    uint64_t offset, bytes;
+    uint64_t first, records; /* number of the first record lost, and how many */
+} mni_journal_damage_t;
+
+/* What was found in a file. Free with mni_journal_report_fini(). */
+typedef struct mni_journal_report {
+    uint64_t first, last; /* numbers of the first and the last sound record; 0: there is none */
+    uint64_t records;     /* sound ones */
+    uint64_t end;         /* offset behind the last sound record */
+    uint64_t
+        torn; /* bytes behind that which are not zero, up to the last such: a record cut off by a crash */
+    mni_journal_damage_t *damages;
+    size_t damage_count;
+} mni_journal_report_t;
+
+void mni_journal_report_fini(mni_journal_report_t *report);
+
+/* Begins a journal, whose first record will have the number `first`, in a file that must not exist. What is there is on disk
+ * when this returns, the file's name when its folder has been synced. */
+int mni_journal_create(const char *path, mn_id_t store, uint64_t first, mni_journal_t **journal);
+
+/* Reads a journal and changes nothing: `visit` gets each sound record with a number above `after`, in order; NULL: none. A record is
+ * sound when its checksum is right. Behind damage the reading goes on at the next sound record. MN_E_STORE: the file is not a
+ * journal, or of a later format, or belongs to another store than `store` (a nil id: to any); and what `visit` returned. */
+int mni_journal_read(const char *path, mn_id_t store, uint64_t after, mni_journal_visit_t *visit,
+                     void *argument, mni_journal_report_t *report);
+
+/* Goes on with a journal that was read: behind its last sound record; what is torn there is cut off. */
+int mni_journal_continue(const char *path, mn_id_t store, const mni_journal_report_t *report,
+                         mni_journal_t **journal);
+
+void mni_journal_close(mni_journal_t *journal);
+
+/* Adds a record to those that the next write takes along. Returns its number, 0: no memory. */
+uint64_t mni_journal_put(mni_journal_t *journal, uint32_t type, const void *data, size_t size);
+/* Bytes put and not written. */
+size_t mni_journal_waiting(const mni_journal_t *journal);
+
+/* Writes what was put, with `sync` to the disk (fdatasync). The number of the last record is then mni_journal_written(). A
+ * failure leaves the file as it was, or what the next write cuts off, and everything put is still waiting: it may be tried
+ * again; but after a failed sync nobody knows what the disk has, so the journal refuses to go on. */
+int mni_journal_write(mni_journal_t *journal, bool sync);
+uint64_t mni_journal_written(const mni_journal_t *journal);
+uint64_t mni_journal_bytes(
+    const mni_journal_t *journal); /* of the file, without room kept in advance */
+
+#endif
