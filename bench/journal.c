@@ -41,7 +41,7 @@ static double with_journal(unsigned group)
         for (unsigned i = 0; i < group; i++)
             if (mni_journal_put(journal, 1, data, sizeof data) == 0)
                 failed("put");
-        if (mni_journal_write(journal, true) < 0)
+        if (!mni_journal_take(journal) || mni_journal_write(journal, true) < 0)
             failed("write");
     }
     double seconds = 1e-9 * (double)(measure_now() - begin);

@@ -7,6 +7,7 @@
 
 #include "util/error.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* Values up to that size lie in the dataset's header: one read, no block of their own. */
@@ -187,13 +188,106 @@ int mni_data_put(mni_data_t *data, const mni_store_record_t *record)
     return rc;
 }
 
-int mni_data_copy(mni_data_t *data, hid_t from, const char *id)
-{
-    htri_t exists = H5Lexists(from, id, H5P_DEFAULT);
+/* --- reading ---------------------------------------------------------------------------------- */
 
-    if (exists == 0)
+static mn_type_t type_of(hid_t set, hid_t type)
+{
+    static const mn_type_t number[2][4] = {{MN_UINT8, MN_UINT16, MN_UINT32, MN_UINT64},
+                                           {MN_INT8, MN_INT16, MN_INT32, MN_INT64}};
+    size_t size = H5Tget_size(type);
+
+    switch (H5Tget_class(type)) {
+    case H5T_STRING:
+        return MN_TEXT;
+    case H5T_FLOAT:
+        return size == 4 ? MN_FLOAT32 : size == 8 ? MN_FLOAT64 : 0;
+    case H5T_INTEGER:
+        if (size == 1 && H5Aexists(set, "kind") > 0)
+            return MN_BYTES;
+        if (size == 0 || size > 8 || (size & (size - 1)) != 0)
+            return 0;
+        return number[H5Tget_sign(type) == H5T_SGN_2][__builtin_ctzl(size)];
+    default:
         return 0;
-    if (exists < 0 || H5Ocopy(from, id, data->group, id, H5P_DEFAULT, H5P_DEFAULT) < 0)
-        return mni_store_error("the values of the earlier job %s cannot be copied", id);
+    }
+}
+
+/* Its type and dimensions; `size` follows. */
+static bool shape_of(hid_t set, hid_t type, hid_t space, mn_value_t *value)
+{
+    hsize_t dims[H5S_MAX_RANK];
+    size_t element;
+
+    value->type = type_of(set, type);
+    if (value->type == MN_TEXT) {
+        value->ndims = 1;
+        value->size = H5Sget_simple_extent_type(space) == H5S_NULL ? 0 : H5Tget_size(type);
+        value->dims[0] = value->size;
+        return true;
+    }
+    int ndims = H5Sget_simple_extent_dims(space, dims, NULL);
+    element = mn_type_size(value->type);
+    if (value->type == 0 || ndims < 1 || ndims > MN_MAX_DIMS)
+        return false;
+    value->ndims = (uint32_t)ndims;
+    value->size = element;
+    for (int i = 0; i < ndims; i++) {
+        value->dims[i] = dims[i];
+        if (__builtin_mul_overflow(value->size, dims[i], &value->size))
+            return false;
+    }
+    return value->size <= MN_MAX_VALUE;
+}
+
+static int value_get(hid_t group, const char *name, mn_value_t *value)
+{
+    hid_t set, type = -1, space = -1;
+    void *data = NULL;
+    int rc = 0;
+
+    *value = (mn_value_t){0};
+    if (H5Lexists(group, name, H5P_DEFAULT) <= 0)
+        return 0;
+    if ((set = H5Dopen2(group, name, H5P_DEFAULT)) < 0 || (type = H5Dget_type(set)) < 0 ||
+        (space = H5Dget_space(set)) < 0)
+        rc = mni_store_error("%s cannot be read", name);
+    else if (!shape_of(set, type, space, value))
+        rc = mni_error(MN_E_STORE, "%s is of a type that no value has", name);
+    else if (value->size > 0 && !(data = malloc(value->size)))
+        rc = mni_error(MN_E_NO_MEMORY, "no memory for %s of %zu bytes", name, value->size);
+    else if (value->size > 0 &&
+             H5Dread(set, value->type == MN_TEXT ? type : number_type(value->type), H5S_ALL,
+                     H5S_ALL, H5P_DEFAULT, data) < 0)
+        rc = mni_store_error("%s of %zu bytes cannot be read", name, value->size);
+    if (space >= 0)
+        H5Sclose(space);
+    if (type >= 0)
+        H5Tclose(type);
+    if (set >= 0)
+        H5Dclose(set);
+    if (rc < 0) {
+        free(data);
+        *value = (mn_value_t){0};
+        return rc;
+    }
+    value->data = data;
     return 0;
+}
+
+int mni_data_get(hid_t data, mn_id_t id, mn_value_t *input, mn_value_t *result)
+{
+    char text[MN_ID_TEXT];
+    hid_t group;
+    int rc;
+
+    *input = *result = (mn_value_t){0};
+    if (H5Lexists(data, mn_id_format(id, text), H5P_DEFAULT) <= 0)
+        return 0;
+    if ((group = H5Gopen2(data, text, H5P_DEFAULT)) < 0)
+        return mni_store_error("the values of job %s cannot be read", text);
+    if ((rc = value_get(group, "input", input)) == 0 &&
+        (rc = value_get(group, "result", result)) < 0)
+        mn_value_destroy(input);
+    H5Gclose(group);
+    return rc < 0 ? mni_error_prefix(rc, "job %s", text) : 0;
 }

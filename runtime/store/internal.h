@@ -12,7 +12,7 @@
 
 #include <hdf5.h>
 
-#define MNI_STORE_FORMAT 1
+#define MNI_STORE_FORMAT 2 /* 1 had no needs of jobs, and no journal */
 
 /* Keeps "sentence: what HDF5 says", HDF5's part being the innermost description of its error
  * stack, which the next HDF5 call clears: so call it at once. Returns MN_E_STORE. */
@@ -38,22 +38,37 @@ typedef struct mni_row {
     char *host;
     int32_t rank;
     char *cpus;
+    double cpu; /* cores */
+    uint64_t memory;
+    int32_t priority;
+    double timeout, grace;
+    uint32_t max_concurrency, max_retries, max_lost;
+    uint32_t retries, lost; /* of the attempts, as in mni_job_t */
 } mni_row_t;
+
+typedef struct mni_text_block mni_text_block_t;
+
+/* A copy that lives with the blocks. NULL for NULL, and for no memory, which sets *failed. */
+char *mni_text_copy(mni_text_block_t **blocks, const char *text, bool *failed);
+void mni_texts_free(mni_text_block_t *blocks);
 
 typedef struct mni_rows {
     mni_row_t *row;
     size_t count, room;
-    struct mni_text_block *texts; /* copies of the strings */
+    mni_text_block_t *texts; /* copies of the strings */
 } mni_rows_t;
 
 /* Adds the row of a job, with copies of its strings. */
-int mni_rows_add(mni_rows_t *rows, const mn_info_t *info);
+int mni_rows_add(mni_rows_t *rows, const mni_store_record_t *record);
 void mni_rows_free(mni_rows_t *rows);
 
 /* Reads /jobs of a file. The strings of the rows are HDF5's. */
 int mni_rows_read(hid_t file, mni_row_t **rows, size_t *count);
 /* Frees what mni_rows_read() made. */
 void mni_rows_reclaim(mni_row_t *rows, size_t count);
+
+/* What a row says of a job, its values apart; pointers into the row. MN_E_STORE: it makes no sense. */
+int mni_row_record(const mni_row_t *row, mni_store_record_t *record);
 
 /* Writes /jobs. */
 int mni_rows_write(hid_t file, const mni_row_t *rows, size_t count);
@@ -71,8 +86,9 @@ typedef struct mni_data {
 int mni_data_open(mni_data_t *data, hid_t file);
 /* Writes /data/<id>/ with its attributes, `input` and `result`. */
 int mni_data_put(mni_data_t *data, const mni_store_record_t *record);
-/* Copies the group of an earlier job from another file, if that has one. */
-int mni_data_copy(mni_data_t *data, hid_t from, const char *id);
+/* Reads /data/<id>/input and result, `data` being that group of /data; copies, to be destroyed. Those that are not there are
+ * empty. */
+int mni_data_get(hid_t data, mn_id_t id, mn_value_t *input, mn_value_t *result);
 void mni_data_close(mni_data_t *data);
 
 /* Writes a string as an attribute. */

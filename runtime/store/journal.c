@@ -30,14 +30,19 @@
 
 static const uint8_t magic[8] = {0x89, 'M', 'N', 'J', '\r', '\n', 0x1a, '\n'};
 
+typedef struct buffer {
+    uint8_t *bytes;
+    size_t size, capacity;
+} buffer_t;
+
 struct mni_journal {
     int fd;
     char *path;
     uint64_t seed;          /* the header's checksum */
     uint64_t next, written; /* number of the next record put; of the last one in the file */
     uint64_t end, room;     /* offset behind the last record; size of the file */
-    uint8_t *buffer;        /* what waits */
-    size_t size, capacity;
+    buffer_t waits, group;  /* what was put; what is being written */
+    uint64_t group_last;    /* number of the group's last record */
     bool broken;
 };
 
@@ -366,23 +371,24 @@ void mni_journal_close(mni_journal_t *journal)
         return;
     if (journal->fd >= 0)
         close(journal->fd);
-    free(journal->buffer);
+    free(journal->waits.bytes);
+    free(journal->group.bytes);
     free(journal->path);
     free(journal);
 }
 
-static bool make_room(mni_journal_t *journal, size_t more)
+static bool make_room(buffer_t *buffer, size_t more)
 {
-    if (journal->capacity - journal->size >= more)
+    if (buffer->capacity - buffer->size >= more)
         return true;
-    size_t capacity = journal->capacity < 4096 ? 4096 : journal->capacity;
-    while (capacity - journal->size < more)
+    size_t capacity = buffer->capacity < 4096 ? 4096 : buffer->capacity;
+    while (capacity - buffer->size < more)
         capacity *= 2;
-    uint8_t *grown = realloc(journal->buffer, capacity);
+    uint8_t *grown = realloc(buffer->bytes, capacity);
     if (!grown)
         return false;
-    journal->buffer = grown;
-    journal->capacity = capacity;
+    buffer->bytes = grown;
+    buffer->capacity = capacity;
     return true;
 }
 
@@ -390,12 +396,12 @@ uint64_t mni_journal_put(mni_journal_t *journal, uint32_t type, const void *data
 {
     size_t whole = MNI_JOURNAL_RECORD + padded(size);
 
-    if (!make_room(journal, whole)) {
+    if (!make_room(&journal->waits, whole)) {
         mni_error(MN_E_NO_MEMORY, "no memory for a record of %zu bytes in the journal %s", size,
                   journal->path);
         return 0;
     }
-    uint8_t *at = journal->buffer + journal->size;
+    uint8_t *at = journal->waits.bytes + journal->waits.size;
     store_u32(at, MARK);
     store_u32(at + 4, type);
     store_u64(at + 8, size);
@@ -404,13 +410,24 @@ uint64_t mni_journal_put(mni_journal_t *journal, uint32_t type, const void *data
         memcpy(at + MNI_JOURNAL_RECORD, data, size);
     memset(at + MNI_JOURNAL_RECORD + size, 0, padded(size) - size);
     store_u64(at + 24, checksum(journal->seed, at, at + MNI_JOURNAL_RECORD, size));
-    journal->size += whole;
+    journal->waits.size += whole;
     return journal->next++;
 }
 
-size_t mni_journal_waiting(const mni_journal_t *journal)
+bool mni_journal_take(mni_journal_t *journal)
 {
-    return journal->size;
+    buffer_t written = journal->group;
+
+    if (written.size > 0 || journal->waits.size == 0)
+        return false;
+    if (written.capacity > BUFFER_KEEP) {
+        free(written.bytes);
+        written = (buffer_t){0};
+    }
+    journal->group = journal->waits;
+    journal->waits = written;
+    journal->group_last = journal->next - 1;
+    return true;
 }
 
 /* Room in the file for what is to be written. Where it cannot be made in advance writing makes it, or says why not. */
@@ -429,10 +446,10 @@ int mni_journal_write(mni_journal_t *journal, bool sync)
                          "the journal %s could not be brought to the disk before: nothing more is "
                          "written to it",
                          journal->path);
-    uint64_t end = journal->end + journal->size;
-    if (journal->size > 0) {
+    uint64_t end = journal->end + journal->group.size;
+    if (journal->group.size > 0) {
         grow(journal, end);
-        if (write_at(journal->fd, journal->buffer, journal->size, journal->end) < 0)
+        if (write_at(journal->fd, journal->group.bytes, journal->group.size, journal->end) < 0)
             return system_error(journal, "write");
     }
     if (sync && sync_data(journal->fd) < 0) {
@@ -440,14 +457,15 @@ int mni_journal_write(mni_journal_t *journal, bool sync)
         return system_error(journal, "bring to the disk");
     }
     journal->end = end;
-    journal->written = journal->next - 1;
-    journal->size = 0;
-    if (journal->capacity > BUFFER_KEEP) {
-        free(journal->buffer);
-        journal->buffer = NULL;
-        journal->capacity = 0;
-    }
+    if (journal->group.size > 0)
+        journal->written = journal->group_last;
+    journal->group.size = 0;
     return 0;
+}
+
+bool mni_journal_broken(const mni_journal_t *journal)
+{
+    return journal->broken;
 }
 
 uint64_t mni_journal_written(const mni_journal_t *journal)

@@ -7,7 +7,7 @@
  * it includes them, so a journal may hold records that are in the file already: they are skipped. That makes every crash
  * between the replacement of the one and of the other harmless.
  *
- * One thread at a time. Errors are MN_E_STORE and MN_E_NO_MEMORY, with a sentence that names the file.
+ * One thread at a time, but see mni_journal_write(). Errors are MN_E_STORE and MN_E_NO_MEMORY, with a sentence that names the file.
  */
 #ifndef MNI_STORE_JOURNAL_H
 #define MNI_STORE_JOURNAL_H
@@ -65,15 +65,18 @@ int mni_journal_continue(const char *path, mn_id_t store, const mni_journal_repo
 
 void mni_journal_close(mni_journal_t *journal);
 
-/* Adds a record to those that the next write takes along. Returns its number, 0: no memory. */
+/* Adds a record to those that wait. Returns its number, 0: no memory. */
 uint64_t mni_journal_put(mni_journal_t *journal, uint32_t type, const void *data, size_t size);
-/* Bytes put and not written. */
-size_t mni_journal_waiting(const mni_journal_t *journal);
 
-/* Writes what was put, with `sync` to the disk (fdatasync). The number of the last record is then mni_journal_written(). A
- * failure leaves the file as it was, or what the next write cuts off, and everything put is still waiting: it may be tried
- * again; but after a failed sync nobody knows what the disk has, so the journal refuses to go on. */
+/* Makes what waits the next group to be written. False: nothing waits, or a group that could not be written is still to be. */
+bool mni_journal_take(mni_journal_t *journal);
+
+/* Writes the group that was taken, with `sync` to the disk (fdatasync). The number of its last record is then
+ * mni_journal_written(). This may run in one thread while another puts records. A failure leaves the file as it was, or what
+ * the next write cuts off, and the group is still there: it may be tried again; but after a failed sync nobody knows what the
+ * disk has, so the journal refuses to go on. */
 int mni_journal_write(mni_journal_t *journal, bool sync);
+bool mni_journal_broken(const mni_journal_t *journal); /* it refuses */
 uint64_t mni_journal_written(const mni_journal_t *journal);
 uint64_t mni_journal_bytes(
     const mni_journal_t *journal); /* of the file, without room kept in advance */

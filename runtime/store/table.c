@@ -12,21 +12,20 @@
 #include <string.h>
 
 /* Strings are copied into blocks: a million small allocations would cost more than the copies. */
-typedef struct mni_text_block {
-    struct mni_text_block *next;
+struct mni_text_block {
+    mni_text_block_t *next;
     size_t used, room;
     char bytes[];
-} mni_text_block_t;
+};
 
 #define BLOCK_ROOM ((size_t)64 << 10)
 
-/* NULL for NULL, and for no memory, which sets *failed. */
-static char *text_copy(mni_rows_t *rows, const char *text, bool *failed)
+char *mni_text_copy(mni_text_block_t **blocks, const char *text, bool *failed)
 {
     if (text == NULL)
         return NULL;
     size_t size = strlen(text) + 1;
-    mni_text_block_t *block = rows->texts;
+    mni_text_block_t *block = *blocks;
     if (block == NULL || block->room - block->used < size) {
         size_t room = size > BLOCK_ROOM ? size : BLOCK_ROOM;
         block = malloc(sizeof *block + room);
@@ -34,13 +33,22 @@ static char *text_copy(mni_rows_t *rows, const char *text, bool *failed)
             *failed = true;
             return NULL;
         }
-        *block = (mni_text_block_t){.next = rows->texts, .room = room};
-        rows->texts = block;
+        *block = (mni_text_block_t){.next = *blocks, .room = room};
+        *blocks = block;
     }
     char *copy = block->bytes + block->used;
     memcpy(copy, text, size);
     block->used += size;
     return copy;
+}
+
+void mni_texts_free(mni_text_block_t *blocks)
+{
+    while (blocks != NULL) {
+        mni_text_block_t *next = blocks->next;
+        free(blocks);
+        blocks = next;
+    }
 }
 
 /* Copies a word into a fixed field, padded with NULs: bytes behind it go into the file. */
@@ -52,8 +60,9 @@ static void word_copy(char *field, size_t room, const char *word)
         memcpy(field, word, length);
 }
 
-int mni_rows_add(mni_rows_t *rows, const mn_info_t *info)
+int mni_rows_add(mni_rows_t *rows, const mni_store_record_t *record)
 {
+    const mn_info_t *info = &record->info;
     char id[MN_ID_TEXT];
     bool failed = false;
 
@@ -71,13 +80,13 @@ int mni_rows_add(mni_rows_t *rows, const mn_info_t *info)
     word_copy(row->job, sizeof row->job, info->job);
     word_copy(row->status, sizeof row->status, mn_status_name(info->status));
     word_copy(row->reason, sizeof row->reason, mn_reason_name(info->reason));
-    row->error = text_copy(rows, info->error, &failed);
-    row->lock = text_copy(rows, info->lock, &failed);
-    row->tag = text_copy(rows, info->tag, &failed);
-    row->key = text_copy(rows, info->key, &failed);
-    row->message = text_copy(rows, info->message, &failed);
-    row->host = text_copy(rows, info->host, &failed);
-    row->cpus = text_copy(rows, info->cpus, &failed);
+    row->error = mni_text_copy(&rows->texts, info->error, &failed);
+    row->lock = mni_text_copy(&rows->texts, info->lock, &failed);
+    row->tag = mni_text_copy(&rows->texts, info->tag, &failed);
+    row->key = mni_text_copy(&rows->texts, info->key, &failed);
+    row->message = mni_text_copy(&rows->texts, info->message, &failed);
+    row->host = mni_text_copy(&rows->texts, info->host, &failed);
+    row->cpus = mni_text_copy(&rows->texts, info->cpus, &failed);
     row->attempts = info->attempts;
     row->rank = info->rank;
     row->yields = info->yields;
@@ -85,6 +94,16 @@ int mni_rows_add(mni_rows_t *rows, const mn_info_t *info)
     row->created = info->created;
     row->started = info->started;
     row->ended = info->ended;
+    row->cpu = record->need.millicores / 1000.0;
+    row->memory = record->need.memory;
+    row->priority = record->need.priority;
+    row->timeout = record->need.timeout;
+    row->grace = record->need.grace;
+    row->max_concurrency = record->need.max_concurrency;
+    row->max_retries = record->need.max_retries;
+    row->max_lost = record->need.max_lost;
+    row->retries = record->retries;
+    row->lost = record->lost;
     if (failed)
         return mni_error(MN_E_NO_MEMORY, "no memory for the store's table of jobs");
     rows->count++;
@@ -93,11 +112,7 @@ int mni_rows_add(mni_rows_t *rows, const mn_info_t *info)
 
 void mni_rows_free(mni_rows_t *rows)
 {
-    while (rows->texts != NULL) {
-        mni_text_block_t *next = rows->texts->next;
-        free(rows->texts);
-        rows->texts = next;
-    }
+    mni_texts_free(rows->texts);
     free(rows->row);
     *rows = (mni_rows_t){0};
 }
@@ -130,6 +145,16 @@ static const struct {
     COLUMN(host, STRING)
     COLUMN(rank, INT32)
     COLUMN(cpus, STRING)
+    COLUMN(cpu, DOUBLE)
+    COLUMN(memory, UINT64)
+    COLUMN(priority, INT32)
+    COLUMN(timeout, DOUBLE)
+    COLUMN(grace, DOUBLE)
+    COLUMN(max_concurrency, UINT32)
+    COLUMN(max_retries, UINT32)
+    COLUMN(max_lost, UINT32)
+    COLUMN(retries, UINT32)
+    COLUMN(lost, UINT32)
 /* clang-format on */
 #undef COLUMN
 };
@@ -238,6 +263,64 @@ int mni_rows_read(hid_t file, mni_row_t **result, size_t *count)
     }
     *result = rows;
     *count = (size_t)size;
+    return 0;
+}
+
+/* By its name; 0: unknown, or none. */
+static int status_named(const char *name, size_t room)
+{
+    for (int status = MN_PENDING; status <= MN_CANCELLED; status++)
+        if (strncmp(name, mn_status_name((mn_status_t)status), room) == 0)
+            return status;
+    return -1;
+}
+
+static mn_reason_t reason_named(const char *name, size_t room)
+{
+    for (int reason = MN_REASON_NONE; reason <= MN_REASON_UNDECLARED; reason++)
+        if (strncmp(name, mn_reason_name((mn_reason_t)reason), room) == 0)
+            return (mn_reason_t)reason;
+    return MN_REASON_NONE;
+}
+
+int mni_row_record(const mni_row_t *row, mni_store_record_t *record)
+{
+    char text[MN_ID_TEXT] = "";
+    int status = status_named(row->status, sizeof row->status);
+
+    *record = (mni_store_record_t){.info = {.job = row->job,
+                                            .status = (mn_status_t)status,
+                                            .reason = reason_named(row->reason, sizeof row->reason),
+                                            .error = row->error,
+                                            .attempts = row->attempts,
+                                            .lock = row->lock,
+                                            .tag = row->tag,
+                                            .key = row->key,
+                                            .created = row->created,
+                                            .started = row->started,
+                                            .ended = row->ended,
+                                            .progress = row->progress,
+                                            .message = row->message,
+                                            .yields = row->yields,
+                                            .host = row->host,
+                                            .rank = row->rank,
+                                            .cpus = row->cpus},
+                                   .need = {.millicores = (uint32_t)(row->cpu * 1000 + 0.5),
+                                            .memory = row->memory,
+                                            .priority = row->priority,
+                                            .timeout = row->timeout,
+                                            .grace = row->grace,
+                                            .max_concurrency = row->max_concurrency,
+                                            .max_retries = row->max_retries,
+                                            .max_lost = row->max_lost},
+                                   .has_need = row->max_concurrency > 0,
+                                   .retries = row->retries,
+                                   .lost = row->lost};
+    memcpy(text, row->id, sizeof row->id);
+    if (mn_id_parse(text, &record->info.id) < 0)
+        return mni_error(MN_E_STORE, "a row of the table of jobs has no id: it is damaged");
+    if (status < 0 || row->job[sizeof row->job - 1] != '\0')
+        return mni_error(MN_E_STORE, "the row of job %s in the table of jobs is damaged", text);
     return 0;
 }
 

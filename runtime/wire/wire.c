@@ -173,6 +173,13 @@ int mni_reader_begin(mni_reader_t *reader, const void *frame, size_t size)
     return 0;
 }
 
+void mni_reader_body(mni_reader_t *reader, const void *body, size_t size)
+{
+    const uint8_t *at = body;
+    *reader = (mni_reader_t){
+        .start = (const uint8_t *)((uintptr_t)at - MNI_FRAME_HEADER), .at = at, .end = at + size};
+}
+
 int mni_reader_end(const mni_reader_t *reader)
 {
     if (reader->failed)

@@ -54,6 +54,8 @@ typedef struct mni_reader {
 
 /* Begins with a whole frame. MN_E_PROTOCOL when it is too short or its size field is not `size`. */
 int mni_reader_begin(mni_reader_t *reader, const void *frame, size_t size);
+/* Begins with what follows a header in a frame, kept without it at a multiple of 8. */
+void mni_reader_body(mni_reader_t *reader, const void *body, size_t size);
 /* 0 when every field was there and nothing is left over. */
 int mni_reader_end(const mni_reader_t *reader);
 

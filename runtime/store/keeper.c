@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * See keeper.h. The mutex guards the journal's waiting records and the flags, never a write.
+ */
+#include "store/keeper.h"
+
+#include "util/error.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define RETRY_PAUSE 200000000L /* nanoseconds between two attempts to write */
+
+struct mni_keeper {
+    mni_journal_t *journal;
+    mni_doorbell_t *bell;
+    bool sync;
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t more;
+    bool wanted, stop; /* under the mutex */
+    char trouble[MNI_ERROR_MAX];
+    bool uncommitted; /* the putting thread's */
+    uint64_t last;
+    uint64_t kept; /* atomic */
+    int troubled;  /* atomic: 0, 1, 2 for good */
+};
+
+static void wait_a_while(mni_keeper_t *keeper)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += RETRY_PAUSE;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_cond_timedwait(&keeper->more, &keeper->mutex, &until);
+}
+
+/* Writes the group that was taken; the mutex is held before and after. */
+static bool write_group(mni_keeper_t *keeper)
+{
+    pthread_mutex_unlock(&keeper->mutex);
+    int rc = mni_journal_write(keeper->journal, keeper->sync);
+    pthread_mutex_lock(&keeper->mutex);
+    if (rc < 0) {
+        snprintf(keeper->trouble, sizeof keeper->trouble, "%s", mn_error_message());
+        __atomic_store_n(&keeper->troubled, mni_journal_broken(keeper->journal) ? 2 : 1,
+                         __ATOMIC_RELEASE);
+    } else {
+        __atomic_store_n(&keeper->kept, mni_journal_written(keeper->journal), __ATOMIC_RELEASE);
+        __atomic_store_n(&keeper->troubled, 0, __ATOMIC_RELEASE);
+    }
+    mni_doorbell_ring(keeper->bell);
+    return rc == 0;
+}
+
+static void *keep(void *argument)
+{
+    mni_keeper_t *keeper = argument;
+    bool good = true;
+
+    pthread_mutex_lock(&keeper->mutex);
+    for (;;) {
+        while (good && !keeper->wanted && !keeper->stop)
+            pthread_cond_wait(&keeper->more, &keeper->mutex);
+        if (!good && !keeper->stop)
+            wait_a_while(keeper);
+        keeper->wanted = false;
+        bool stop = keeper->stop, taken = mni_journal_take(keeper->journal);
+        if (taken || !good)
+            good = write_group(keeper);
+        if (__atomic_load_n(&keeper->troubled, __ATOMIC_RELAXED) == 2)
+            break;
+        if (stop && (!good || !taken)) /* what was put behind a group that had failed comes next */
+            break;
+    }
+    pthread_mutex_unlock(&keeper->mutex);
+    return NULL;
+}
+
+int mni_keeper_start(mni_journal_t *journal, bool sync, mni_doorbell_t *bell, mni_keeper_t **keeper)
+{
+    mni_keeper_t *made = calloc(1, sizeof *made);
+    sigset_t all, before;
+    int rc;
+
+    if (!made) {
+        mni_journal_close(journal);
+        return mni_error(MN_E_NO_MEMORY, "no memory for the keeper of the journal");
+    }
+    *made = (mni_keeper_t){.journal = journal,
+                           .bell = bell,
+                           .sync = sync,
+                           .mutex = PTHREAD_MUTEX_INITIALIZER,
+                           .more = PTHREAD_COND_INITIALIZER,
+                           .last = mni_journal_written(journal),
+                           .kept = mni_journal_written(journal)};
+    sigfillset(&all); /* signals are for the rank's own threads */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    rc = pthread_create(&made->thread, NULL, keep, made);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (rc != 0) {
+        mni_journal_close(journal);
+        free(made);
+        return mni_error(MN_E_STORE, "no thread for the keeper of the journal: %s", strerror(rc));
+    }
+    *keeper = made;
+    return 0;
+}
+
+int mni_keeper_stop(mni_keeper_t *keeper)
+{
+    int rc;
+
+    if (!keeper)
+        return 0;
+    pthread_mutex_lock(&keeper->mutex);
+    keeper->stop = true;
+    pthread_cond_signal(&keeper->more);
+    pthread_mutex_unlock(&keeper->mutex);
+    pthread_join(keeper->thread, NULL);
+    rc = mni_keeper_trouble(keeper, NULL);
+    mni_journal_close(keeper->journal);
+    pthread_cond_destroy(&keeper->more);
+    pthread_mutex_destroy(&keeper->mutex);
+    free(keeper);
+    return rc;
+}
+
+int mni_keeper_put(mni_keeper_t *keeper, uint32_t type, const void *data, size_t size)
+{
+    pthread_mutex_lock(&keeper->mutex);
+    uint64_t number = mni_journal_put(keeper->journal, type, data, size);
+    pthread_mutex_unlock(&keeper->mutex);
+    if (number == 0)
+        return MN_E_NO_MEMORY;
+    keeper->last = number;
+    keeper->uncommitted = true;
+    return 0;
+}
+
+void mni_keeper_commit(mni_keeper_t *keeper)
+{
+    if (!keeper->uncommitted)
+        return;
+    keeper->uncommitted = false;
+    pthread_mutex_lock(&keeper->mutex);
+    keeper->wanted = true;
+    pthread_cond_signal(&keeper->more);
+    pthread_mutex_unlock(&keeper->mutex);
+}
+
+uint64_t mni_keeper_last(const mni_keeper_t *keeper)
+{
+    return keeper->last;
+}
+
+uint64_t mni_keeper_kept(const mni_keeper_t *keeper)
+{
+    return __atomic_load_n(&keeper->kept, __ATOMIC_ACQUIRE);
+}
+
+int mni_keeper_trouble(mni_keeper_t *keeper, bool *for_good)
+{
+    int troubled = __atomic_load_n(&keeper->troubled, __ATOMIC_ACQUIRE), rc = 0;
+
+    if (troubled != 0) {
+        pthread_mutex_lock(&keeper->mutex);
+        rc = mni_error(MN_E_STORE, "%s", keeper->trouble);
+        pthread_mutex_unlock(&keeper->mutex);
+    }
+    if (for_good)
+        *for_good = troubled == 2;
+    return rc;
+}
