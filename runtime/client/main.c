@@ -75,6 +75,7 @@ int mni_settings_read(mni_rank_options_t *options)
 {
     double cpus = 0;
     const char *memory = getenv("MULTINODE_MEMORY"), *store = getenv("MULTINODE_STORE");
+    const char *durability = getenv("MULTINODE_DURABILITY");
     int rc;
 
     options->grace = DEFAULT_GRACE;
@@ -85,6 +86,9 @@ int mni_settings_read(mni_rank_options_t *options)
         (rc = read_number("MULTINODE_GRACE", 1e9, &options->grace)) < 0)
         return rc;
     options->cpus = (uint32_t)cpus;
+    if (durability && durability[0] &&
+        (rc = mni_durability_parse(durability, &options->durability)) < 0)
+        return mni_error_prefix(rc, "MULTINODE_DURABILITY");
     if (memory && memory[0] && (rc = mni_size_parse(memory, &options->memory)) < 0)
         return mni_error_prefix(rc, "MULTINODE_MEMORY");
     return 0;

@@ -201,7 +201,7 @@ static int check_grants(const mni_core_t *core)
         }
     for (uint32_t i = 0; rc == 0 && i < core->declared_room; i++)
         if (running[i] != core->declared[i].running)
-            rc = WRONG("%s counts %u tasks, it has %u", mni_declared_name(core, i),
+            rc = WRONG("%s counts %u tasks, it has %u", mni_core_declared(core, i),
                        core->declared[i].running, running[i]);
     for (const mni_demand_t *demand = core->driver; rc == 0 && demand; demand = demand->next)
         rc = check_demand(core, demand, NULL);
@@ -219,11 +219,12 @@ static int check_job(const mni_core_t *core, const mni_record_t *record, size_t 
 {
     const mni_job_t *job = &record->job;
     bool ended = mn_status_terminal(job->status),
-         runs = job->status == MN_RUNNING || job->status == MN_CANCELLING;
+         runs = job->status == MN_RUNNING || job->status == MN_CANCELLING,
+         undeclared = job->status == MN_PENDING && job->reason == MN_REASON_UNDECLARED;
 
     if (mni_core_find(core, job->id) != job)
         return WRONG("a job is not found");
-    if (ended == (record->shape != NULL) || runs != (job->task != 0) ||
+    if ((ended || undeclared) == (record->shape != NULL) || runs != (job->task != 0) ||
         (job->status == MN_FAILED) != (job->error != NULL))
         return WRONG("a job that is %s has the wrong things", mn_status_name(job->status));
     if (runs &&
@@ -239,7 +240,7 @@ static int check_job(const mni_core_t *core, const mni_record_t *record, size_t 
         if (waiter->awaited != record)
             return WRONG("task %" PRIu64 " does not wait for the job that counts on it",
                          waiter->id);
-    *queued += job->status == MN_PENDING && !record->held;
+    *queued += job->status == MN_PENDING && !record->held && !undeclared;
     return 0;
 }
 
@@ -275,7 +276,7 @@ static int check_shape(const mni_core_t *core, const mni_shape_t *shape, size_t 
          i++)
         if (mni_place_fits(core, shape, core->nodes[i]))
             return WRONG("%s fits on %s, and was not placed",
-                         mni_declared_name(core, shape->declaration), core->nodes[i]->host);
+                         mni_core_declared(core, shape->declaration), core->nodes[i]->host);
     return 0;
 }
 

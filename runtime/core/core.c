@@ -117,7 +117,7 @@ int mni_core_declare(mni_core_t *core, uint32_t declaration, const char *name)
     return 0;
 }
 
-const char *mni_declared_name(const mni_core_t *core, uint32_t declaration)
+const char *mni_core_declared(const mni_core_t *core, uint32_t declaration)
 {
     return declaration < core->declared_room && core->declared[declaration].name
                ? core->declared[declaration].name

@@ -140,12 +140,27 @@ void mni_core_worker_lost(mni_core_t *core, uint64_t now, uint32_t rank);
 /* Declares what jobs and functions are called, for messages. Indexes are given by the caller, dense from 0. */
 int mni_core_declare(mni_core_t *core, uint32_t declaration, const char *name);
 
+const char *mni_core_declared(const mni_core_t *core, uint32_t declaration); /* its name */
+
 /* Starts a job: PENDING, and RUN follows when it has room. With a key that is known *job is the earlier job
  * and 1 is returned. Errors: MN_E_LOCK_IN_USE (names the holder's id), MN_E_IMPOSSIBLE (names what is asked,
  * and the largest node), MN_E_INTERRUPTED (draining), MN_E_NO_MEMORY,
  * MN_E_CANCELLED (cancel_with_parent, and the parent was asked to stop or has ended),
  * MN_E_INVALID, MN_E_UNDECLARED. */
 int mni_core_start(mni_core_t *core, uint64_t now, const mni_start_t *start, mni_job_t **job);
+
+/* A job of an earlier run. */
+typedef struct mni_restore {
+    mni_start_t start; /* no parent */
+    mn_status_t status; /* PENDING, or one that has ended */
+    mn_reason_t reason;
+    uint32_t attempts, retries, lost;
+    const char *error; /* copied; NULL when none */
+} mni_restore_t;
+
+/* Puts it back, before anything is started: as it was when it has ended, else at the end of its queue. What the nodes are is not
+ * known then: a PENDING one that no node can run waits; and so does for good one with the reason UNDECLARED. MN_E_NO_MEMORY, MN_E_INVALID (its id or lock is there already). */
+int mni_core_restore(mni_core_t *core, uint64_t now, const mni_restore_t *restore, mni_job_t **job);
 
 /* Whether a need could be met by some node when it is empty; MN_E_IMPOSSIBLE otherwise, as above. */
 int mni_core_possible(const mni_core_t *core, const char *name, const mni_need_t *need);

@@ -75,7 +75,7 @@ static void describe(const mni_core_t *core, mni_grant_t *caller, uint32_t decla
 {
     char asked[64], has[64], part[128], size[32];
     size_t length;
-    const char *name = mni_declared_name(core, declaration);
+    const char *name = mni_core_declared(core, declaration);
 
     if (core->declared[declaration].running >= need->max_concurrency) {
         snprintf(text, room, "%s may run %u at a time, and as many run already that wait for it",
@@ -102,7 +102,7 @@ static void describe(const mni_core_t *core, mni_grant_t *caller, uint32_t decla
         }
         snprintf(part, sizeof part, "%s%s (%.64s)", between,
                  mni_size_format(grant->memory, size, sizeof size),
-                 mni_declared_name(core, grant->declaration));
+                 mni_core_declared(core, grant->declaration));
         append(text, room, &length, part);
         between = ", ";
     }

@@ -63,15 +63,15 @@ static int check_demand(mni_core_t *core, uint64_t demand, uint64_t caller,
         return mni_error(MN_E_INVALID, "demand %" PRIu64 " is open already", demand);
     if (caller != 0 && !grant)
         return mni_error(MN_E_NO_JOB, "the task that wants slots of %s has ended",
-                         mni_declared_name(core, declaration));
+                         mni_core_declared(core, declaration));
     if (grant && (grant->stop || grant->killed)) {
         int code = grant->stop ? grant->stop : MN_E_CANCELLED;
         return mni_error(code, "the task that wants slots of %s was asked to stop",
-                         mni_declared_name(core, declaration));
+                         mni_core_declared(core, declaration));
     }
     if (core->draining)
         return mni_error(MN_E_INTERRUPTED, "the runtime is stopping");
-    return mni_core_possible(core, mni_declared_name(core, declaration), need);
+    return mni_core_possible(core, mni_core_declared(core, declaration), need);
 }
 
 int mni_core_demand(mni_core_t *core, uint64_t now, uint64_t demand, uint64_t caller,
@@ -193,7 +193,7 @@ static bool waits_for(mni_core_t *core, mni_record_t *job, const mni_record_t *r
             waiter->mark = mark;
             if (waiter->record == record) {
                 snprintf(text, room, "job %s (%s) waits for it%s", mn_id_format(record->job.id, id),
-                         mni_declared_name(core, record->job.declaration),
+                         mni_core_declared(core, record->job.declaration),
                          at == job ? "" : " through other jobs");
                 return true;
             }
@@ -215,12 +215,12 @@ static int check_wait(mni_core_t *core, mni_grant_t *grant, mni_record_t *record
     if (own == record)
         return mni_error(MN_E_DEADLOCK, "job %s (%s) would wait for its own end",
                          mn_id_format(record->job.id, id),
-                         mni_declared_name(core, record->job.declaration));
+                         mni_core_declared(core, record->job.declaration));
     if (own && waits_for(core, own, record, text, sizeof text))
         return mni_error(
             MN_E_DEADLOCK,
             "this would close a circle: job %s (%s) would wait for a job that waits for it: %s",
-            mn_id_format(own->job.id, id), mni_declared_name(core, own->job.declaration), text);
+            mn_id_format(own->job.id, id), mni_core_declared(core, own->job.declaration), text);
     if (record->job.status == MN_PENDING &&
         mni_deadlock_circle(core, grant, record->job.declaration, &record->job.need, text,
                             sizeof text))

@@ -72,7 +72,7 @@ void mni_core_explain(const mni_core_t *core, const mni_job_t *job, char *text, 
              count >= AHEAD_MOST ? "more than " : "", count);
     if (mni_shape_crowded(core, shape)) {
         snprintf(text, room, "%s may run %" PRIu32 " at a time, and as many run; %s",
-                 mni_declared_name(core, job->declaration), shape->max_concurrency, ahead);
+                 mni_core_declared(core, job->declaration), shape->max_concurrency, ahead);
         return;
     }
     mni_need_format(shape->millicores, shape->memory, asked, sizeof asked);

@@ -48,7 +48,7 @@ typedef struct mni_node mni_node_t;
  * and an end look at is in the first and the last two of them. */
 struct mni_record {
     mni_job_t job;      /* first: a job's address is its record's */
-    mni_shape_t *shape; /* counted in shape->users until the job is terminal, then NULL */
+    mni_shape_t *shape; /* counted in shape->users until the job is terminal, then NULL; NULL too when undeclared */
     mni_record_t *older, *newer;
     mni_record_t *next; /* PENDING: in its shape's queue, or in the list of those held back */
     union {
@@ -400,7 +400,6 @@ static inline mni_record_t *mni_record(const mni_job_t *job)
 {
     return (mni_record_t *)(uintptr_t)job;
 }
-const char *mni_declared_name(const mni_core_t *core, uint32_t declaration);
 
 /* --- locks.c --------------------------------------------------------------------------- */
 

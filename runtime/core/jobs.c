@@ -133,7 +133,7 @@ static void untie(mni_record_t *record)
 
 static int check_start(const mni_core_t *core, const mni_start_t *start, const mni_grant_t *parent)
 {
-    const char *name = mni_declared_name(core, start->declaration);
+    const char *name = mni_core_declared(core, start->declaration);
     mni_record_t *holder;
     char id[MN_ID_TEXT];
 
@@ -150,7 +150,7 @@ static int check_start(const mni_core_t *core, const mni_start_t *start, const m
     if (start->lock && (holder = mni_lock_find(core, start->lock)))
         return mni_error(MN_E_LOCK_IN_USE, "lock \"%s\" is in use by job %s (%s)", start->lock,
                          mn_id_format(holder->job.id, id),
-                         mni_declared_name(core, holder->job.declaration));
+                         mni_core_declared(core, holder->job.declaration));
     return mni_core_possible(core, name, &start->need);
 }
 
@@ -165,13 +165,51 @@ static void fill(mni_record_t *record, const mni_start_t *start)
     record->job.user = start->user;
 }
 
+/* Makes the record of a job, known by its id, lock and key, and the newest; its status is the caller's affair. */
+static int enter(mni_core_t *core, const mni_start_t *start, mni_record_t *parent, bool ended,
+                 bool queued, mni_record_t **made)
+{
+    mni_record_t *record;
+    uint32_t number;
+    char text[MN_ID_TEXT];
+
+    record = mni_index_reserve(&core->jobs) < 0 ? NULL : mni_pool_take(&core->records, &number);
+    if (!record)
+        return mni_error(MN_E_NO_MEMORY, "no memory for one more job");
+    record->number = number;
+    if (labels_make(record, start, parent != NULL) < 0 ||
+        (queued && !(record->shape = mni_shape_get(core, MNI_SHAPE_JOB, start->declaration,
+                                                   start->need.priority, &start->need)))) {
+        mni_job_free(core, record);
+        return mni_error(MN_E_NO_MEMORY, "no memory for one more job");
+    }
+    fill(record, start);
+    if (mni_core_find(core, start->id)) { /* this late, for the memory to have come meanwhile */
+        if (record->shape)
+            mni_shape_put(core, record->shape);
+        mni_job_free(core, record);
+        return mni_error(MN_E_INVALID, "there is a job %s already", mn_id_format(start->id, text));
+    }
+    record->age = core->next_age++;
+    mni_index_insert(&core->jobs, hash_id(&record->job.id), number);
+    record->older = core->newest;
+    if (core->newest)
+        core->newest->newer = record;
+    core->newest = record;
+    if (!ended)
+        mni_lock_hold(core, record);
+    mni_key_hold(core, record);
+    if (parent)
+        tie(record, parent);
+    *made = record;
+    return 0;
+}
+
 int mni_core_start(mni_core_t *core, uint64_t now, const mni_start_t *start, mni_job_t **job)
 {
     mni_grant_t *parent = start->parent ? mni_grant_find(core, start->parent) : NULL;
     mni_record_t *record, *known = start->key ? mni_key_find(core, start->key) : NULL;
     bool tied = start->cancel_with_parent && parent && parent->record;
-    uint32_t number;
-    char text[MN_ID_TEXT];
     int rc;
 
     mni_prefetch(slot_of(core, &start->id), 64);
@@ -182,36 +220,46 @@ int mni_core_start(mni_core_t *core, uint64_t now, const mni_start_t *start, mni
     }
     if ((rc = check_start(core, start, parent)) < 0)
         return rc;
-    record = mni_index_reserve(&core->jobs) < 0 ? NULL : mni_pool_take(&core->records, &number);
-    if (!record)
-        return mni_error(MN_E_NO_MEMORY, "no memory for one more job");
-    record->number = number;
-    if (labels_make(record, start, tied) < 0 ||
-        !(record->shape = mni_shape_get(core, MNI_SHAPE_JOB, start->declaration,
-                                        start->need.priority, &start->need))) {
-        mni_job_free(core, record);
-        return mni_error(MN_E_NO_MEMORY, "no memory for one more job");
-    }
-    fill(record, start);
-    if (mni_core_find(core, start->id)) { /* this late, for the memory to have come meanwhile */
-        mni_shape_put(core, record->shape);
-        mni_job_free(core, record);
-        return mni_error(MN_E_INVALID, "there is a job %s already", mn_id_format(start->id, text));
-    }
-    record->age = core->next_age++;
-    mni_index_insert(&core->jobs, hash_id(&record->job.id), number);
-    record->older = core->newest;
-    if (core->newest)
-        core->newest->newer = record;
-    core->newest = record;
-    mni_lock_hold(core, record);
-    mni_key_hold(core, record);
-    if (tied)
-        tie(record, parent->record);
+    if ((rc = enter(core, start, tied ? parent->record : NULL, false, true, &record)) < 0)
+        return rc;
     core->unfinished++;
     mni_queue_add(core, record);
     *job = &record->job;
     mni_schedule(core);
+    return 0;
+}
+
+int mni_core_restore(mni_core_t *core, uint64_t now, const mni_restore_t *restore, mni_job_t **job)
+{
+    const mni_start_t *start = &restore->start;
+    bool ended = mn_status_terminal(restore->status);
+    bool queued = !ended && restore->reason != MN_REASON_UNDECLARED;
+    mni_record_t *record;
+    char *error = NULL;
+    int rc;
+
+    mni_core_enter(core, now);
+    if (!ended && restore->status != MN_PENDING)
+        return mni_error(MN_E_INVALID, "a job that is %s cannot be put back",
+                         mn_status_name(restore->status));
+    if (!ended && start->lock && mni_lock_find(core, start->lock))
+        return mni_error(MN_E_INVALID, "two jobs hold the lock \"%s\"", start->lock);
+    if (restore->error && !(error = strdup(restore->error)))
+        return mni_error(MN_E_NO_MEMORY, "no memory for one more job");
+    if ((rc = enter(core, start, NULL, ended, queued, &record)) < 0) {
+        free(error);
+        return rc;
+    }
+    record->job.status = restore->status;
+    record->job.reason = restore->reason;
+    record->job.attempts = restore->attempts;
+    record->job.retries = restore->retries;
+    record->job.lost = restore->lost;
+    record->job.error = error;
+    core->unfinished += !ended;
+    if (queued)
+        mni_queue_add(core, record);
+    *job = &record->job;
     return 0;
 }
 
@@ -245,7 +293,8 @@ static void retire(mni_core_t *core, mni_record_t *record)
     mni_prefetch(slot_of(core, &record->job.id), 64);
     core->unfinished--;
     mni_lock_release(core, record);
-    mni_shape_put(core, record->shape);
+    if (record->shape)
+        mni_shape_put(core, record->shape);
     record->shape = NULL;
     untie(record);
     while (record->waiters)
@@ -393,7 +442,7 @@ static void cancel_one(mni_core_t *core, mni_record_t *record, double grace)
     case MN_PENDING:
         if (record->held)
             unhold(core, record);
-        else
+        else if (record->shape)
             mni_queue_remove(core, record);
         mni_job_change(core, record, MNI_JOB_CANCEL, MN_REASON_CANCELLED);
         retire(core, record);

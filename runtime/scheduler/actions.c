@@ -81,9 +81,13 @@ static void act_run(mni_scheduler_t *scheduler, uint64_t now, const mni_action_t
     history->cpus = cpus_text(scheduler, &action->cpus);
     if (history->attempt_count < job->attempts)
         history->attempt_count = job->attempts;
+    mni_keep_begun(scheduler, job);
     mni_writer_begin(&scheduler->frame, MNI_MSG_TASK_RUN, 0);
     mni_put_run(&scheduler->frame, &run);
-    mni_scheduler_send(scheduler, action->rank);
+    if (job->need.max_lost == 0) /* at most once: that it has begun must be known for ever */
+        mni_keep_send(scheduler, action->rank, NULL);
+    else
+        mni_scheduler_send(scheduler, action->rank);
 }
 
 static void act_grant(mni_scheduler_t *scheduler, uint64_t now, const mni_action_t *action)
@@ -134,6 +138,8 @@ static void act_changed(mni_scheduler_t *scheduler, mni_job_t *job)
     mni_history_t *history = mn_status_terminal(job->status) ? mni_data_history(data) : NULL;
     if (history && history->ended == 0)
         history->ended = later_of(history->started > 0 ? history->started : data->created);
+    if (job->status != MN_RUNNING) /* act_run() knows more */
+        mni_keep_changed(scheduler, job);
     mni_job_changed(scheduler, job);
 }
 
@@ -170,6 +176,7 @@ bool mni_scheduler_act(mni_scheduler_t *scheduler, uint64_t now)
             act_changed(scheduler, action.job);
             break;
         case MNI_FORGET: /* the job itself goes with the next call into the core */
+            mni_keep_removed(scheduler, action.job);
             mni_waiters_forget(scheduler, action.job);
             mni_data_destroy(action.job->user);
             break;

@@ -16,6 +16,7 @@ void mni_answer_begin(mni_scheduler_t *scheduler, const mni_client_address_t *wh
 {
     mni_writer_begin(&scheduler->reply, MNI_MSG_REPLY, who->request);
     mni_put_i32(&scheduler->reply, code);
+    scheduler->reply_code = code;
     mni_put_text(&scheduler->reply, code < 0 ? mn_error_message() : NULL);
 }
 
@@ -26,7 +27,11 @@ void mni_answer_send(mni_scheduler_t *scheduler, const mni_client_address_t *who
     mni_writer_begin(&scheduler->frame, MNI_MSG_ANSWER, 0);
     mni_put_u64(&scheduler->frame, who->client);
     mni_put_bytes(&scheduler->frame, scheduler->reply.data, scheduler->reply.size);
-    mni_scheduler_send(scheduler, who->rank);
+    /* What a client is told must not be lost afterwards. */
+    if (scheduler->reply_code < 0)
+        mni_scheduler_send(scheduler, who->rank);
+    else
+        mni_keep_send(scheduler, who->rank, who);
 }
 
 void mni_answer(mni_scheduler_t *scheduler, const mni_client_address_t *who, int code)
@@ -38,7 +43,7 @@ void mni_answer(mni_scheduler_t *scheduler, const mni_client_address_t *who, int
 void mni_answer_info(mni_scheduler_t *scheduler, const mni_client_address_t *who,
                      const mni_job_t *job)
 {
-    mn_info_t info = mni_job_info(job);
+    mn_info_t info = mni_job_info(scheduler, job);
     mni_answer_begin(scheduler, who, 0);
     mni_put_info(&scheduler->reply, &info);
     mni_answer_send(scheduler, who);
@@ -61,12 +66,12 @@ void mni_answer_many(mni_scheduler_t *scheduler, const mni_client_address_t *who
                        mni_error(MN_E_NO_JOB, "there is no job %s", mn_id_format(ids[most], text)));
             return;
         }
-        bytes += sizeof(mn_info_t) + mni_job_info(job).result.size;
+        bytes += sizeof(mn_info_t) + mni_job_info(scheduler, job).result.size;
     }
     mni_answer_begin(scheduler, who, 0);
     mni_put_u32(&scheduler->reply, most);
     for (uint32_t i = 0; i < most; i++) {
-        mn_info_t info = mni_job_info(mni_core_find(scheduler->core, ids[i]));
+        mn_info_t info = mni_job_info(scheduler, mni_core_find(scheduler->core, ids[i]));
         mni_put_info(&scheduler->reply, &info);
     }
     mni_answer_send(scheduler, who);
@@ -129,15 +134,20 @@ static int start_job(mni_scheduler_t *scheduler, uint64_t now, mni_start_t *star
                      mn_id_t *id)
 {
     mni_job_t *job = NULL;
-    mni_data_t *data = mni_data_create(input);
+    mni_data_t *data;
+    int rc = mni_store_trouble(scheduler->store, NULL);
 
-    if (!data)
+    if (rc < 0)
+        return mni_error_prefix(rc, "no job can be started");
+    if (!(data = mni_data_create(input)))
         return MN_E_NO_MEMORY;
     start->id = new_id();
     start->user = data;
-    int rc = mni_core_start(scheduler->core, now, start, &job);
+    rc = mni_core_start(scheduler->core, now, start, &job);
     if (rc != 0) /* an error, or the job that has the key already */
         mni_data_destroy(data);
+    else if ((rc = mni_keep_started(scheduler, job)) < 0)
+        mni_core_remove(scheduler->core, now, job);
     if (rc >= 0)
         *id = job->id;
     return rc;
@@ -300,12 +310,12 @@ static int call_remove(mni_scheduler_t *scheduler, const mni_client_address_t *w
     return mni_core_remove(scheduler->core, mni_clock_now(), job);
 }
 
-static bool listed(const mni_job_t *job, const mni_msg_list_t *request)
+static bool listed(const mni_scheduler_t *scheduler, const mni_job_t *job,
+                   const mni_msg_list_t *request)
 {
-    const mni_declaration_t *declared = mni_declaration_get(job->declaration);
     if (request->statuses != 0 && !(request->statuses >> job->status & 1))
         return false;
-    if (request->job && strcmp(declared->name, request->job) != 0)
+    if (request->job && strcmp(mni_core_declared(scheduler->core, job->declaration), request->job) != 0)
         return false;
     if (request->lock && (!job->lock || strcmp(job->lock, request->lock) != 0))
         return false;
@@ -335,7 +345,7 @@ static int call_list(mni_scheduler_t *scheduler, const mni_client_address_t *who
         return 0;
     }
     while (count < request.capacity && (job = mni_core_older(scheduler->core, job)))
-        if (listed(job, &request))
+        if (listed(scheduler, job, &request))
             ids[count++] = job->id;
     mni_answer_begin(scheduler, who, 0);
     mni_put_u32(&scheduler->reply, count);

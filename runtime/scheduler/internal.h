@@ -48,6 +48,8 @@ typedef struct mni_attempt {
 typedef struct mni_history {
     mn_value_t result; /* owns its bytes */
     uint64_t yields;
+    struct mni_history *prev, *next; /* of those with a value that the store has not been told of */
+    mni_job_t *job;                  /* NULL: not among them */
     double progress, started, ended;
     char *message;
     const char *host, *cpus; /* live as long as the scheduler */
@@ -100,6 +102,15 @@ typedef struct mni_log_request {
     mn_stream_t stream;
 } mni_log_request_t;
 
+/* A frame that tells of changes, and goes out once they are kept. */
+typedef struct mni_held {
+    struct mni_held *prev, *next;
+    uint64_t change; /* number of the last of them */
+    mni_client_address_t who;
+    bool answer; /* to `who`; else whatever it is, to who.rank */
+    mni_writer_t frame;
+} mni_held_t;
+
 typedef struct mni_service {
     uint32_t declaration;
     uint64_t task;
@@ -139,12 +150,21 @@ struct mni_scheduler {
     mni_live_t *live;
     mni_cpus_text_t *cpus_texts;
     mni_demand_t *demands;
+    mni_held_t *held;        /* in the order of their changes */
+    mni_history_t *untold;   /* have yielded since the store was told */
+    uint64_t tell_at;        /* when it is to be; MNI_NEVER: there are none */
+    mn_id_t *changed;        /* jobs of an earlier run that are not as the store has them */
+    uint32_t changed_count;
+    uint32_t undeclared;     /* names of jobs that this program does not declare */
+    char **texts;            /* hosts and cores of earlier runs */
+    size_t text_count;
     mni_log_request_t *log_requests;
     mni_waiter_t *timed;
     uint64_t next_deadline, next_serial;
     mni_service_t *services;
     uint32_t service_count, services_running;
     mni_writer_t frame, reply; /* reply: what goes inside an ANSWER */
+    int reply_code;
 };
 
 /* scheduler.c */
@@ -170,10 +190,24 @@ mni_attempt_t *mni_data_last_attempt(mni_data_t *data);
 /* Replaces the result by a copy. 0 or MN_E_NO_MEMORY. */
 int mni_history_keep(mni_history_t *history, mn_value_t result);
 /* What mn_get() tells; pointers into the job. */
-mn_info_t mni_job_info(const mni_job_t *job);
+mn_info_t mni_job_info(const mni_scheduler_t *scheduler, const mni_job_t *job);
 void mni_job_changed(mni_scheduler_t *scheduler,
                      mni_job_t *job); /* counts the version up, answers waiters */
-int mni_scheduler_save(mni_scheduler_t *scheduler);
+
+/* keep.c: how jobs get into the store, and out of it at the start. What cannot be told to the store for want of memory ends the
+ * run. */
+int mni_keep_begin(mni_scheduler_t *scheduler, const mni_scheduler_options_t *options);
+int mni_keep_finish(mni_scheduler_t *scheduler);
+void mni_keep_destroy(mni_scheduler_t *scheduler);
+int mni_keep_started(mni_scheduler_t *scheduler, const mni_job_t *job); /* else it is to be undone */
+void mni_keep_begun(mni_scheduler_t *scheduler, const mni_job_t *job);
+void mni_keep_yielded(mni_scheduler_t *scheduler, mni_job_t *job, bool at_once);
+void mni_keep_changed(mni_scheduler_t *scheduler, const mni_job_t *job);
+void mni_keep_removed(mni_scheduler_t *scheduler, const mni_job_t *job);
+/* Sends scheduler->frame to a rank once all changes so far are kept. `answer`: it is one, to `who`; NULL: it is none. */
+void mni_keep_send(mni_scheduler_t *scheduler, uint32_t rank, const mni_client_address_t *answer);
+/* Tells the store what is due, and sends what has been held back long enough. True: there was something. */
+bool mni_keep_step(mni_scheduler_t *scheduler, uint64_t now);
 
 /* waiters.c */
 void mni_waiter_add(mni_scheduler_t *scheduler, const mni_client_address_t *who, mni_job_t *job,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The data of jobs beside their lifecycle: values, times, progress, output; and how they reach the store.
+ * The data of jobs beside their lifecycle: values, times, progress, output.
  */
 #include "scheduler/internal.h"
 
@@ -106,14 +106,13 @@ int mni_history_keep(mni_history_t *history, mn_value_t result)
     return 0;
 }
 
-mn_info_t mni_job_info(const mni_job_t *job)
+mn_info_t mni_job_info(const mni_scheduler_t *scheduler, const mni_job_t *job)
 {
     static const mni_history_t nothing = {.rank = -1};
     const mni_data_t *data = job->user;
     const mni_history_t *history = data->history ? data->history : &nothing;
-    const mni_declaration_t *declared = mni_declaration_get(job->declaration);
     return (mn_info_t){.id = job->id,
-                       .job = declared ? declared->name : NULL,
+                       .job = mni_core_declared(scheduler->core, job->declaration),
                        .status = job->status,
                        .reason = job->reason,
                        .error = job->status == MN_FAILED ? job->error : NULL,
@@ -140,40 +139,4 @@ void mni_job_changed(mni_scheduler_t *scheduler, mni_job_t *job)
     data->version++;
     if (data->waiters)
         mni_waiters_answer(scheduler, job);
-}
-
-/* --- to the store --------------------------------------------------------------------------------------------- */
-
-typedef struct walk {
-    mni_job_t **jobs; /* newest first */
-    size_t left;
-} walk_t;
-
-static int visit_job(void *argument, mni_store_record_t *record)
-{
-    walk_t *walk = argument;
-    if (walk->left == 0)
-        return 0;
-    const mni_job_t *job = walk->jobs[--walk->left];
-    record->info = mni_job_info(job);
-    record->input = mni_data_input(job->user);
-    return 1;
-}
-
-int mni_scheduler_save(mni_scheduler_t *scheduler)
-{
-    walk_t walk = {0};
-    size_t count = 0;
-    mni_job_t *job = NULL;
-
-    while ((job = mni_core_older(scheduler->core, job)))
-        count++;
-    walk.jobs = malloc((count + 1) * sizeof *walk.jobs);
-    if (!walk.jobs)
-        return mni_error(MN_E_NO_MEMORY, "no memory for a list of %zu jobs", count);
-    while ((job = mni_core_older(scheduler->core, job)))
-        walk.jobs[walk.left++] = job;
-    int rc = mni_store_write(scheduler->store, visit_job, &walk);
-    free(walk.jobs);
-    return rc;
 }

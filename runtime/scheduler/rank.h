@@ -8,11 +8,13 @@
 
 #include "comm/comm.h"
 #include "executor/spawner.h"
+#include "store/store.h"
 
 typedef struct mni_rank mni_rank_t;
 
 typedef struct mni_rank_options {
     const char *store; /* HDF5 file, NULL: none */
+    mni_durability_t durability;
     uint32_t cpus;     /* offered by a node at most, 0: what there is */
     uint64_t memory;   /* likewise, bytes */
     double grace;      /* seconds that jobs have to stop in a drain */

@@ -36,7 +36,7 @@ int mni_scheduler_create(mni_comm_t *comm, const mni_scheduler_options_t *option
     made->grace = options->grace;
     made->embedded = options->embedded;
     made->rank_count = mni_comm_size(comm);
-    made->next_deadline = MNI_NEVER;
+    made->next_deadline = made->tell_at = MNI_NEVER;
     made->driver_kill_at = MNI_NEVER;
     made->node_of = calloc(made->rank_count, sizeof *made->node_of);
     made->core_node = calloc(made->rank_count, sizeof *made->core_node);
@@ -52,7 +52,7 @@ int mni_scheduler_create(mni_comm_t *comm, const mni_scheduler_options_t *option
         made->core_node[i] = -1;
     }
     if ((rc = mni_core_create(&made->core)) < 0 || (rc = declare_all(made->core)) < 0 ||
-        (rc = mni_services_create(made)) < 0)
+        (rc = mni_services_create(made)) < 0 || (rc = mni_keep_begin(made, options)) < 0)
         goto cleanup;
     *scheduler = made;
     return 0;
@@ -95,6 +95,7 @@ void mni_scheduler_destroy(mni_scheduler_t *scheduler)
     DL_FOREACH_SAFE (scheduler->log_requests, request, next_request)
         free(request);
     mni_services_destroy(scheduler);
+    mni_keep_destroy(scheduler);
     for (uint32_t i = 0; scheduler->hosts && i < scheduler->rank_count; i++)
         free(scheduler->hosts[i]);
     free(scheduler->hosts);
@@ -187,7 +188,7 @@ void mni_scheduler_drain(mni_scheduler_t *scheduler, bool at_once)
 static void finish(mni_scheduler_t *scheduler)
 {
     enter(scheduler, MNI_PHASE_OVER);
-    if (mni_scheduler_save(scheduler) < 0 && !scheduler->error) {
+    if (mni_keep_finish(scheduler) < 0 && !scheduler->error) {
         scheduler->error = strdup(mn_error_message());
         scheduler->status = 1;
     }
@@ -250,6 +251,7 @@ int mni_scheduler_step(mni_scheduler_t *scheduler, uint64_t now)
         mni_core_tick(scheduler->core, now);
     worked |= mni_scheduler_act(scheduler, now);
     worked |= advance(scheduler, now);
+    worked |= mni_keep_step(scheduler, now);
     return worked;
 }
 
@@ -261,6 +263,8 @@ uint64_t mni_scheduler_next_time(const mni_scheduler_t *scheduler)
         next = scheduler->next_deadline;
     if (services < next)
         next = services;
+    if (scheduler->tell_at < next)
+        next = scheduler->tell_at;
     if (scheduler->phase == MNI_PHASE_DRAIN && scheduler->driver_running &&
         scheduler->driver_kill_at < next)
         next = scheduler->driver_kill_at;
@@ -370,6 +374,7 @@ static int take_yield(mni_scheduler_t *scheduler, uint32_t source, mni_reader_t 
         rc = mni_history_keep(history, value);
         if (rc == 0) {
             history->yields += count;
+            mni_keep_yielded(scheduler, live->job, who.request != 0);
             mni_job_changed(scheduler, live->job);
         }
     }

@@ -12,7 +12,9 @@
 typedef struct mni_scheduler mni_scheduler_t;
 
 typedef struct mni_scheduler_options {
-    mni_store_t *store; /* borrowed */
+    mni_store_t *store; /* opened; borrowed */
+    mni_durability_t durability;
+    mni_doorbell_t *bell; /* of this rank: rung when changes are kept */
     const uint32_t
         *node_of;  /* per rank: number of its node; borrowed for mni_scheduler_create() only */
     double grace;  /* seconds that jobs have to stop in a drain */

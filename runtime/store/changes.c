@@ -168,8 +168,8 @@ int mni_change_apply(const mni_journal_record_t *change, mni_store_record_t *to)
         return mni_error(MN_E_STORE, "record %llu of the journal has the unknown type %u",
                          (unsigned long long)change->number, change->type);
     }
-    if (mni_reader_end(&reader) < 0 || to->info.status < MN_PENDING ||
-        to->info.status > MN_CANCELLED || !mn_reason_name(to->info.reason))
+    if (mni_reader_end(&reader) < 0 || to->info.status > MN_CANCELLED ||
+        to->info.reason > MN_REASON_UNDECLARED)
         return mni_error(MN_E_STORE, "record %llu of the journal makes no sense",
                          (unsigned long long)change->number);
     return 0;

@@ -190,7 +190,8 @@ int mni_data_put(mni_data_t *data, const mni_store_record_t *record)
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-static mn_type_t type_of(hid_t set, hid_t type)
+/* Negative: no value has that. */
+static int type_of(hid_t set, hid_t type)
 {
     static const mn_type_t number[2][4] = {{MN_UINT8, MN_UINT16, MN_UINT32, MN_UINT64},
                                            {MN_INT8, MN_INT16, MN_INT32, MN_INT64}};
@@ -200,15 +201,15 @@ static mn_type_t type_of(hid_t set, hid_t type)
     case H5T_STRING:
         return MN_TEXT;
     case H5T_FLOAT:
-        return size == 4 ? MN_FLOAT32 : size == 8 ? MN_FLOAT64 : 0;
+        return size == 4 ? MN_FLOAT32 : size == 8 ? MN_FLOAT64 : -1;
     case H5T_INTEGER:
         if (size == 1 && H5Aexists(set, "kind") > 0)
             return MN_BYTES;
         if (size == 0 || size > 8 || (size & (size - 1)) != 0)
-            return 0;
-        return number[H5Tget_sign(type) == H5T_SGN_2][__builtin_ctzl(size)];
+            return -1;
+        return (int)number[H5Tget_sign(type) == H5T_SGN_2][__builtin_ctzl(size)];
     default:
-        return 0;
+        return -1;
     }
 }
 
@@ -216,9 +217,11 @@ static mn_type_t type_of(hid_t set, hid_t type)
 static bool shape_of(hid_t set, hid_t type, hid_t space, mn_value_t *value)
 {
     hsize_t dims[H5S_MAX_RANK];
-    size_t element;
+    int of = type_of(set, type);
 
-    value->type = type_of(set, type);
+    if (of < 0)
+        return false;
+    value->type = (mn_type_t)of;
     if (value->type == MN_TEXT) {
         value->ndims = 1;
         value->size = H5Sget_simple_extent_type(space) == H5S_NULL ? 0 : H5Tget_size(type);
@@ -226,11 +229,10 @@ static bool shape_of(hid_t set, hid_t type, hid_t space, mn_value_t *value)
         return true;
     }
     int ndims = H5Sget_simple_extent_dims(space, dims, NULL);
-    element = mn_type_size(value->type);
-    if (value->type == 0 || ndims < 1 || ndims > MN_MAX_DIMS)
+    if (ndims < 1 || ndims > MN_MAX_DIMS)
         return false;
     value->ndims = (uint32_t)ndims;
-    value->size = element;
+    value->size = mn_type_size(value->type);
     for (int i = 0; i < ndims; i++) {
         value->dims[i] = dims[i];
         if (__builtin_mul_overflow(value->size, dims[i], &value->size))

@@ -8,11 +8,41 @@
 #ifndef MNI_STORE_INTERNAL_H
 #define MNI_STORE_INTERNAL_H
 
+#include "store/journal.h"
+#include "store/keeper.h"
+#include "store/lock.h"
 #include "store/store.h"
+#include "wire/wire.h"
 
 #include <hdf5.h>
+#include <sys/types.h>
 
 #define MNI_STORE_FORMAT 2 /* 1 had no needs of jobs, and no journal */
+
+struct mni_store {
+    char *path; /* absolute; NULL: nothing is kept */
+    char *folder;
+    char *fresh; /* where a new file is made */
+    char *journal;
+    mni_store_lock_t *lock;
+    bool exists, has_id, has_journal;
+    mn_id_t id;
+    uint64_t included; /* number of the last change that the file includes */
+    uint64_t told;     /* and of the last one at all, while there is no keeper */
+    mni_journal_report_t report;
+    char *damage;
+    mni_keeper_t *keeper; /* NULL: nothing is kept before the end */
+    mni_writer_t writer;
+    uint32_t change; /* what is in the writer */
+};
+
+/* Opens a file to read it, without a lock: files of ours never change, they are replaced. */
+hid_t mni_file_open(const char *path);
+/* Looks at what the path holds. 0: nothing; 1: a store of ours, its permissions in *mode. */
+int mni_file_check(const char *path, mode_t *mode);
+/* file.c: writes all jobs to a new file and renames it over the old one. */
+int mni_file_write(mni_store_t *store, mni_store_visit_t *visit, void *argument);
+int mni_folder_sync(const char *folder);
 
 /* Keeps "sentence: what HDF5 says", HDF5's part being the innermost description of its error
  * stack, which the next HDF5 call clears: so call it at once. Returns MN_E_STORE. */

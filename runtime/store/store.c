@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * The store: checks at the start, and at the end one new HDF5 file renamed over the old one, whose
- * jobs it takes over. At every instant the path holds a complete file, or none if there was none.
- * Rank 0's main thread.
+ * The store: checks at the start, the writing of the HDF5 file, changes on their way to the journal. At every instant the path
+ * holds a complete file. Rank 0's main thread.
  */
 #include "store/internal.h"
 
+#include "store/changes.h"
 #include "store/sink.h"
 #include "util/error.h"
 
@@ -18,12 +18,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-struct mni_store {
-    char *path; /* absolute; NULL: nothing is written */
-    char *folder;
-    char *fresh; /* where the new file is made */
-};
+#include <uuid/uuid.h>
 
 /* --- errors and small things of HDF5 ---------------------------------------------------------- */
 
@@ -60,7 +55,7 @@ hid_t mni_store_string(void)
 /* --- what is there already -------------------------------------------------------------------- */
 
 /* Opens a file to read it, without a lock: files of ours never change, they are replaced. */
-static hid_t file_open(const char *path)
+hid_t mni_file_open(const char *path)
 {
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     hid_t file = -1;
@@ -122,7 +117,7 @@ static int file_format(hid_t file)
 /* Looks into an HDF5 file that exists. */
 static int file_check(const char *path)
 {
-    hid_t file = file_open(path);
+    hid_t file = mni_file_open(path);
     int rc = 0;
 
     if (file < 0) {
@@ -135,10 +130,10 @@ static int file_check(const char *path)
             "%.300s is an HDF5 file that multinode did not write; it is not touched: move it "
             "away or give another --store",
             path);
-    } else if (file_format(file) != MNI_STORE_FORMAT) {
+    } else if (file_format(file) < 1 || file_format(file) > MNI_STORE_FORMAT) {
         rc =
             mni_error(MN_E_STORE,
-                      "%.300s has store format %d and this multinode (%s) knows format %d; use the "
+                      "%.300s has store format %d and this multinode (%s) knows formats 1 to %d; use the "
                       "version that wrote it or give another --store",
                       path, file_format(file), MN_VERSION, MNI_STORE_FORMAT);
     } else if (H5Lexists(file, "jobs", H5P_DEFAULT) <= 0 ||
@@ -155,7 +150,7 @@ static int file_check(const char *path)
 }
 
 /* Looks at what the path holds. 0: nothing; 1: a store of ours, its permissions in *mode. */
-static int existing_check(const char *path, mode_t *mode)
+int mni_file_check(const char *path, mode_t *mode)
 {
     static const unsigned char hdf5[8] = "\211HDF\r\n\032\n";
     unsigned char head[8];
@@ -233,7 +228,10 @@ static int paths_make(mni_store_t *store, const char *path)
     char fresh[PATH_MAX + 32];
     snprintf(fresh, sizeof fresh, "%s.new.%ld", real, (long)getpid());
     store->fresh = strdup(fresh);
-    if (store->path == NULL || store->folder == NULL || store->fresh == NULL)
+    snprintf(fresh, sizeof fresh, "%s.journal", real);
+    store->journal = strdup(fresh);
+    if (store->path == NULL || store->folder == NULL || store->fresh == NULL ||
+        store->journal == NULL)
         return mni_error(MN_E_NO_MEMORY, "no memory for the store's path");
     return 0;
 }
@@ -259,16 +257,73 @@ static int place_check(const mni_store_t *store)
     return 0;
 }
 
+/* The store's id and up to which change it includes them; a file of an early version has neither. */
+static int identity_read(mni_store_t *store)
+{
+    hid_t file = mni_file_open(store->path), string = mni_store_string(), attribute = -1;
+    char *text = NULL;
+    int rc = 0;
+
+    if (file < 0 || string < 0)
+        rc = mni_store_error("%.300s cannot be read", store->path);
+    else if (H5Aexists(file, "store") > 0) {
+        if ((attribute = H5Aopen(file, "store", H5P_DEFAULT)) < 0 ||
+            H5Aread(attribute, string, &text) < 0 || mn_id_parse(text, &store->id) < 0)
+            rc = mni_error(MN_E_STORE, "the attribute store of %.300s is damaged", store->path);
+        if (attribute >= 0)
+            H5Aclose(attribute);
+        if (rc == 0 && ((attribute = H5Aopen(file, "changes", H5P_DEFAULT)) < 0 ||
+                        H5Aread(attribute, H5T_NATIVE_UINT64, &store->included) < 0))
+            rc = mni_error(MN_E_STORE, "the attribute changes of %.300s is damaged", store->path);
+        if (rc == 0)
+            H5Aclose(attribute);
+        store->has_id = rc == 0;
+    }
+    H5free_memory(text);
+    if (string >= 0)
+        H5Tclose(string);
+    if (file >= 0)
+        H5Fclose(file);
+    return rc;
+}
+
+/* Whether a journal is there, and may be. */
+static int journal_check(mni_store_t *store)
+{
+    store->has_journal = access(store->journal, F_OK) == 0;
+    if (!store->has_journal)
+        return 0;
+    if (!store->exists)
+        return mni_error(MN_E_STORE,
+                         "the journal %.300s is there and its HDF5 file %.300s is not: bring that "
+                         "back, move the journal away, or give another --store",
+                         store->journal, store->path);
+    if (!store->has_id)
+        return mni_error(MN_E_STORE,
+                         "%.300s is the journal of another file than %.300s: move one of them away",
+                         store->journal, store->path);
+    return mni_journal_read(store->journal, store->id, UINT64_MAX, NULL, NULL, &store->report);
+}
+
 static int store_open(const char *path, mni_store_t *store)
 {
+    char name[PATH_MAX + 32];
     mode_t mode;
     int rc;
 
     if (path == NULL)
         return 0;
-    if ((rc = paths_make(store, path)) < 0 || (rc = existing_check(store->path, &mode)) < 0)
+    if ((rc = paths_make(store, path)) < 0)
         return rc;
-    return place_check(store);
+    snprintf(name, sizeof name, "%s.lock", store->path);
+    if ((rc = mni_file_check(store->path, &mode)) < 0)
+        return rc;
+    store->exists = rc == 1;
+    if ((rc = place_check(store)) < 0 ||
+        (rc = mni_store_lock(name, store->path, &store->lock)) < 0 ||
+        (store->exists && (rc = identity_read(store)) < 0))
+        return rc;
+    return journal_check(store);
 }
 
 int mni_store_open(const char *path, mni_store_t **result)
@@ -295,225 +350,140 @@ void mni_store_close(mni_store_t *store)
 {
     if (store == NULL)
         return;
+    mni_keeper_stop(store->keeper);
+    mni_store_unlock(store->lock);
+    mni_writer_fini(&store->writer);
+    mni_journal_report_fini(&store->report);
+    free(store->damage);
     free(store->path);
     free(store->folder);
     free(store->fresh);
+    free(store->journal);
     free(store);
 }
 
-/* --- writing ---------------------------------------------------------------------------------- */
-
-/* One write of the store, while it goes on. */
-typedef struct writer {
-    mni_sink_t *sink;
-    hid_t file; /* the new one */
-    mni_data_t data;
-    mni_rows_t rows; /* of the jobs given */
-    hid_t old;       /* the file as it was, negative if none */
-    hid_t old_data;
-    mni_row_t *old_rows;
-    size_t old_count;
-} writer_t;
-
-static int writer_create(writer_t *writer, const char *path)
+int mni_durability_parse(const char *text, mni_durability_t *durability)
 {
-    hid_t access = mni_sink_access(writer->sink);
-    hid_t creation = H5Pcreate(H5P_FILE_CREATE);
-    int format = MNI_STORE_FORMAT, rc = 0;
+    static const char *const names[] = {"fsync", "flush", "memory"};
 
-    /* The format of HDF5 1.8: small groups lie in their headers, and every version since then
-     * reads it. */
-    if (access >= 0 && creation >= 0 &&
-        H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0)
-        writer->file = H5Fcreate(path, H5F_ACC_TRUNC, creation, access);
-    if (writer->file < 0)
-        rc = mni_store_error("no HDF5 file can be made");
-    if (creation >= 0)
-        H5Pclose(creation);
-    if (access >= 0)
-        H5Pclose(access);
-    if (rc < 0 || (rc = mni_data_open(&writer->data, writer->file)) < 0 ||
-        (rc = mni_data_attribute(&writer->data, writer->file, "creator", "multinode")) < 0 ||
-        (rc = mni_data_attribute(&writer->data, writer->file, "version", mn_version())) < 0)
-        return rc;
-    hid_t attribute = H5Acreate2(writer->file, "format", H5T_NATIVE_INT32, writer->data.scalar,
-                                 H5P_DEFAULT, H5P_DEFAULT);
-    if (attribute < 0 || H5Awrite(attribute, H5T_NATIVE_INT, &format) < 0)
-        rc = mni_store_error("the attribute format cannot be written");
-    if (attribute >= 0)
-        H5Aclose(attribute);
-    return rc;
-}
-
-/* Takes the jobs from the caller. Stops at once when the disk is full. */
-static int writer_take(writer_t *writer, mni_store_visit_t *visit, void *argument)
-{
-    mni_store_record_t record;
-    int rc;
-
-    for (;;) {
-        memset(&record, 0, sizeof record);
-        if ((rc = visit(argument, &record)) <= 0)
-            return rc;
-        if ((rc = mni_rows_add(&writer->rows, &record.info)) < 0 ||
-            (rc = mni_data_put(&writer->data, &record)) < 0)
-            return rc;
-        if (mni_sink_error(writer->sink) != 0)
-            return MN_E_STORE;
-    }
-}
-
-static int id_compare(const void *a, const void *b)
-{
-    return memcmp(a, b, MN_ID_TEXT - 1);
-}
-
-/* The ids of the jobs given, sorted; rows begin with theirs. */
-static char (*ids_sort(const mni_rows_t *rows))[MN_ID_TEXT - 1]
-{
-    char(*ids)[MN_ID_TEXT - 1] = calloc(rows->count + 1, sizeof *ids);
-
-    for (size_t i = 0; ids != NULL && i < rows->count; i++)
-        memcpy(ids[i], rows->row[i].id, sizeof *ids);
-    if (ids != NULL)
-        qsort(ids, rows->count, sizeof *ids, id_compare);
-    return ids;
-}
-
-/* Copies the values of the old file's jobs that are not among those given, and puts their rows
- * together: first those, then the given ones. */
-static int writer_merge(writer_t *writer, mni_row_t *all, size_t *count)
-{
-    char(*ids)[MN_ID_TEXT - 1] = ids_sort(&writer->rows);
-    char text[MN_ID_TEXT] = "";
-    mn_id_t id;
-    int rc = 0;
-
-    if (ids == NULL)
-        return mni_error(MN_E_NO_MEMORY, "no memory for the store's table of jobs");
-    *count = 0;
-    for (size_t i = 0; rc == 0 && i < writer->old_count; i++) {
-        const mni_row_t *row = &writer->old_rows[i];
-        memcpy(text, row->id, sizeof row->id);
-        if (mn_id_parse(text, &id) < 0) {
-            rc = mni_error(MN_E_STORE, "row %zu of the table of jobs has no id: it is damaged", i);
-        } else if (bsearch(row->id, ids, writer->rows.count, sizeof *ids, id_compare) == NULL) {
-            rc = mni_data_copy(&writer->data, writer->old_data, text);
-            all[(*count)++] = *row;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(text, names[i]) == 0) {
+            *durability = (mni_durability_t)i;
+            return 0;
         }
-        if (rc == 0 && mni_sink_error(writer->sink) != 0)
-            rc = MN_E_STORE;
-    }
-    free(ids);
-    if (rc < 0)
-        return rc;
-    if (writer->rows.count > 0)
-        memcpy(all + *count, writer->rows.row, writer->rows.count * sizeof *all);
-    *count += writer->rows.count;
-    return 0;
+    return mni_error(MN_E_INVALID, "\"%.60s\" is no durability: fsync, flush or memory", text);
 }
 
-/* Reads the old file's table, copies what stays, writes the table of all. */
-static int writer_finish(writer_t *writer, const char *old_path)
+/* --- changes ---------------------------------------------------------------------------------- */
+
+int mni_store_begin(mni_store_t *store, mni_durability_t durability, mni_doorbell_t *bell,
+                    mni_store_visit_t *visit, void *argument)
 {
-    mni_row_t *all = NULL;
-    size_t count = 0;
+    mni_journal_t *journal = NULL;
     int rc = 0;
 
-    if (old_path != NULL) {
-        if ((writer->old = file_open(old_path)) < 0 ||
-            (writer->old_data = H5Gopen2(writer->old, "data", H5P_DEFAULT)) < 0)
-            rc = mni_store_error("the earlier file cannot be read");
-        else
-            rc = mni_rows_read(writer->old, &writer->old_rows, &writer->old_count);
+    if (store->path == NULL)
+        return 0;
+    if (!store->has_id) {
+        uuid_generate_random(store->id.bytes);
+        H5E_BEGIN_TRY
+        {
+            rc = mni_file_write(store, visit, argument);
+        }
+        H5E_END_TRY
         if (rc < 0)
             return rc;
+        store->has_id = store->exists = true;
     }
-    all = calloc(writer->old_count + writer->rows.count + 1, sizeof *all);
-    if (all == NULL)
-        return mni_error(MN_E_NO_MEMORY, "no memory for the store's table of jobs");
-    if ((rc = writer_merge(writer, all, &count)) == 0)
-        rc = mni_rows_write(writer->file, all, count);
-    free(all);
-    return rc;
-}
-
-/* Closes both files; the new one is then whole on the disk, if *rc and the sink agree. */
-static int writer_close(writer_t *writer, int rc)
-{
-    mni_rows_reclaim(writer->old_rows, writer->old_count);
-    if (writer->old_data >= 0)
-        H5Gclose(writer->old_data);
-    if (writer->old >= 0)
-        H5Fclose(writer->old);
-    mni_data_close(&writer->data);
-    mni_rows_free(&writer->rows);
-    if (writer->file >= 0 && H5Fclose(writer->file) < 0 && rc == 0)
-        rc = mni_store_error("the new file cannot be closed");
-    if (rc == 0)
-        mni_sink_sync(writer->sink);
-    /* the kernel's word is nearer to the cause than what HDF5 made of it */
-    if (mni_sink_error(writer->sink) != 0)
-        rc = mni_error(MN_E_STORE, "%s", strerror(mni_sink_error(writer->sink)));
-    mni_sink_close(writer->sink);
-    return rc;
-}
-
-/* Has the rename itself on the disk. Some file systems cannot sync a folder: they then do it in
- * their own way. */
-static int folder_sync(const char *folder)
-{
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int rc = 0;
-
-    if (fd < 0 || (fsync(fd) < 0 && errno != EINVAL && errno != ENOTSUP))
-        rc = mni_error(MN_E_STORE, "is in place but may not survive a power loss: %s",
-                       strerror(errno));
-    if (fd >= 0)
-        close(fd);
-    return rc;
-}
-
-static int store_write(mni_store_t *store, mni_store_visit_t *visit, void *argument)
-{
-    writer_t writer = {.file = -1, .data = {-1, -1, -1, -1, -1}, .old = -1, .old_data = -1};
-    mode_t mode = 0666;
-    int rc, exists;
-
-    if ((exists = existing_check(store->path, &mode)) < 0)
-        return exists;
-    unlink(store->fresh);
-    /* the old file's permissions, or those that the user's mask gives */
-    if ((rc = mni_sink_create(store->fresh, mode, &writer.sink)) < 0)
+    store->told = store->report.last > store->included ? store->report.last : store->included;
+    if (durability == MNI_DURABILITY_MEMORY)
+        return 0;
+    if (store->has_journal && store->report.last >= store->included)
+        rc = mni_journal_continue(store->journal, store->id, &store->report, &journal);
+    else {
+        unlink(store->journal); /* all of it is in the file */
+        if ((rc = mni_journal_create(store->journal, store->id, store->included + 1, &journal)) ==
+                0 &&
+            (rc = mni_folder_sync(store->folder)) < 0)
+            mni_journal_close(journal);
+    }
+    if (rc < 0)
         return rc;
-    if ((exists == 1 && chmod(store->fresh, mode) < 0))
-        rc = mni_error(MN_E_STORE, "%s", strerror(errno));
-    if (rc == 0 && (rc = writer_create(&writer, store->fresh)) == 0 &&
-        (rc = writer_take(&writer, visit, argument)) == 0)
-        rc = writer_finish(&writer, exists == 1 ? store->path : NULL);
-    rc = writer_close(&writer, rc);
-    if (rc == 0 && rename(store->fresh, store->path) < 0)
-        rc = mni_error(MN_E_STORE, "%s", strerror(errno));
-    if (rc < 0) {
-        unlink(store->fresh);
-        return mni_error_prefix(rc, "the store %.300s was not written and is as it was",
-                                store->path);
+    store->has_journal = true;
+    return mni_keeper_start(journal, durability == MNI_DURABILITY_FSYNC, bell, &store->keeper);
+}
+
+/* Gives the journal what was put into store->writer, without the header of a message. */
+static int tell(mni_store_t *store)
+{
+    mni_writer_t *writer = &store->writer;
+    int rc = mni_writer_end(writer);
+
+    if (rc == 0)
+        rc = mni_keeper_put(store->keeper, store->change, writer->data + MNI_FRAME_HEADER,
+                            writer->size - MNI_FRAME_HEADER);
+    return rc;
+}
+
+#define DEFINE_TELL(name, kind, put, type, argument)        \
+    int mni_store_##name(mni_store_t *store, type argument) \
+    {                                                       \
+        if (store->keeper == NULL)                          \
+            return 0;                                       \
+        store->change = (kind);                             \
+        put(&store->writer, argument);                      \
+        return tell(store);                                 \
     }
-    if ((rc = folder_sync(store->folder)) < 0)
-        return mni_error_prefix(rc, "the store %.300s", store->path);
+
+DEFINE_TELL(started, MNI_CHANGE_START, mni_change_put_start, const mni_store_record_t *, record)
+DEFINE_TELL(begun, MNI_CHANGE_BEGIN, mni_change_put_begin, const mn_info_t *, info)
+DEFINE_TELL(yielded, MNI_CHANGE_VALUE, mni_change_put_value, const mn_info_t *, info)
+DEFINE_TELL(changed, MNI_CHANGE_STATE, mni_change_put_state, const mni_store_record_t *, record)
+DEFINE_TELL(removed, MNI_CHANGE_REMOVE, mni_change_put_remove, mn_id_t, id)
+
+void mni_store_commit(mni_store_t *store)
+{
+    if (store->keeper != NULL)
+        mni_keeper_commit(store->keeper);
+}
+
+uint64_t mni_store_told(const mni_store_t *store)
+{
+    return store->keeper != NULL ? mni_keeper_last(store->keeper) : store->told;
+}
+
+uint64_t mni_store_kept(const mni_store_t *store)
+{
+    return store->keeper != NULL ? mni_keeper_kept(store->keeper) : store->told;
+}
+
+int mni_store_trouble(mni_store_t *store, bool *for_good)
+{
+    if (store->keeper != NULL)
+        return mni_keeper_trouble(store->keeper, for_good);
+    if (for_good != NULL)
+        *for_good = false;
     return 0;
 }
 
-int mni_store_write(mni_store_t *store, mni_store_visit_t *visit, void *argument)
+int mni_store_finish(mni_store_t *store, mni_store_visit_t *visit, void *argument)
 {
     int rc;
 
     if (store->path == NULL)
         return 0;
+    store->told = mni_store_told(store);
+    mni_keeper_stop(store->keeper); /* its trouble does not matter when the file can be written */
+    store->keeper = NULL;
+    store->included = store->told;
     H5E_BEGIN_TRY
     {
-        rc = store_write(store, visit, argument);
+        rc = mni_file_write(store, visit, argument);
     }
     H5E_END_TRY
+    if (rc == 0 && store->has_journal && unlink(store->journal) == 0)
+        store->has_journal = false;
+    mni_store_unlock(store->lock);
+    store->lock = NULL;
     return rc;
 }

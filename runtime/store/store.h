@@ -1,41 +1,84 @@
 /* SPDX-License-Identifier: MIT
  *
- * Where jobs are kept. The scheduler tells the store of every change; the store writes the HDF5
- * file when the runtime ends. The only place that knows HDF5. Rank 0's main thread.
+ * Where jobs are kept: an HDF5 file for people, and beside it a journal of every change since that file was written. The
+ * scheduler tells of each change as it happens and asks later up to where all is on disk. The only place that knows HDF5.
  *
- * The interface speaks of changes ("this job is now so"), which is what a journal needs too: a
- * record holds all that a reader would want to know of a job.
+ * A life: mni_store_open(), mni_store_recover(), mni_store_begin(), changes, mni_store_finish(), mni_store_close(). Rank 0's main
+ * thread; the journal is written by a thread of its own (keeper.h). A store without a path keeps nothing, and all calls succeed.
  */
 #ifndef MNI_STORE_STORE_H
 #define MNI_STORE_STORE_H
+
+#include "core/core.h"
+#include "util/doorbell.h"
 
 #include <multinode.h>
 
 typedef struct mni_store mni_store_t;
 
-/* All of a job that is worth keeping. Pointers are the caller's, valid during the call. */
+/* All of a job that is worth keeping. Pointers are valid during the call. */
 typedef struct mni_store_record {
     mn_info_t info; /* as mn_get() would give it */
     mn_value_t input;
+    mni_need_t need;
+    bool has_need; /* false: from a file of an early version, which did not have it */
+    uint32_t retries, lost; /* of the attempts, as in mni_job_t */
 } mni_store_record_t;
 
-/* Opens a store on an HDF5 file that need not exist yet. Checks at once that the file could be
- * written there (folder exists and is writable; an existing file is an HDF5 file that multinode
- * wrote), so that a long run does not find out at its end; changes nothing yet. A relative path
- * is resolved now, symbolic links are followed. `path` NULL: nothing will be written. MN_E_STORE
- * says what was found and what to do. */
+/* When a change counts as kept: once it is on disk; once the system has it, which survives the end of all processes but no power
+ * loss; when the runtime has ended. */
+typedef enum mni_durability {
+    MNI_DURABILITY_FSYNC,
+    MNI_DURABILITY_FLUSH,
+    MNI_DURABILITY_MEMORY
+} mni_durability_t;
+
+/* "fsync", "flush", "memory"; MN_E_INVALID names them. */
+int mni_durability_parse(const char *text, mni_durability_t *durability);
+
+/* Opens the store on an HDF5 file that need not exist yet, and locks it. Checks at once that the file could be written there
+ * (folder exists and is writable; an existing file is one that multinode wrote), so that a long run does not find out at its
+ * end, and that journal and file belong together; changes nothing yet. A relative path is resolved now, symbolic links are
+ * followed. `path` NULL: nothing will be kept. MN_E_STORE says what was found and what to do. */
 int mni_store_open(const char *path, mni_store_t **store);
 
-/* Fills the (zeroed) record of the next job, oldest first, and returns 1; 0 at the end; a
- * negative code with its sentence ends the write, which returns it. The record's pointers must
- * stay valid until the next visit. */
+/* Takes a job; a negative code ends the reading, which returns it. */
+typedef int mni_store_take_t(void *argument, const mni_store_record_t *record);
+
+/* Gives the jobs that the store has, oldest first, as they were last known. */
+int mni_store_recover(mni_store_t *store, mni_store_take_t *take, void *argument);
+/* What was found to be damaged by that, as sentences; NULL: nothing. */
+const char *mni_store_damage(const mni_store_t *store);
+
+/* Fills the (zeroed) record of the next job, oldest first, and returns 1; 0 at the end; a negative code with its sentence ends
+ * the write, which returns it. The record's pointers must stay valid until the next visit. */
 typedef int mni_store_visit_t(void *argument, mni_store_record_t *record);
 
-/* Writes all jobs that `visit` gives to a new file beside the old one (PATH.new.PID), syncs it
- * and renames it into place, so that at every instant `path` is a complete HDF5 file. Jobs of
- * the old file that are not given are kept, in front. On failure the old file is as it was, and
- * no other is left; MN_E_STORE, MN_E_NO_MEMORY. May be called again. Layout: see docs/store.md. */
-int mni_store_write(mni_store_t *store, mni_store_visit_t *visit, void *argument);
+/* From now on changes are kept. A store that has no file yet gets one, of the jobs that `visit` gives. `bell` is rung when more is
+ * kept. */
+int mni_store_begin(mni_store_t *store, mni_durability_t durability, mni_doorbell_t *bell,
+                    mni_store_visit_t *visit, void *argument);
+
+/* Changes of a job: it was started; an attempt begins; it has yielded (its latest value, progress and message go along); it has
+ * another status than RUNNING; it is removed. 0 or MN_E_NO_MEMORY. */
+int mni_store_started(mni_store_t *store, const mni_store_record_t *record);
+int mni_store_begun(mni_store_t *store, const mn_info_t *info);
+int mni_store_yielded(mni_store_t *store, const mn_info_t *info);
+int mni_store_changed(mni_store_t *store, const mni_store_record_t *record);
+int mni_store_removed(mni_store_t *store, mn_id_t id);
+
+/* All changes told so far are a group that is to be kept soon. Does not wait. */
+void mni_store_commit(mni_store_t *store);
+/* Changes are numbered: that of the last one told, and of the last one kept. */
+uint64_t mni_store_told(const mni_store_t *store);
+uint64_t mni_store_kept(const mni_store_t *store);
+/* 0; MN_E_STORE with its sentence while changes cannot be kept. *for_good (may be NULL): and never will. */
+int mni_store_trouble(mni_store_t *store, bool *for_good);
+
+/* Writes all jobs that `visit` gives to a new HDF5 file beside the old one (PATH.new.PID), syncs it and renames it into place, so
+ * that at every instant `path` is a complete HDF5 file; then the journal is needed no more, and goes, and others may have the store. On failure file and journal
+ * are as they were, and no other file is left; MN_E_STORE, MN_E_NO_MEMORY. Layout: see docs/store.md. */
+int mni_store_finish(mni_store_t *store, mni_store_visit_t *visit, void *argument);
 
 void mni_store_close(mni_store_t *store);
 

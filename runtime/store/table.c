@@ -266,7 +266,7 @@ int mni_rows_read(hid_t file, mni_row_t **result, size_t *count)
     return 0;
 }
 
-/* By its name; 0: unknown, or none. */
+/* By its name; -1: there is none of that name. */
 static int status_named(const char *name, size_t room)
 {
     for (int status = MN_PENDING; status <= MN_CANCELLED; status++)
