@@ -23,6 +23,7 @@
 enum {
     OPTION_RANKS,
     OPTION_STORE,
+    OPTION_DURABILITY,
     OPTION_CPUS,
     OPTION_MEMORY,
     OPTION_GRACE,
@@ -38,7 +39,11 @@ static const mni_option_t options[] = {
                       "MPI ranks: rank 0 schedules, the others work; 1 does both.\n"
                       "Default: 3 (2 on a single core), or nodes + 1 on several nodes."},
     [OPTION_STORE] = {"store", 's', "FILE.h5",
-                      "Write the results to this HDF5 file. Default: MULTINODE_STORE."},
+                      "Keep the jobs in this HDF5 file, and go on with those that it has.\n"
+                      "Default: MULTINODE_STORE."},
+    [OPTION_DURABILITY] = {"durability", 0, "MODE",
+                           "When a job counts as kept: fsync (on disk, the default), flush (the\n"
+                           "system has it), memory (at the end of the run)."},
     [OPTION_CPUS] = {"cpus", 0, "N", "Cores that a node offers to tasks. Default: all it may use."},
     [OPTION_MEMORY] = {"memory", 0, "SIZE",
                        "Memory that a node offers to tasks, such as 4GiB, 512MB or\n"
@@ -158,6 +163,11 @@ static int export_store(const char *name, const char *text)
 
 /* --- options ---------------------------------------------------- */
 
+static bool is_durability(const char *text)
+{
+    return strcmp(text, "fsync") == 0 || strcmp(text, "flush") == 0 || strcmp(text, "memory") == 0;
+}
+
 static int read_option(int option, const char *value, mni_run_options_t *run)
 {
     long count;
@@ -168,6 +178,10 @@ static int read_option(int option, const char *value, mni_run_options_t *run)
         return read_count("--ranks", value, MOST_RANKS, &run->ranks);
     case OPTION_STORE:
         return export_store("--store", value);
+    case OPTION_DURABILITY:
+        if (!is_durability(value))
+            return mni_usage_error("run", "--durability is \"%s\": fsync, flush or memory", value);
+        return export_text("MULTINODE_DURABILITY", value);
     case OPTION_CPUS:
         if ((rc = read_count("--cpus", value, MOST_CPUS, &count)) == 0)
             rc = export_text("MULTINODE_CPUS", value);
@@ -197,6 +211,7 @@ static int read_option(int option, const char *value, mni_run_options_t *run)
 static int read_environment(mni_run_options_t *run)
 {
     const char *grace = getenv("MULTINODE_GRACE"), *store = getenv("MULTINODE_STORE");
+    const char *durability = getenv("MULTINODE_DURABILITY");
     int rc = 0;
 
     run->grace = DEFAULT_GRACE;
@@ -204,6 +219,9 @@ static int read_environment(mni_run_options_t *run)
         rc = read_seconds("MULTINODE_GRACE", grace, &run->grace);
     if (rc == 0 && store && store[0] && store[0] != '/')
         rc = export_store("MULTINODE_STORE", store);
+    if (rc == 0 && durability && durability[0] && !is_durability(durability))
+        rc = mni_usage_error("run", "MULTINODE_DURABILITY is \"%s\": fsync, flush or memory",
+                             durability);
     return rc;
 }
 

@@ -151,7 +151,7 @@ int mni_core_start(mni_core_t *core, uint64_t now, const mni_start_t *start, mni
 
 /* A job of an earlier run. */
 typedef struct mni_restore {
-    mni_start_t start; /* no parent */
+    mni_start_t start;  /* no parent */
     mn_status_t status; /* PENDING, or one that has ended */
     mn_reason_t reason;
     uint32_t attempts, retries, lost;

@@ -315,7 +315,8 @@ static bool listed(const mni_scheduler_t *scheduler, const mni_job_t *job,
 {
     if (request->statuses != 0 && !(request->statuses >> job->status & 1))
         return false;
-    if (request->job && strcmp(mni_core_declared(scheduler->core, job->declaration), request->job) != 0)
+    if (request->job &&
+        strcmp(mni_core_declared(scheduler->core, job->declaration), request->job) != 0)
         return false;
     if (request->lock && (!job->lock || strcmp(job->lock, request->lock) != 0))
         return false;

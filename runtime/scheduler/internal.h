@@ -150,13 +150,13 @@ struct mni_scheduler {
     mni_live_t *live;
     mni_cpus_text_t *cpus_texts;
     mni_demand_t *demands;
-    mni_held_t *held;        /* in the order of their changes */
-    mni_history_t *untold;   /* have yielded since the store was told */
-    uint64_t tell_at;        /* when it is to be; MNI_NEVER: there are none */
-    mn_id_t *changed;        /* jobs of an earlier run that are not as the store has them */
+    mni_held_t *held;      /* in the order of their changes */
+    mni_history_t *untold; /* have yielded since the store was told */
+    uint64_t tell_at;      /* when it is to be; MNI_NEVER: there are none */
+    mn_id_t *changed;      /* jobs of an earlier run that are not as the store has them */
     uint32_t changed_count;
-    uint32_t undeclared;     /* names of jobs that this program does not declare */
-    char **texts;            /* hosts and cores of earlier runs */
+    uint32_t undeclared; /* names of jobs that this program does not declare */
+    char **texts;        /* hosts and cores of earlier runs */
     size_t text_count;
     mni_log_request_t *log_requests;
     mni_waiter_t *timed;
@@ -199,7 +199,8 @@ void mni_job_changed(mni_scheduler_t *scheduler,
 int mni_keep_begin(mni_scheduler_t *scheduler, const mni_scheduler_options_t *options);
 int mni_keep_finish(mni_scheduler_t *scheduler);
 void mni_keep_destroy(mni_scheduler_t *scheduler);
-int mni_keep_started(mni_scheduler_t *scheduler, const mni_job_t *job); /* else it is to be undone */
+int mni_keep_started(mni_scheduler_t *scheduler,
+                     const mni_job_t *job); /* else it is to be undone */
 void mni_keep_begun(mni_scheduler_t *scheduler, const mni_job_t *job);
 void mni_keep_yielded(mni_scheduler_t *scheduler, mni_job_t *job, bool at_once);
 void mni_keep_changed(mni_scheduler_t *scheduler, const mni_job_t *job);

@@ -164,12 +164,11 @@ static int meet(mni_rank_t *rank, const introduction_t *mine, introduction_t *al
 
 static int open_scheduler(mni_rank_t *rank, const mni_rank_options_t *options)
 {
-    mni_scheduler_options_t scheduler = {
-        .store = rank->store,
-        .durability = options->durability,
-        .bell = rank->bell,
-        .grace = options->grace,
-        .embedded = options->embedded};
+    mni_scheduler_options_t scheduler = {.store = rank->store,
+                                         .durability = options->durability,
+                                         .bell = rank->bell,
+                                         .grace = options->grace,
+                                         .embedded = options->embedded};
     uint32_t *node_of = calloc(rank->size, sizeof *node_of);
     rank->gone = calloc(rank->size, sizeof *rank->gone);
     if (!node_of || !rank->gone) {

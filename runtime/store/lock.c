@@ -61,12 +61,14 @@ static int refuse(int fd, const char *path, const char *store)
                      store, path, strerror(error));
 }
 
-static int tell(int fd)
+/* For who is refused. It is no harm when there is no room for it. */
+static void tell(int fd)
 {
     char host[65] = "", who[200];
     gethostname(host, sizeof host - 1);
     int size = snprintf(who, sizeof who, "host %s, pid %ld\n", host, (long)getpid());
-    return ftruncate(fd, 0) < 0 || pwrite(fd, who, (size_t)size, 0) != size ? -1 : 0;
+    if (ftruncate(fd, 0) < 0 || pwrite(fd, who, (size_t)size, 0) != size)
+        errno = 0;
 }
 
 int mni_store_lock(const char *path, const char *store, mni_store_lock_t **lock)
@@ -90,9 +92,9 @@ int mni_store_lock(const char *path, const char *store, mni_store_lock_t **lock)
         else if (!is_at(made->fd, path)) { /* its former owner has just removed it */
             close(made->fd);
             made->fd = -1;
-        } else if (tell(made->fd) < 0)
-            rc = mni_error(MN_E_STORE, "the store %.300s cannot be locked: %s: %s", store, path,
-                           strerror(errno));
+        } else {
+            tell(made->fd);
+        }
     }
     if (rc < 0) {
         if (made->fd >= 0)

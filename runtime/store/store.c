@@ -131,11 +131,11 @@ static int file_check(const char *path)
             "away or give another --store",
             path);
     } else if (file_format(file) < 1 || file_format(file) > MNI_STORE_FORMAT) {
-        rc =
-            mni_error(MN_E_STORE,
-                      "%.300s has store format %d and this multinode (%s) knows formats 1 to %d; use the "
-                      "version that wrote it or give another --store",
-                      path, file_format(file), MN_VERSION, MNI_STORE_FORMAT);
+        rc = mni_error(
+            MN_E_STORE,
+            "%.300s has store format %d and this multinode (%s) knows formats 1 to %d; use the "
+            "version that wrote it or give another --store",
+            path, file_format(file), MN_VERSION, MNI_STORE_FORMAT);
     } else if (H5Lexists(file, "jobs", H5P_DEFAULT) <= 0 ||
                H5Lexists(file, "data", H5P_DEFAULT) <= 0) {
         rc = mni_error(
@@ -323,6 +323,8 @@ static int store_open(const char *path, mni_store_t *store)
         (rc = mni_store_lock(name, store->path, &store->lock)) < 0 ||
         (store->exists && (rc = identity_read(store)) < 0))
         return rc;
+    if (!store->has_id)
+        uuid_generate_random(store->id.bytes);
     return journal_check(store);
 }
 
@@ -385,7 +387,6 @@ int mni_store_begin(mni_store_t *store, mni_durability_t durability, mni_doorbel
     if (store->path == NULL)
         return 0;
     if (!store->has_id) {
-        uuid_generate_random(store->id.bytes);
         H5E_BEGIN_TRY
         {
             rc = mni_file_write(store, visit, argument);
@@ -483,7 +484,9 @@ int mni_store_finish(mni_store_t *store, mni_store_visit_t *visit, void *argumen
     H5E_END_TRY
     if (rc == 0 && store->has_journal && unlink(store->journal) == 0)
         store->has_journal = false;
-    mni_store_unlock(store->lock);
-    store->lock = NULL;
+    if (rc == 0) {
+        mni_store_unlock(store->lock);
+        store->lock = NULL;
+    }
     return rc;
 }

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * store/: changes of jobs go into the journal and are there after a crash; one runtime at a time; file and journal belong
+ * together.
+ */
+#include "store/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char base[] = "/tmp/test_store_changes_XXXXXX";
+static char path[PATH_MAX], journal[PATH_MAX + 8];
+static mni_doorbell_t bell;
+
+static mn_id_t id_of(uint8_t number)
+{
+    return (mn_id_t){{0x40, number, 0, 0, 0, 0, 0x40, 0, 0x80, 1}};
+}
+
+static mni_store_record_t record_of(uint8_t number)
+{
+    return (mni_store_record_t){.info = {.id = id_of(number),
+                                         .job = "simulate",
+                                         .created = 1000.5 + number,
+                                         .rank = -1,
+                                         .lock = number == 1 ? "table-7" : NULL,
+                                         .tag = "sweep",
+                                         .key = number == 2 ? "sample-17" : NULL},
+                                .input = mn_text("an input"),
+                                .need = {.millicores = 500,
+                                         .memory = 1 << 20,
+                                         .max_concurrency = UINT32_MAX,
+                                         .max_retries = 2,
+                                         .max_lost = 3,
+                                         .priority = -4,
+                                         .timeout = 60,
+                                         .grace = 5}};
+}
+
+static int no_jobs(void *argument, mni_store_record_t *record)
+{
+    (void)argument;
+    (void)record;
+    return 0;
+}
+
+static int fail_to_take(void *argument, const mni_store_record_t *record)
+{
+    (void)argument;
+    fail_msg("the store has a job %s", record->info.job);
+    return 0;
+}
+
+static mni_store_t *begin(mni_durability_t durability)
+{
+    mni_store_t *store = NULL;
+    if (mni_store_open(path, &store) < 0)
+        fail_msg("%s", mn_error_message());
+    assert_int_equal(mni_store_recover(store, fail_to_take, NULL), 0);
+    assert_int_equal(mni_store_begin(store, durability, &bell, no_jobs, NULL), 0);
+    return store;
+}
+
+static void wait_kept(mni_store_t *store)
+{
+    uint64_t told = mni_store_told(store);
+    mni_store_commit(store);
+    for (;;) {
+        uint32_t seen = mni_doorbell_seen(&bell);
+        if (mni_store_kept(store) >= told)
+            return;
+        assert_int_equal(mni_store_trouble(store, NULL), 0);
+        mni_doorbell_sleep(&bell, seen, UINT64_C(100000000));
+    }
+}
+
+/* The life of four jobs: 1 has begun and yielded, 2 has failed, 3 is removed, 4 waits. */
+static void live(mni_store_t *store)
+{
+    static const double values[] = {0.5, 1.5};
+    mni_store_record_t record = {0};
+
+    for (uint8_t i = 1; i <= 4; i++) {
+        record = record_of(i);
+        assert_int_equal(mni_store_started(store, &record), 0);
+    }
+    record = record_of(1);
+    record.info.attempts = 1;
+    record.info.started = 2000;
+    record.info.host = "n1";
+    record.info.rank = 3;
+    record.info.cpus = "4-7";
+    assert_int_equal(mni_store_begun(store, &record.info), 0);
+    record.info.yields = 7;
+    record.info.progress = 0.25;
+    record.info.message = "a quarter";
+    record.info.result = mn_array(MN_FLOAT64, values, 2);
+    assert_int_equal(mni_store_yielded(store, &record.info), 0);
+    record = record_of(2);
+    record.info.status = MN_FAILED;
+    record.info.reason = MN_REASON_ERROR;
+    record.info.error = "it did not converge";
+    record.info.attempts = 3;
+    record.info.ended = 3000;
+    record.retries = 2;
+    record.lost = 1;
+    assert_int_equal(mni_store_changed(store, &record), 0);
+    assert_int_equal(mni_store_removed(store, id_of(3)), 0);
+}
+
+static int check_life(void *argument, const mni_store_record_t *record)
+{
+    static const uint8_t expected[] = {1, 2, 4};
+    unsigned *count = argument;
+    const mn_info_t *info = &record->info;
+    uint8_t number = info->id.bytes[1];
+    mni_store_record_t as_started = record_of(number);
+
+    assert_int_equal(number, expected[(*count)++]);
+    assert_string_equal(info->job, "simulate");
+    assert_string_equal(info->tag, "sweep");
+    assert_true(info->created == as_started.info.created);
+    assert_true(record->has_need);
+    assert_memory_equal(&record->need, &as_started.need, sizeof record->need);
+    assert_int_equal(record->input.size, 8);
+    assert_memory_equal(record->input.data, "an input", 8);
+    if (number == 1) {
+        assert_int_equal(info->status, MN_RUNNING);
+        assert_int_equal(info->attempts, 1);
+        assert_true(info->started == 2000 && info->progress == 0.25);
+        assert_string_equal(info->host, "n1");
+        assert_string_equal(info->cpus, "4-7");
+        assert_string_equal(info->lock, "table-7");
+        assert_string_equal(info->message, "a quarter");
+        assert_int_equal(info->rank, 3);
+        assert_int_equal(info->yields, 7);
+        assert_int_equal(info->result.dims[0], 2);
+        assert_true(((const double *)info->result.data)[1] == 1.5);
+    } else if (number == 2) {
+        assert_int_equal(info->status, MN_FAILED);
+        assert_int_equal(info->reason, MN_REASON_ERROR);
+        assert_string_equal(info->error, "it did not converge");
+        assert_string_equal(info->key, "sample-17");
+        assert_int_equal(info->attempts, 3);
+        assert_int_equal(record->retries, 2);
+        assert_int_equal(record->lost, 1);
+        assert_true(info->ended == 3000);
+    } else {
+        assert_int_equal(info->status, MN_PENDING);
+        assert_int_equal(info->yields, 0);
+    }
+    return 0;
+}
+
+static void check_store(void)
+{
+    mni_store_t *store = NULL;
+    unsigned count = 0;
+    if (mni_store_open(path, &store) < 0)
+        fail_msg("%s", mn_error_message());
+    if (mni_store_recover(store, check_life, &count) < 0)
+        fail_msg("%s", mn_error_message());
+    assert_int_equal(count, 3);
+    assert_null(mni_store_damage(store));
+    mni_store_close(store);
+}
+
+/* A process that ends without a word once all is kept. */
+static void crash_after_life(mni_durability_t durability)
+{
+    int status = 0;
+    pid_t pid = fork();
+
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        mni_store_t *store = begin(durability);
+        live(store);
+        wait_kept(store);
+        raise(SIGKILL);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+static void what_was_kept_is_there_after_a_crash(void **state)
+{
+    (void)state;
+    for (int durability = MNI_DURABILITY_FSYNC; durability <= MNI_DURABILITY_FLUSH; durability++) {
+        crash_after_life((mni_durability_t)durability);
+        assert_int_equal(access(journal, F_OK), 0);
+        check_store();
+        check_store(); /* looking changes nothing */
+        assert_int_equal(unlink(path), 0);
+        assert_int_equal(unlink(journal), 0);
+    }
+}
+
+typedef struct taken {
+    mni_store_record_t records[3];
+    unsigned count;
+} taken_t;
+
+/* The values of these are texts that live on. */
+static int take(void *argument, const mni_store_record_t *record)
+{
+    taken_t *taken = argument;
+    taken->records[taken->count] = record_of(record->info.id.bytes[1]);
+    taken->records[taken->count++].info.status = record->info.status;
+    return 0;
+}
+
+static int give(void *argument, mni_store_record_t *record)
+{
+    taken_t *taken = argument;
+    if (taken->count == 0)
+        return 0;
+    *record = taken->records[--taken->count];
+    return 1;
+}
+
+static void a_later_run_goes_on_with_the_numbers(void **state)
+{
+    mni_store_t *store = NULL;
+    taken_t taken = {.count = 0};
+    uint64_t told;
+
+    (void)state;
+    crash_after_life(MNI_DURABILITY_FSYNC);
+    assert_int_equal(mni_store_open(path, &store), 0);
+    assert_int_equal(mni_store_recover(store, take, &taken), 0);
+    assert_int_equal(mni_store_begin(store, MNI_DURABILITY_FSYNC, &bell, give, &taken), 0);
+    told = mni_store_told(store);
+    assert_int_equal(told, 8);
+    assert_int_equal(mni_store_kept(store), told);
+    assert_int_equal(mni_store_removed(store, id_of(4)), 0);
+    assert_int_equal(mni_store_told(store), told + 1);
+    wait_kept(store);
+    assert_int_equal(mni_store_finish(store, give, &taken), 0);
+    mni_store_close(store);
+    assert_int_equal(access(journal, F_OK), -1);
+    /* the next one begins behind what the file includes */
+    taken.count = 0;
+    assert_int_equal(mni_store_open(path, &store), 0);
+    assert_int_equal(mni_store_recover(store, take, &taken), 0);
+    assert_int_equal(taken.count, 3);
+    assert_int_equal(mni_store_begin(store, MNI_DURABILITY_FLUSH, &bell, give, &taken), 0);
+    assert_int_equal(mni_store_told(store), told + 1);
+    mni_store_close(store);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(unlink(journal), 0);
+}
+
+static void one_runtime_at_a_time(void **state)
+{
+    mni_store_t *store = begin(MNI_DURABILITY_FLUSH);
+    char expected[64];
+    int status = 0;
+
+    (void)state;
+    snprintf(expected, sizeof expected, "pid %ld", (long)getpid());
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        mni_store_t *second = NULL;
+        int rc = mni_store_open(path, &second);
+        _exit(rc != MN_E_STORE || !strstr(mn_error_message(), expected) ||
+              !strstr(mn_error_message(), path));
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    mni_store_close(store);
+    assert_int_equal(unlink(journal), 0);
+    store = begin(MNI_DURABILITY_MEMORY);
+    assert_int_equal(access(journal, F_OK), -1);
+    assert_int_equal(mni_store_told(store), mni_store_kept(store));
+    mni_store_close(store);
+    assert_int_equal(unlink(path), 0);
+}
+
+static void refused(const char *words)
+{
+    mni_store_t *store = NULL;
+    assert_int_equal(mni_store_open(path, &store), MN_E_STORE);
+    if (!strstr(mn_error_message(), words))
+        fail_msg("%s", mn_error_message());
+}
+
+static void file_and_journal_belong_together(void **state)
+{
+    char away[PATH_MAX + 16];
+
+    (void)state;
+    snprintf(away, sizeof away, "%s.away", journal);
+    crash_after_life(MNI_DURABILITY_FLUSH);
+    assert_int_equal(unlink(path), 0);
+    refused("its HDF5 file");
+    assert_int_equal(rename(journal, away), 0);
+    crash_after_life(MNI_DURABILITY_FLUSH);
+    assert_int_equal(rename(away, journal), 0);
+    refused("belongs to another store");
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(unlink(journal), 0);
+}
+
+static void durabilities_have_names(void **state)
+{
+    mni_durability_t durability = MNI_DURABILITY_FSYNC;
+
+    (void)state;
+    assert_int_equal(mni_durability_parse("memory", &durability), 0);
+    assert_int_equal(durability, MNI_DURABILITY_MEMORY);
+    assert_int_equal(mni_durability_parse("flush", &durability), 0);
+    assert_int_equal(durability, MNI_DURABILITY_FLUSH);
+    assert_int_equal(mni_durability_parse("disk", &durability), MN_E_INVALID);
+    assert_non_null(strstr(mn_error_message(), "fsync, flush or memory"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_was_kept_is_there_after_a_crash),
+        cmocka_unit_test(a_later_run_goes_on_with_the_numbers),
+        cmocka_unit_test(one_runtime_at_a_time),
+        cmocka_unit_test(file_and_journal_belong_together),
+        cmocka_unit_test(durabilities_have_names),
+    };
+    if (!mkdtemp(base))
+        return 1;
+    snprintf(path, sizeof path, "%s/store.h5", base);
+    snprintf(journal, sizeof journal, "%s.journal", path);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    char command[PATH_MAX];
+    snprintf(command, sizeof command, "rm -rf '%s'", base);
+    return system(command) != 0 || failed != 0;
+}
