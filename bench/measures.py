@@ -74,8 +74,8 @@ def calls(bench, _):
 JOBS = "jobs that yield the number they are given: start, run, read all results; two executors, with a store; "
 
 
-def job_rates(bench, ranks, count, runs):
-    found = [bench.figures(bench.ours(ranks, "jobs", count)) for _ in range(runs)]
+def job_rates(bench, ranks, count, runs, durability="memory"):
+    found = [bench.figures(bench.ours(ranks, "jobs", count, durability=durability)) for _ in range(runs)]
     return {part: [count / run[part][0] for run in found] for part in ("start", "read", "whole")}
 
 
@@ -93,6 +93,10 @@ def jobs(bench, wanted):
                   ("at least", 0.9))
     for part, what in (("start", "the call that starts them"), ("read", "their results, as they end")):
         yield Row("    %s" % part, "the batch of %d: only %s" % (small, what), "jobs/s", rates[part])
+    for durability, limit in (("fsync", ("at least", 0.8)), ("flush", None)):
+        durable = job_rates(bench, 1, small, few, durability)["whole"]
+        yield Row("%s, --durability %s" % (name % small, durability), JOBS + "beside --durability memory", "jobs/s", durable,
+                  rates["whole"], limit)
     yield Row(name % small + ", three ranks", JOBS + "rank 0 and two workers", "jobs/s",
               job_rates(bench, 3, small, few)["whole"])
 

@@ -33,13 +33,14 @@ class Bench:
     def path(self, name):
         return os.path.join(self.build, name)
 
-    def ours(self, ranks, program, *arguments):
+    def ours(self, ranks, program, *arguments, durability="memory"):
+        """The command of one of our programs. What waits for the disk is a lane of its own, and asked for."""
         store = os.path.join(self.scratch.name, "store.h5")
         for name in os.listdir(self.scratch.name):
             if name.startswith("store"):
                 os.unlink(os.path.join(self.scratch.name, name))
-        return [self.path("multinode"), "run", "-n", str(ranks), "--store", store, self.path("bench/" + program),
-                *map(str, arguments)]
+        return [self.path("multinode"), "run", "-n", str(ranks), "--store", store, "--durability", durability,
+                self.path("bench/" + program), *map(str, arguments)]
 
     def mpirun(self, ranks, *command):
         fits = ranks <= len(os.sched_getaffinity(0))

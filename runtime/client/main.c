@@ -257,5 +257,7 @@ int mn_main(int argc, char **argv, mn_driver_t *driver)
         mni_spawner_stop(spawner, 0);
         return EXIT_FAILED;
     }
+    if (first && mni_rank_damage(rank))
+        fprintf(stderr, "multinode: of the store a part is lost:\n%s", mni_rank_damage(rank));
     return run_rank(rank, spawner, first);
 }

@@ -489,6 +489,11 @@ mni_channel_t *mni_rank_client(mni_rank_t *rank)
     return rank->client;
 }
 
+const char *mni_rank_damage(const mni_rank_t *rank)
+{
+    return mni_store_damage(rank->store);
+}
+
 int mni_rank_status(const mni_rank_t *rank, const char **error)
 {
     return mni_scheduler_status(rank->scheduler, error);

@@ -40,6 +40,9 @@ void mni_rank_drain(mni_rank_t *rank, bool at_once);
 /* Rank 0 of an embedded runtime: the client's end of its channel. */
 mni_channel_t *mni_rank_client(mni_rank_t *rank);
 
+/* Rank 0: what is damaged in the store, as sentences, a line each; NULL: nothing. */
+const char *mni_rank_damage(const mni_rank_t *rank);
+
 /* Rank 0: the exit status of the run, and what went wrong (NULL: nothing). */
 int mni_rank_status(const mni_rank_t *rank, const char **error);
 

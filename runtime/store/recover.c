@@ -26,6 +26,7 @@ typedef struct table {
     const char *host, *cpus; /* the last ones: the same few come again and again */
     bool no_memory;
     FILE *damage; /* sentences; NULL: none yet */
+    size_t damage_size;
     mni_store_t *store;
 } table_t;
 
@@ -150,9 +151,8 @@ static int read_file(table_t *table)
 
 static FILE *damage(table_t *table)
 {
-    size_t size;
     if (table->damage == NULL)
-        table->damage = open_memstream(&table->store->damage, &size);
+        table->damage = open_memstream(&table->store->damage, &table->damage_size);
     if (table->damage == NULL)
         table->no_memory = true;
     return table->damage;
@@ -216,7 +216,8 @@ static int take_change(void *argument, const mni_journal_record_t *change)
         return rc;
     if (saved == NULL && change->type != MNI_CHANGE_START) {
         if (damage(table) != NULL)
-            fprintf(table->damage, "job %s: its start is lost, record %" PRIu64 " is left out\n",
+            fprintf(table->damage,
+                    "job %s is lost: record %" PRIu64 " tells of it, and its start is not there\n",
                     mn_id_format(id, name), change->number);
         return 0;
     }

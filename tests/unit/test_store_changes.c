@@ -261,6 +261,47 @@ static void a_later_run_goes_on_with_the_numbers(void **state)
     assert_int_equal(unlink(journal), 0);
 }
 
+/* Changes a byte of the first record about a job. */
+static void damage_start(uint8_t number)
+{
+    mn_id_t id = id_of(number), found = {{0}};
+    int fd = open(journal, O_RDWR | O_CLOEXEC);
+    off_t at = 0;
+
+    assert_true(fd >= 0);
+    while (!mn_id_equal(found, id)) {
+        assert_int_equal(pread(fd, &found, sizeof found, at), sizeof found);
+        at += 8;
+    }
+    assert_int_equal(pwrite(fd, "?", 1, at + 16), 1);
+    close(fd);
+}
+
+static void what_is_damaged_is_told(void **state)
+{
+    mni_store_t *store = NULL;
+    taken_t taken = {.count = 0};
+
+    (void)state;
+    crash_after_life(MNI_DURABILITY_FLUSH);
+    damage_start(4);
+    damage_start(1);
+    assert_int_equal(mni_store_open(path, &store), 0);
+    assert_null(mni_store_damage(store));
+    assert_int_equal(mni_store_recover(store, take, &taken), 0);
+    assert_int_equal(taken.count, 1);
+    assert_true(mn_id_equal(taken.records[0].info.id, id_of(2)));
+    assert_non_null(strstr(mni_store_damage(store), "records 1 to 1 are lost"));
+    assert_non_null(strstr(mni_store_damage(store), "records 4 to 4 are lost"));
+    assert_non_null(
+        strstr(mni_store_damage(store), "job 40010000-0000-4000-8001-000000000000 is lost"));
+    /* and nobody is kept from going on */
+    assert_int_equal(mni_store_begin(store, MNI_DURABILITY_FLUSH, &bell, give, &taken), 0);
+    assert_int_equal(mni_store_finish(store, give, &taken), 0);
+    mni_store_close(store);
+    assert_int_equal(unlink(path), 0);
+}
+
 static void one_runtime_at_a_time(void **state)
 {
     mni_store_t *store = begin(MNI_DURABILITY_FLUSH);
@@ -331,6 +372,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_kept_is_there_after_a_crash),
         cmocka_unit_test(a_later_run_goes_on_with_the_numbers),
+        cmocka_unit_test(what_is_damaged_is_told),
         cmocka_unit_test(one_runtime_at_a_time),
         cmocka_unit_test(file_and_journal_belong_together),
         cmocka_unit_test(durabilities_have_names),
