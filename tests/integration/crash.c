@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Jobs for crash.test, which kills the run and starts it again until it has had enough. Whatever the driver was told it first
+ * writes into a log of its own, which each later run holds against what the store says:
+ *
+ *     start N ID    mn_start() has returned that id for job N
+ *     done N        mn_wait() has said that it SUCCEEDED
+ *     lock N        mn_start() has returned for the job that holds lock N
+ *     remove N      mn_remove() is about to be called;  gone N: it has returned
+ *     run N         (the job's own) an attempt has begun
+ *
+ *     crash LOG go|end    go: with more and more jobs, until it is killed; end: without new ones
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <multinode.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BATCH 8u /* jobs that are under way at a time */
+#define MOST 200000u
+
+MN_JOB(triple, .cpu = 0.1, .max_lost = 1000);
+
+/* What the log says of a job. */
+typedef struct known {
+    bool started, done, going, gone;
+    mn_id_t id;
+} known_t;
+
+static known_t *known;
+static int failures;
+
+__attribute__((format(printf, 1, 2))) static void wrong(const char *format, ...)
+{
+    va_list arguments;
+    failures++;
+    printf("not ok ");
+    va_start(arguments, format);
+    vprintf(format, arguments);
+    va_end(arguments);
+    printf(" (%s)\n", mn_error_message());
+    fflush(stdout);
+}
+
+/* One write() at the end of the file, which the end of the process does not undo. */
+__attribute__((format(printf, 2, 3))) static void note(const char *log, const char *format, ...)
+{
+    char line[128];
+    va_list arguments;
+    va_start(arguments, format);
+    int size = vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    int fd = open(log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0 || write(fd, line, (size_t)size) != size)
+        _exit(90);
+    close(fd);
+}
+
+typedef struct order {
+    uint64_t number;
+    char log[200];
+} order_t;
+
+static int triple(mn_task_t *task, mn_value_t input)
+{
+    order_t order;
+    int rc;
+
+    if (input.size != sizeof order)
+        return mn_fail(task, MN_E_FAILED, "its input is not what was given");
+    memcpy(&order, input.data, sizeof order);
+    note(order.log, "run %llu\n", (unsigned long long)order.number);
+    uint64_t result = order.number * 3;
+    if (order.number % 3 == 0 && (rc = mn_yield_sync(task, mn_array(MN_UINT64, &result, 1))) < 0)
+        return rc;
+    return mn_yield(task, mn_array(MN_UINT64, &result, 1));
+}
+
+static void read_log(const char *log)
+{
+    char line[128], id[64];
+    unsigned number;
+    FILE *file = fopen(log, "re");
+
+    while (file && fgets(line, sizeof line, file)) {
+        if (sscanf(line, "start %u %63s", &number, id) == 2 && number < MOST) {
+            known[number].started = true;
+            mn_id_parse(id, &known[number].id);
+        } else if (sscanf(line, "done %u", &number) == 1 && number < MOST) {
+            known[number].done = true;
+        } else if (sscanf(line, "remove %u", &number) == 1 && number < MOST) {
+            known[number].going = true;
+        } else if (sscanf(line, "gone %u", &number) == 1 && number < MOST) {
+            known[number].gone = true;
+        }
+    }
+    if (file)
+        fclose(file);
+}
+
+static bool has_result(const mn_info_t *info, unsigned number)
+{
+    return info->result.size == sizeof(uint64_t) &&
+           *(const uint64_t *)info->result.data == (uint64_t)number * 3;
+}
+
+/* What was acknowledged in an earlier run must be so. */
+static void audit(unsigned number)
+{
+    const known_t *job = &known[number];
+    mn_info_t *info = NULL;
+    int rc = mn_get(job->id, &info);
+
+    if (rc == MN_E_NO_JOB && job->going)
+        return;
+    if (rc == 0 && job->gone)
+        wrong("job %u was removed and is there again", number);
+    else if (rc < 0)
+        wrong("job %u was started and is lost", number);
+    else if (job->done && info->status != MN_SUCCEEDED)
+        wrong("job %u was done and is %s", number, mn_status_name(info->status));
+    else if (job->done && !has_result(info, number))
+        wrong("job %u has lost its result", number);
+    mn_info_destroy(info);
+}
+
+static int start(const char *log, unsigned number, mn_id_t *id)
+{
+    order_t order = {.number = number};
+    char key[32], lock[32], text[MN_ID_TEXT];
+
+    snprintf(order.log, sizeof order.log, "%s", log);
+    snprintf(key, sizeof key, "job-%u", number);
+    snprintf(lock, sizeof lock, "lock-%u", number);
+    int rc = mn_start(triple, mn_bytes(&order, sizeof order),
+                      &(mn_start_options_t){.key = key, .lock = number % 5 == 0 ? lock : NULL}, id);
+    if (rc < 0) {
+        wrong("job %u cannot be started", number);
+        return rc;
+    }
+    if (known[number].started && !mn_id_equal(known[number].id, *id))
+        wrong("job %u has another id than before", number);
+    if (!known[number].started)
+        note(log, "start %u %s\n", number, mn_id_format(*id, text));
+    known[number].started = true;
+    known[number].id = *id;
+    return 0;
+}
+
+static void finish(const char *log, unsigned number, mn_id_t id)
+{
+    mn_info_t *info = NULL;
+
+    if (mn_wait(id, 60, &info) < 0)
+        wrong("job %u does not end", number);
+    else if (info->status != MN_SUCCEEDED || !has_result(info, number))
+        wrong("job %u is %s: %s", number, mn_status_name(info->status),
+              info->error ? info->error : "with another result");
+    else if (!known[number].done)
+        note(log, "done %u\n", number);
+    mn_info_destroy(info);
+    if (number % 4 == 0) {
+        note(log, "remove %u\n", number);
+        if (mn_remove(id) < 0)
+            wrong("job %u cannot be removed", number);
+        note(log, "gone %u\n", number);
+    }
+}
+
+static int driver(mn_task_t *task, int argc, char **argv)
+{
+    mn_id_t ids[BATCH];
+    unsigned last = 0, number;
+
+    (void)task;
+    if (argc != 3 || !(known = calloc(MOST, sizeof *known)))
+        return 91;
+    read_log(argv[1]);
+    for (number = 0; number < MOST; number++)
+        if (known[number].started) {
+            audit(number);
+            last = number + 1;
+        }
+    printf("READY\n");
+    fflush(stdout);
+    /* What was under way; then more. */
+    bool go = strcmp(argv[2], "go") == 0;
+    for (unsigned first = last > BATCH ? last - BATCH : 0; first < (go ? MOST - BATCH : last);
+         first += BATCH) {
+        unsigned count = !go && last - first < BATCH ? last - first : BATCH;
+        for (unsigned i = 0; i < count; i++)
+            if (!known[first + i].going && start(argv[1], first + i, &ids[i]) < 0)
+                return 1;
+        for (unsigned i = 0; i < count; i++)
+            if (!known[first + i].going)
+                finish(argv[1], first + i, ids[i]);
+        if (failures > 0)
+            return 1;
+    }
+    free(known);
+    printf("# %d failed\n", failures);
+    return failures > 0;
+}
+
+int main(int argc, char **argv)
+{
+    return mn_main(argc, argv, driver);
+}
