@@ -74,8 +74,7 @@ static int triple(mn_task_t *task, mn_value_t input)
         return mn_fail(task, MN_E_FAILED, "its input is not what was given");
     memcpy(&order, input.data, sizeof order);
     note(order.log, "run %llu\n", (unsigned long long)order.number);
-    usleep(
-        20000); /* so that there is something to be interrupted, and not too much to be looked at */
+    usleep(20000); /* something is to be interrupted, and not too much to be looked at */
     uint64_t result = order.number * 3;
     if (order.number % 3 == 0 && (rc = mn_yield_sync(task, mn_array(MN_UINT64, &result, 1))) < 0)
         return rc;
