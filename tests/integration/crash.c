@@ -23,7 +23,7 @@
 #define BATCH 8u /* jobs that are under way at a time */
 #define MOST 200000u
 
-MN_JOB(triple, .cpu = 0.1, .max_lost = 1000);
+MN_JOB(triple, .cpu = 0.1, .max_lost = 1000, .max_retries = 1000);
 
 /* What the log says of a job. */
 typedef struct known {
