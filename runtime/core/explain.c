@@ -67,6 +67,11 @@ void mni_core_explain(const mni_core_t *core, const mni_job_t *job, char *text, 
                  "it was put back to make room for others, and waits until one of them has ended");
         return;
     }
+    if (!shape) {
+        snprintf(text, room, "this program declares no job %s; it waits for one that does",
+                 mni_core_declared(core, job->declaration));
+        return;
+    }
     uint32_t count = count_ahead(core, record);
     snprintf(ahead, sizeof ahead, "%s%" PRIu32 " ahead of it",
              count >= AHEAD_MOST ? "more than " : "", count);

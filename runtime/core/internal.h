@@ -48,8 +48,8 @@ typedef struct mni_node mni_node_t;
  * and an end look at is in the first and the last two of them. */
 struct mni_record {
     mni_job_t job; /* first: a job's address is its record's */
-    mni_shape_t *
-        shape; /* counted in shape->users until the job is terminal, then NULL; NULL too when undeclared */
+    /* Counted in shape->users until the job is terminal, then NULL; NULL too when undeclared. */
+    mni_shape_t *shape;
     mni_record_t *older, *newer;
     mni_record_t *next; /* PENDING: in its shape's queue, or in the list of those held back */
     union {

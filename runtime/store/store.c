@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The store: checks at the start, the writing of the HDF5 file, changes on their way to the journal. At every instant the path
+ * The store: checks at the start, changes on their way to the journal, the end. At every instant the path
  * holds a complete file. Rank 0's main thread.
  */
 #include "store/internal.h"
