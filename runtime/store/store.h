@@ -59,12 +59,13 @@ typedef int mni_store_visit_t(void *argument, mni_store_record_t *record);
 int mni_store_begin(mni_store_t *store, mni_durability_t durability, mni_doorbell_t *bell,
                     mni_store_visit_t *visit, void *argument);
 
-/* Changes of a job: it was started; an attempt begins; it has yielded (its latest value, progress and message go along); it has
- * another status than RUNNING; it is removed. 0 or MN_E_NO_MEMORY. */
+/* What has become of a job: an attempt has begun; it has yielded (its latest value, progress and message go along); it has
+ * another status than RUNNING. */
+enum { MNI_STORE_BEGUN = 1, MNI_STORE_YIELDED = 2, MNI_STORE_CHANGED = 4 };
+
+/* A job was started; something has become of it, `what` says what; it is removed. 0 or MN_E_NO_MEMORY. */
 int mni_store_started(mni_store_t *store, const mni_store_record_t *record);
-int mni_store_begun(mni_store_t *store, const mn_info_t *info);
-int mni_store_yielded(mni_store_t *store, const mn_info_t *info);
-int mni_store_changed(mni_store_t *store, const mni_store_record_t *record);
+int mni_store_changed(mni_store_t *store, unsigned what, const mni_store_record_t *record);
 int mni_store_removed(mni_store_t *store, mn_id_t id);
 
 /* All changes told so far are a group that is to be kept soon. Does not wait. */
