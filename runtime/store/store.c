@@ -348,6 +348,16 @@ int mni_store_open(const char *path, mni_store_t **result)
     return 0;
 }
 
+const char *mni_store_lock_path(const mni_store_t *store)
+{
+    return mni_store_lock_name(store->lock);
+}
+
+int mni_store_lock_descriptor(const mni_store_t *store)
+{
+    return mni_store_lock_shared(store->lock);
+}
+
 void mni_store_close(mni_store_t *store)
 {
     if (store == NULL)

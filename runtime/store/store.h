@@ -42,6 +42,10 @@ int mni_durability_parse(const char *text, mni_durability_t *durability);
  * followed. `path` NULL: nothing will be kept. MN_E_STORE says what was found and what to do. */
 int mni_store_open(const char *path, mni_store_t **store);
 
+/* The file that it is locked by, and a descriptor for whatever outlives this process (lock.h). NULL and -1: there is none. */
+const char *mni_store_lock_path(const mni_store_t *store);
+int mni_store_lock_descriptor(const mni_store_t *store);
+
 /* Takes a job; a negative code ends the reading, which returns it. */
 typedef int mni_store_take_t(void *argument, const mni_store_record_t *record);
 
