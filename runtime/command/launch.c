@@ -281,7 +281,6 @@ static bool single_copy_works(void)
 static void add_transport(list_t *list, const mni_place_t *place, const mni_folders_t *folders)
 {
     if (!place->one_node) {
-        add_mca(list, "orte_local_tmpdir_base", folders->private);
         add_mca(list, "btl_openib_warn_no_device_params_found", "0");
         add_mca(list, "btl_openib_warn_default_gid_prefix", "0");
         return;
