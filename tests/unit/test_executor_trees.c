@@ -133,7 +133,8 @@ static void a_stop_leaves_nothing(void **state)
     notes_t *notes = notes_of(fixture->channels[0]);
     assert_true(wait_for_notes(notes, SPREAD + 1));
     mni_spawner_stop(fixture->spawner, 10);
-    mni_doorbell_ring(mni_spawner_doorbell(fixture->spawner)); /* threads of the rank do so until they end */
+    mni_doorbell_ring(
+        mni_spawner_doorbell(fixture->spawner)); /* threads of the rank do so until they end */
     mni_spawner_destroy(fixture->spawner);
     fixture->spawner = NULL;
     assert_all_gone(notes);
