@@ -107,6 +107,8 @@ typedef struct mni_tree {
 void mni_tree_insert(mni_tree_t *tree, mni_leaf_t *leaf);
 void mni_tree_remove(mni_tree_t *tree, mni_leaf_t *leaf); /* nothing happens when it is not in */
 /* The first in the order that has at least so much of both; NULL: none. */
+/* Changes the order of one that is in. */
+void mni_tree_move(mni_tree_t *tree, mni_leaf_t *leaf, const uint64_t order[2]);
 mni_leaf_t *mni_tree_first(const mni_tree_t *tree, uint32_t least, uint64_t other_least);
 
 /* --- index.c: numbers of things, found by a hash of their ids -------------------------- */

@@ -83,12 +83,12 @@ static void before_change(mni_core_t *core, mni_shape_t *shape)
 {
     if (shape->state == MNI_SHAPE_READY)
         mni_heap_remove(&core->ready, &shape->ready);
-    else
-        mni_tree_remove(&core->fitting, &shape->leaf);
 }
 
 static void after_change(mni_core_t *core, mni_shape_t *shape, bool first_is_new)
 {
+    uint64_t order[2];
+
     if (is_empty(shape)) {
         if (shape->state == MNI_SHAPE_BLOCKED)
             unblock(core, shape);
@@ -105,8 +105,10 @@ static void after_change(mni_core_t *core, mni_shape_t *shape, bool first_is_new
     if (shape->state == MNI_SHAPE_READY) {
         mni_heap_insert(&core->ready, &shape->ready);
     } else if (shape->state == MNI_SHAPE_BLOCKED) {
-        if (!shape->crowded)
-            lack_room(core, shape);
+        if (!shape->crowded) {
+            mni_shape_order(shape, order);
+            mni_tree_move(&core->fitting, &shape->leaf, order);
+        }
     } else if (shape->state == MNI_SHAPE_IDLE) {
         shape->since = core->now;
         make_ready(core, shape, NULL);
