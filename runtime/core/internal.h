@@ -256,6 +256,7 @@ struct mni_core {
     mni_worker_t *workers;          /* by rank */
     uint32_t worker_room;
     mni_declared_t *declared;
+    bool offering;                  /* one of those is being given out */
     uint32_t declared_room;
     mni_shape_t *reserving; /* the shape for which `reserved` is kept free */
     mni_node_t *reserved;

@@ -329,6 +329,8 @@ void mni_schedule(mni_core_t *core)
             node->freed = false;
             offer(core, node);
         }
+            core->offering = true;
     } while (core->dirty || (core->alive > 0 && core->blocked_grants == core->alive &&
+            core->offering = false;
                              core->followers == 0 && mni_deadlock_resolve(core)));
 }
