@@ -441,6 +441,11 @@ void simulation_destroy(simulation_t *s)
     free(s);
 }
 
+size_t simulation_mapped(const simulation_t *s)
+{
+    return mni_core_mapped(s->core);
+}
+
 const char *simulation_error(const simulation_t *s)
 {
     return s->error;

@@ -259,6 +259,9 @@ void mni_core_locks(const mni_core_t *core, void (*visit)(void *, const char *, 
 /* How many tasks (attempts, followers too, and slots) are alive, and how many jobs are not terminal. */
 void mni_core_count(const mni_core_t *core, size_t *tasks, size_t *unfinished);
 
+/* Bytes of memory that the core has straight from the system, beside what it has from malloc. */
+size_t mni_core_mapped(const mni_core_t *core);
+
 /* Sentence on why a job is PENDING, such as "needs 16 cores and 4 GiB; node n3 has 12 cores free; 2 ahead of it".
  * Writes at most `room` bytes with the NUL. */
 void mni_core_explain(const mni_core_t *core, const mni_job_t *job, char *text, size_t room);

@@ -103,8 +103,10 @@ static bool add_piece(mni_core_t *core, mni_spread_t *spread, uint32_t cpu, uint
 {
     if (spread->pieces == MNI_PIECES)
         return false;
-    core->scratch[spread->pieces++] = (mni_piece_t){
-        .core = (uint16_t)cpu, .mc = (uint16_t)mc, .source = source, .source_piece = source_piece};
+    core->scratch[spread->pieces++] = (mni_piece_t){.core = (uint16_t)cpu,
+                                                    .mc = (uint16_t)mc,
+                                                    .source = source,
+                                                    .source_piece = (uint16_t)source_piece};
     return true;
 }
 
@@ -151,8 +153,6 @@ void mni_place_on(mni_core_t *core, const mni_shape_t *shape, mni_node_t *node,
 
     spread->node = node;
     spread->pieces = 0;
-    if (node->grants)
-        mni_prefetch(node->grants, 64); /* it is about to get a neighbour */
     if (millicores == 0)
         return;
     if (millicores < MNI_WHOLE) {

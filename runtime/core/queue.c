@@ -300,9 +300,11 @@ static void give_out_with_care(mni_core_t *core, mni_node_t *node)
     /* What is left may do together with what is lent there. */
     if (node->waiting == 0)
         return;
-    for (mni_grant_t *grant = node->grants; grant; grant = grant->node_next)
+    for (uint32_t i = node->grant_count; i-- > 0;) { /* none goes meanwhile, new ones come last */
+        mni_grant_t *grant = mni_node_grant(core, node, i);
         if (mni_grant_waits(grant))
             mni_lend_serve(core, grant, true);
+    }
 }
 
 /* Offers a node, on which something was freed, to the shapes that were blocked. */
@@ -327,10 +329,10 @@ void mni_schedule(mni_core_t *core)
             if (!core->freed)
                 core->freed_last = NULL;
             node->freed = false;
-            offer(core, node);
-        }
             core->offering = true;
-    } while (core->dirty || (core->alive > 0 && core->blocked_grants == core->alive &&
+            offer(core, node);
             core->offering = false;
+        }
+    } while (core->dirty || (core->alive > 0 && core->blocked_grants == core->alive &&
                              core->followers == 0 && mni_deadlock_resolve(core)));
 }
