@@ -234,8 +234,9 @@ static int check_job(const mni_core_t *core, const mni_record_t *record, size_t 
     if (runs &&
         (!record->at.run || record->at.run->record != record || record->at.run->id != job->task))
         return WRONG("a job that is %s has no task", mn_status_name(job->status));
-    if ((job->lock && !ended) != (record->labels && record->labels->locked))
-        return WRONG("lock %s is wrongly held or free", job->lock ? job->lock : "?");
+    const char *lock = mni_job_lock(job);
+    if ((lock && !ended) != (job->names && mni_labels(record)->locked))
+        return WRONG("lock %s is wrongly held or free", lock ? lock : "?");
     if (record->held && job->status != MN_PENDING)
         return WRONG("a job that is %s is held back", mn_status_name(job->status));
     if (ended && record->waiters)

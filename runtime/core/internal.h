@@ -46,8 +46,8 @@ typedef struct mni_node mni_node_t;
 
 /* --- the things ------------------------------------------------------------------------ */
 
-/* A job. 1,000,000 of these may be pending: kept small, four cache lines; what a start, a placement
- * and an end look at is in the first and the last two of them. */
+/* A job. 1,000,000 of these may be pending: kept small, three cache lines, since each of them is fetched from
+ * memory when it gets its place, and again when it ends. */
 struct mni_record {
     mni_job_t job; /* first: a job's address is its record's */
     /* Counted in shape->users until the job is terminal, then NULL; NULL too when undeclared. */
@@ -59,7 +59,6 @@ struct mni_record {
         mni_grant_t *run;   /* RUNNING, CANCELLING: its own grant */
     } at;
     uint64_t age;         /* order of the starts */
-    mni_labels_t *labels; /* NULL: no lock, tag, key or parent */
     mni_grant_t *waiters; /* grants that wait for it */
     mni_labels_t *kids;   /* jobs that its cancel reaches */
     uint32_t number;      /* in core->records */
@@ -67,8 +66,9 @@ struct mni_record {
     bool held;            /* PENDING: put back, in core->held and not in its queue */
 };
 
-/* What only some jobs have. */
+/* What only some jobs have: a lock, a tag, a key, or a parent whose cancel reaches them. */
 struct mni_labels {
+    mni_names_t names; /* first: job.names of the record */
     mni_record_t *record;
     mni_link_t by_lock, by_key;
     mni_record_t *parent; /* whose kids it is among */
@@ -413,6 +413,12 @@ void mni_job_free(mni_core_t *core, mni_record_t *record);
 static inline mni_record_t *mni_record(const mni_job_t *job)
 {
     return (mni_record_t *)(uintptr_t)job;
+}
+
+/* NULL: it has none. */
+static inline mni_labels_t *mni_labels(const mni_record_t *record)
+{
+    return (mni_labels_t *)(uintptr_t)record->job.names;
 }
 
 /* --- locks.c --------------------------------------------------------------------------- */
