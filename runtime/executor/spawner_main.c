@@ -27,6 +27,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define LEASE_LOOK 1000    /* ms between two looks whether the rank renews its lease */
 #define SET_UP_LIMIT 10000 /* ms that a new child may take before it is given up */
 #define END_LIMIT \
     (30 * MNI_SECOND) /* after the rank's end: what cannot be killed by then is left */
@@ -57,9 +58,11 @@ typedef struct spawner {
     unsigned group_count;
     mni_spawner_record_t *waiting; /* events that had no room in the ring */
     size_t waiting_count, waiting_room;
+    int held; /* for the rank, -1: nothing */
     bool stopping;
     uint64_t stop_end;
-    int patience; /* ms until the next pass over trees that are being killed */
+    uint64_t looked, awake_since; /* of the lease */
+    int patience;                 /* ms until the next pass over trees that are being killed */
 } spawner_t;
 
 /* --- events ----------------------------------------------------------------------------------- */
@@ -418,6 +421,11 @@ static void take_request(spawner_t *spawner)
         child_t *child = find_slot(spawner, request.slot);
         if (child)
             start_killing(spawner, child);
+    } else if (got == (ssize_t)sizeof request && request.order == MNI_ORDER_HOLD) {
+        if (spawner->held >= 0)
+            close(spawner->held);
+        spawner->held = descriptors[0];
+        descriptors[0] = -1;
     }
     for (int i = 0; i < MNI_SPAWNER_DESCRIPTORS; i++)
         if (descriptors[i] >= 0)
@@ -436,7 +444,24 @@ static int pause_length(const spawner_t *spawner)
     for (const child_t *child = spawner->children; child; child = child->next)
         if (child->killing)
             return spawner->patience;
-    return spawner->waiting_count > 0 ? 5 : -1;
+    if (spawner->waiting_count > 0)
+        return 5;
+    return spawner->children ? LEASE_LOOK : -1;
+}
+
+/* Whether the rank has let go. After a pause of this process itself the rank, which was stopped with it, gets its chance. */
+static bool lease_is_over(spawner_t *spawner)
+{
+    const mni_spawner_shared_t *shared = spawner->setup.shared;
+    uint64_t now = mni_clock_now(), lease = __atomic_load_n(&shared->lease, __ATOMIC_ACQUIRE);
+    uint64_t renewed = __atomic_load_n(&shared->renewed, __ATOMIC_ACQUIRE);
+
+    if (now - spawner->looked > 2 * LEASE_LOOK * MNI_MILLISECOND)
+        spawner->awake_since = now;
+    spawner->looked = now;
+    if (renewed < spawner->awake_since)
+        renewed = spawner->awake_since;
+    return lease > 0 && spawner->children && now > renewed && now - renewed > lease;
 }
 
 static void loop(spawner_t *spawner)
@@ -457,6 +482,8 @@ static void loop(spawner_t *spawner)
         /* Only here are children forgotten: none of the events above names one that is no more. */
         tend_children(spawner);
         flush_waiting(spawner);
+        if (!spawner->stopping && lease_is_over(spawner))
+            stop(spawner);
     }
 }
 
@@ -504,6 +531,7 @@ _Noreturn void mni_spawner_main(const mni_spawner_setup_t *setup)
     spawner_t *spawner = &process;
 
     spawner->setup = *setup;
+    spawner->held = -1;
     setpgid(0, 0);
     prctl(PR_SET_NAME, "mn-spawner");
     prctl(PR_SET_CHILD_SUBREAPER, 1);

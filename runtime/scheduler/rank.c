@@ -6,17 +6,14 @@
  * pidfds: rank 0 those of the workers, the workers that of rank 0. (An embedded runtime leaves lost ranks to the
  * MPI of its host program.)
  */
-#include "scheduler/rank.h"
+#include "scheduler/rank_private.h"
 
 #include "core/declare.h"
-#include "machine/machine.h"
-#include "scheduler/scheduler.h"
+#include "store/lock.h"
 #include "util/clock.h"
 #include "util/error.h"
 #include "wire/message.h"
-#include "worker/worker.h"
 
-#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,54 +30,27 @@
 #define SLEEP_LEAST (50 * UINT64_C(1000))
 #define SLEEP_MOST (5 * MNI_MILLISECOND)
 
-/* How often processes are looked after. */
-#define WATCH_INTERVAL (200 * MNI_MILLISECOND)
-
 /* How long rank 0 waits at the end for the other ranks' goodbye. */
 #define GOODBYE_PATIENCE (10 * MNI_SECOND)
 
 #define HOST_MAX 128
 #define ALLOWED_MAX 1024
+#define LOCK_MAX 1024
 
 /* What ranks tell each other at the start. */
 typedef struct introduction {
     char host[HOST_MAX];       /* with the boot id: unique to a running system */
     char allowed[ALLOWED_MAX]; /* processing units, empty: could not be found out */
+    char lock[LOCK_MAX];       /* rank 0: the file that the store is locked by; empty: none */
     uint64_t digest;           /* of the declarations */
     int32_t pid, bell;         /* bell: descriptor of the doorbell in that process */
     int32_t failed;            /* 0, or the error that this rank met */
 } introduction_t;
 
-typedef struct peer {
-    uint32_t node;
-    int pidfd; /* -1: not watched */
-    mni_doorbell_t *bell;
-} peer_t;
-
-struct mni_rank {
-    mni_comm_t *comm;
-    mni_spawner_t *spawner;
-    mni_machine_t *machine;
-    mni_worker_t *worker;
-    mni_scheduler_t *scheduler; /* rank 0 */
-    mni_store_t *store;         /* rank 0 */
-    mni_doorbell_t *bell;
-    mni_channel_t *channel, *client; /* embedded rank 0 */
-    uint32_t number, size;
-    peer_t *peers;
-    bool embedded, all_near, any_lost;
-    bool shutdown, said_goodbye, over;
-    bool *gone; /* rank 0: has said goodbye */
-    uint64_t shutdown_at, watch_at, hot_until, pause;
-    pid_t parent;     /* to be noticed when it goes; 0: not watched */
-    int drain_wanted; /* set from other threads and signal handlers: 1 drain, 2 at once */
-    int drain_done;
-};
-
 /* --- start ------------------------------------------------------------------------------------------------------- */
 
 static void introduce(introduction_t *mine, const mni_spawner_t *spawner,
-                      const mni_machine_t *machine, int failed)
+                      const mni_machine_t *machine, const mni_store_t *store, int failed)
 {
     char boot[64] = "";
     FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
@@ -98,6 +68,8 @@ static void introduce(introduction_t *mine, const mni_spawner_t *spawner,
     snprintf(mine->host + length, sizeof mine->host - length, "/%.36s", boot);
     if (machine)
         snprintf(mine->allowed, sizeof mine->allowed, "%s", mni_machine_allowed(machine));
+    if (store && mni_store_lock_path(store))
+        snprintf(mine->lock, sizeof mine->lock, "%s", mni_store_lock_path(store));
 }
 
 /* Opens the doorbell of another rank of this host. A failure costs only time: it is then polled for. */
@@ -126,6 +98,22 @@ static int widen_machine(mni_rank_t *rank, const introduction_t *all)
     int rc = mni_machine_widen(rank->machine, list);
     free(list);
     return rc;
+}
+
+/* The spawner outlives its rank when that is killed, until all that it started is gone. So long no other runtime may have the
+ * store: it shares the store's lock. A host that does not see the store, or a path too long to be told, has no share. */
+static void share_lock(const mni_rank_t *rank, const char *path)
+{
+    int shared = -1;
+
+    if (rank->number == 0)
+        shared = mni_store_lock_descriptor(rank->store);
+    else if (path[0] != '\0')
+        shared = mni_store_lock_join(path);
+    if (shared >= 0)
+        mni_spawner_hold(rank->spawner, shared); /* that it is gone is noticed elsewhere */
+    if (rank->number != 0 && shared >= 0)
+        close(shared);
 }
 
 /* Everything that needs to know of the other ranks. */
@@ -159,6 +147,7 @@ static int meet(mni_rank_t *rank, const introduction_t *mine, introduction_t *al
         else
             rank->all_near = false;
     }
+    share_lock(rank, all[0].lock);
     return widen_machine(rank, all);
 }
 
@@ -168,6 +157,7 @@ static int open_scheduler(mni_rank_t *rank, const mni_rank_options_t *options)
                                          .durability = options->durability,
                                          .bell = rank->bell,
                                          .grace = options->grace,
+                                         .drain_at = options->drain_at,
                                          .embedded = options->embedded};
     uint32_t *node_of = calloc(rank->size, sizeof *node_of);
     rank->gone = calloc(rank->size, sizeof *rank->gone);
@@ -249,7 +239,7 @@ int mni_rank_open(mni_comm_t *comm, mni_spawner_t *spawner, const mni_rank_optio
     if (rc == 0 && made->number == 0)
         rc = mni_store_open(options->store, &made->store);
     if (all && made->peers) {
-        introduce(&mine, spawner, made->machine, rc);
+        introduce(&mine, spawner, made->machine, made->store, rc);
         char message[MNI_ERROR_MAX];
         snprintf(message, sizeof message, "%s", mn_error_message());
         int met = meet(made, &mine, all);
@@ -258,6 +248,8 @@ int mni_rank_open(mni_comm_t *comm, mni_spawner_t *spawner, const mni_rank_optio
         else
             rc = met;
     }
+    if (rc == 0)
+        rc = mni_rank_watch_begin(made, options->embedded ? 0 : options->heartbeat);
     if (rc == 0)
         rc = open_parts(made, options);
     free(all);
@@ -304,8 +296,11 @@ static int handle(mni_rank_t *rank, uint32_t source, const void *frame, size_t s
     }
     if (reader.type == MNI_MSG_GOODBYE && rank->scheduler) {
         rank->gone[source] = true;
+        mni_heartbeat_forget(&rank->heartbeat, source);
         return 0;
     }
+    if (reader.type == MNI_MSG_HEARTBEAT)
+        return mni_rank_take_heartbeat(rank, source, &reader);
     if (for_scheduler(reader.type))
         return rank->scheduler
                    ? mni_scheduler_handle(rank->scheduler, source, frame, size)
@@ -323,47 +318,12 @@ static int take_frames(mni_rank_t *rank)
 
     while ((rc = mni_comm_poll(rank->comm, &source, &frame, &size)) == 1) {
         worked = 1;
+        if (source != rank->number)
+            mni_heartbeat_heard(&rank->heartbeat, source, mni_clock_now());
         if ((rc = handle(rank, source, frame, size)) < 0)
             return mni_error_prefix(rc, "a message from rank %u", source);
     }
     return rc < 0 ? rc : worked;
-}
-
-static bool process_ended(int pidfd)
-{
-    struct pollfd wait = {.fd = pidfd, .events = POLLIN};
-    return pidfd >= 0 && poll(&wait, 1, 0) == 1;
-}
-
-static void rank_lost(mni_rank_t *rank, uint32_t number)
-{
-    rank->any_lost = true;
-    close(rank->peers[number].pidfd);
-    rank->peers[number].pidfd = -1;
-    if (!rank->gone[number])
-        mni_scheduler_rank_lost(rank->scheduler, number);
-}
-
-/* Looks after the processes that this rank depends on. */
-static int watch(mni_rank_t *rank, uint64_t now)
-{
-    if (now < rank->watch_at)
-        return 0;
-    rank->watch_at = now + WATCH_INTERVAL;
-    if (rank->parent != 0 && getppid() != rank->parent)
-        return mni_error(MN_E_LOST, "mpirun is gone");
-    if (mni_worker_broken(rank->worker) && !rank->shutdown)
-        return mni_error(MN_E_LOST, "the process that starts executors on rank %u is gone",
-                         rank->number);
-    for (uint32_t i = 0; i < rank->size; i++) {
-        if (!process_ended(rank->peers[i].pidfd))
-            continue;
-        if (rank->number != 0 && !rank->shutdown)
-            return mni_error(MN_E_LOST, "rank 0 is gone");
-        if (rank->number == 0)
-            rank_lost(rank, i);
-    }
-    return 0;
 }
 
 static void finish_when_done(mni_rank_t *rank, uint64_t now)
@@ -401,7 +361,7 @@ static void take_drain(mni_rank_t *rank)
     if (!rank->scheduler || wanted == rank->drain_done)
         return;
     rank->drain_done = wanted;
-    mni_scheduler_drain(rank->scheduler, wanted > 1);
+    mni_scheduler_drain(rank->scheduler, (mni_drain_t)wanted);
 }
 
 /* How long the rank may sleep. */
@@ -416,6 +376,8 @@ static uint64_t sleep_time(mni_rank_t *rank, uint64_t now, uint64_t patience)
         limit = SLEEP_BUSY;
     if (rank->scheduler && mni_scheduler_next_time(rank->scheduler) < next)
         next = mni_scheduler_next_time(rank->scheduler);
+    if (rank->heartbeat.beat_at < next)
+        next = rank->heartbeat.beat_at;
     if (next <= now)
         return 0;
     if (next - now < limit)
@@ -437,7 +399,7 @@ int mni_rank_step(mni_rank_t *rank, uint64_t patience)
         take_drain(rank);
         if (rank->scheduler)
             worked |= mni_scheduler_step(rank->scheduler, now);
-        if ((rc = watch(rank, now)) < 0)
+        if ((rc = mni_rank_watch(rank, now)) < 0)
             return rc;
         finish_when_done(rank, now);
         if (rank->over)
@@ -473,9 +435,13 @@ bool mni_rank_ready(const mni_rank_t *rank)
     return !rank->scheduler || mni_scheduler_ready(rank->scheduler);
 }
 
-void mni_rank_drain(mni_rank_t *rank, bool at_once)
+void mni_rank_drain(mni_rank_t *rank, mni_drain_t how)
 {
-    __atomic_store_n(&rank->drain_wanted, at_once ? 2 : 1, __ATOMIC_RELEASE);
+    int before = __atomic_load_n(&rank->drain_wanted, __ATOMIC_ACQUIRE);
+    while (before < (int)how &&
+           !__atomic_compare_exchange_n(&rank->drain_wanted, &before, (int)how, false,
+                                        __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        ;
     mni_doorbell_ring(rank->bell);
 }
 
@@ -504,6 +470,8 @@ bool mni_rank_close(mni_rank_t *rank)
     if (!rank)
         return false;
     bool any_lost = rank->any_lost;
+    if (rank->embedded)
+        mni_spawner_hold(rank->spawner, -1); /* it goes on without this runtime */
     mni_worker_destroy(rank->worker);
     mni_scheduler_destroy(rank->scheduler);
     mni_channel_destroy(rank->client);
@@ -517,6 +485,7 @@ bool mni_rank_close(mni_rank_t *rank)
         if (rank->peers[i].bell)
             mni_spawner_unmap_doorbell(rank->peers[i].bell);
     }
+    mni_heartbeat_fini(&rank->heartbeat);
     free(rank->peers);
     free(rank->gone);
     free(rank);
