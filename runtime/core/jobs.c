@@ -119,7 +119,7 @@ static void tie(mni_record_t *record, mni_record_t *parent)
 
 const mni_job_t *mni_core_tied_to(const mni_job_t *job)
 {
-    const mni_labels_t *labels = ((const mni_record_t *)job)->labels;
+    const mni_labels_t *labels = mni_labels(mni_record(job));
     return labels && labels->parent ? &labels->parent->job : NULL;
 }
 
