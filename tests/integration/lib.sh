@@ -16,7 +16,8 @@ PROGRAMS=${PROGRAMS:-$top_builddir/tests/integration}
 EXAMPLES=${EXAMPLES:-$top_builddir/examples}
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 LIMIT=${LIMIT:-120}   # seconds for one run
-slow=${MULTINODE_TEST_SLOW:-1}
+slow=${MULTINODE_TEST_SLOW:-1} # a whole number
+[ "$slow" -eq 1 ] || export MULTINODE_HEARTBEAT=$((10 * slow)) # who is slow is not silent
 
 failures=0
 folder=$(mktemp -d /tmp/mn-test-XXXXXX) || exit 99
