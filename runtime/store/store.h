@@ -20,6 +20,9 @@ typedef struct mni_store mni_store_t;
 typedef struct mni_store_record {
     mn_info_t info; /* as mn_get() would give it */
     mn_value_t input;
+    /* Names of the files that hold input and result, relative to the store's folder; the value's data are then NULL, and its type,
+     * dimensions and size are set. NULL: the value is here. */
+    const char *input_file, *result_file;
     mni_need_t need;
     bool has_need;          /* false: from a file of an early version, which did not have it */
     uint32_t retries, lost; /* of the attempts, as in mni_job_t */
