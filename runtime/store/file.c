@@ -120,7 +120,7 @@ int mni_file_write(mni_store_t *store, mni_store_visit_t *visit, void *argument)
     mode_t mode = 0666;
     int rc, exists;
 
-    if ((exists = mni_file_check(store->path, &mode)) < 0)
+    if ((exists = mni_file_check(store->path, true, &mode)) < 0)
         return exists;
     unlink(store->fresh);
     /* the old file's permissions, or those that the user's mask gives */

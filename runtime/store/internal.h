@@ -11,6 +11,7 @@
 #include "store/journal.h"
 #include "store/keeper.h"
 #include "store/lock.h"
+#include "store/read.h"
 #include "store/store.h"
 #include "wire/wire.h"
 
@@ -34,12 +35,24 @@ struct mni_store {
     mni_keeper_t *keeper; /* NULL: nothing is kept before the end */
     mni_writer_t writer;
     uint32_t change; /* what is in the writer */
+
+    /* of a store that is only read (read.c) */
+    bool reading;
+    hid_t file; /* 0: it is not open */
+    mni_journal_image_t *image;
+    char *user; /* the runtime that has it */
 };
 
 /* Opens a file to read it, without a lock: files of ours never change, they are replaced. */
 hid_t mni_file_open(const char *path);
 /* Looks at what the path holds. 0: nothing; 1: a store of ours, its permissions in *mode. */
-int mni_file_check(const char *path, mode_t *mode);
+int mni_file_check(const char *path, bool writing, mode_t *mode);
+/* read.c: opens the files of a store that is only read, whose paths are made. */
+int mni_store_look(mni_store_t *store);
+/* Makes the absolute paths of a store from that of its HDF5 file. */
+int mni_store_paths(mni_store_t *store, const char *path);
+/* Reads the store's id, and up to which change the file includes them; a file of an early version has neither. */
+int mni_store_identify(mni_store_t *store, hid_t file);
 /* file.c: writes all jobs to a new file and renames it over the old one. */
 int mni_file_write(mni_store_t *store, mni_store_visit_t *visit, void *argument);
 int mni_folder_sync(const char *folder);
@@ -116,6 +129,8 @@ typedef struct mni_data {
 int mni_data_open(mni_data_t *data, hid_t file);
 /* Writes /data/<id>/ with its attributes, `input` and `result`. */
 int mni_data_put(mni_data_t *data, const mni_store_record_t *record);
+/* Reads one of them, "input" or "result". */
+int mni_data_get_one(hid_t data, mn_id_t id, const char *name, mn_value_t *value);
 /* Reads /data/<id>/input and result, `data` being that group of /data; copies, to be destroyed. Those that are not there are
  * empty. */
 int mni_data_get(hid_t data, mn_id_t id, mn_value_t *input, mn_value_t *result);

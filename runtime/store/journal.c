@@ -97,7 +97,7 @@ static void make_header(uint8_t header[MNI_JOURNAL_HEADER], mn_id_t store, uint6
 
 /* --- reading -------------------------------------------------------------------------------------------------------- */
 
-typedef struct image {
+typedef struct mni_journal_image {
     const uint8_t *bytes;
     uint64_t size;
     uint64_t seed;
@@ -246,13 +246,84 @@ int mni_journal_read(const char *path, mn_id_t store, uint64_t after, mni_journa
     int rc = image_open(path, &image);
     if (rc < 0)
         return rc;
-    rc = check_header(&image, path, store);
+    rc = mni_journal_image_read(&image, path, store, after, visit, argument, report);
+    image_close(&image);
+    return rc;
+}
+
+int mni_journal_image_read(const image_t *of, const char *path, mn_id_t store, uint64_t after,
+                           mni_journal_visit_t *visit, void *argument, mni_journal_report_t *report)
+{
+    image_t image = *of;
+    *report = (mni_journal_report_t){0};
+    int rc = check_header(&image, path, store);
     if (rc == 0)
         rc = read_records(&image, after, visit, argument, report);
-    image_close(&image);
     if (rc < 0)
         mni_journal_report_fini(report);
     return rc;
+}
+
+/* Up to the end that the file had at first: it may be cut meanwhile. */
+static int read_all(int fd, uint8_t *bytes, uint64_t *size)
+{
+    uint64_t done = 0;
+    while (done < *size) {
+        ssize_t got = pread(fd, bytes + done, *size - done, (off_t)done);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return -1;
+        if (got == 0)
+            break;
+        done += (uint64_t)got;
+    }
+    *size = done;
+    return 0;
+}
+
+int mni_journal_image_load(const char *path, image_t **image)
+{
+    struct stat status;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), rc = 0;
+    if (fd < 0 && errno == ENOENT) {
+        *image = NULL;
+        return 0;
+    }
+    if (fd < 0)
+        return mni_error(MN_E_STORE, "cannot open the journal %s: %s", path, strerror(errno));
+    image_t *made = calloc(1, sizeof *made);
+    uint8_t *bytes = NULL;
+    if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
+        rc = mni_error(MN_E_STORE, "%s is not a file", path);
+    else if (!made || !(bytes = malloc((size_t)status.st_size + 1)))
+        rc = mni_error(MN_E_NO_MEMORY, "no memory for the journal %s", path);
+    else {
+        made->bytes = bytes;
+        made->size = (uint64_t)status.st_size;
+        if (read_all(fd, bytes, &made->size) < 0)
+            rc = mni_error(MN_E_STORE, "cannot read the journal %s: %s", path, strerror(errno));
+    }
+    close(fd);
+    if (rc < 0) {
+        free(bytes);
+        free(made);
+        return rc;
+    }
+    *image = made;
+    return 0;
+}
+
+uint64_t mni_journal_image_size(const image_t *image)
+{
+    return image->size;
+}
+
+void mni_journal_image_free(image_t *image)
+{
+    if (image)
+        free((void *)image->bytes);
+    free(image);
 }
 
 void mni_journal_report_fini(mni_journal_report_t *report)

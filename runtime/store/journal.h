@@ -59,6 +59,17 @@ int mni_journal_create(const char *path, mn_id_t store, uint64_t first, mni_jour
 int mni_journal_read(const char *path, mn_id_t store, uint64_t after, mni_journal_visit_t *visit,
                      void *argument, mni_journal_report_t *report);
 
+/* A copy of a journal in memory: what a runtime does to the file meanwhile, which may be written, cut and replaced, does not matter
+ * to it. NULL in *image, and 0: there is no such file. */
+typedef struct mni_journal_image mni_journal_image_t;
+int mni_journal_image_load(const char *path, mni_journal_image_t **image);
+uint64_t mni_journal_image_size(const mni_journal_image_t *image);
+/* As mni_journal_read(); the path is that of the file, for sentences. */
+int mni_journal_image_read(const mni_journal_image_t *image, const char *path, mn_id_t store,
+                           uint64_t after, mni_journal_visit_t *visit, void *argument,
+                           mni_journal_report_t *report);
+void mni_journal_image_free(mni_journal_image_t *image); /* NULL is fine */
+
 /* Goes on with a journal that was read: behind its last sound record; what is torn there is cut off. */
 int mni_journal_continue(const char *path, mn_id_t store, const mni_journal_report_t *report,
                          mni_journal_t **journal);

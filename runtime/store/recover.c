@@ -24,6 +24,7 @@ typedef struct table {
     saved_t *by_id, *jobs;
     mni_text_block_t *texts;
     const char *host, *cpus; /* the last ones: the same few come again and again */
+    bool scan; /* values stay where they are: in the file, or in the copy of the journal */
     bool no_memory;
     FILE *damage; /* sentences; NULL: none yet */
     size_t damage_size;
@@ -56,8 +57,10 @@ static void drop(table_t *table, saved_t *saved)
 {
     HASH_DELETE(hh, table->by_id, saved);
     DL_DELETE(table->jobs, saved);
-    mn_value_destroy(&saved->record.input);
-    mn_value_destroy(&saved->record.info.result);
+    if (!table->scan) {
+        mn_value_destroy(&saved->record.input);
+        mn_value_destroy(&saved->record.info.result);
+    }
     free(saved);
 }
 
@@ -86,6 +89,10 @@ static const char *text_again(table_t *table, const char *from, const char **las
 static void keep_value(table_t *table, mn_value_t *to, mn_value_t from)
 {
     void *copy = NULL;
+    if (table->scan) {
+        *to = from;
+        return;
+    }
     if (from.size > 0) {
         if ((copy = malloc(from.size)) == NULL) {
             table->no_memory = true;
@@ -100,14 +107,17 @@ static void keep_value(table_t *table, mn_value_t *to, mn_value_t from)
 
 /* --- the file --------------------------------------------------------------------------------- */
 
-static int take_row(table_t *table, hid_t data, const mni_row_t *row)
+static int take_row(table_t *table, hid_t data, const mni_row_t *rows, size_t i)
 {
     mni_store_record_t record;
-    int rc = mni_row_record(row, &record);
+    int rc = mni_row_record(&rows[i], &record);
     mn_info_t *info = &record.info;
 
-    if (rc < 0 || (rc = mni_data_get(data, info->id, &record.input, &info->result)) < 0)
+    if (rc == 0 && !table->scan)
+        rc = mni_data_get(data, info->id, &record.input, &info->result);
+    if (rc < 0)
         return rc;
+    record.input_row = record.result_row = table->scan ? i + 1 : 0;
     info->job = text(table, info->job);
     info->error = text(table, info->error);
     info->lock = text(table, info->lock);
@@ -128,29 +138,34 @@ static int take_row(table_t *table, hid_t data, const mni_row_t *row)
 
 static int read_file(table_t *table)
 {
-    hid_t file = mni_file_open(table->store->path), data = -1;
+    const mni_store_t *store = table->store;
+    hid_t file = store->reading ? store->file : mni_file_open(store->path), data = -1;
     mni_row_t *rows = NULL;
     size_t count = 0;
     int rc = 0;
 
     if (file < 0 || (data = H5Gopen2(file, "data", H5P_DEFAULT)) < 0)
-        rc = mni_store_error("%.300s cannot be read", table->store->path);
+        rc = mni_store_error("%.300s cannot be read", store->path);
     else
         rc = mni_rows_read(file, &rows, &count);
     for (size_t i = 0; rc == 0 && i < count; i++)
-        rc = take_row(table, data, &rows[i]);
+        rc = take_row(table, data, rows, i);
     mni_rows_reclaim(rows, count);
     if (data >= 0)
         H5Gclose(data);
-    if (file >= 0)
+    if (file >= 0 && !store->reading)
         H5Fclose(file);
-    return rc < 0 ? mni_error_prefix(rc, "the store %.300s", table->store->path) : 0;
+    return rc < 0 ? mni_error_prefix(rc, "the store %.300s", store->path) : 0;
 }
 
 /* --- the journal ------------------------------------------------------------------------------ */
 
 static FILE *damage(table_t *table)
 {
+    if (table->damage == NULL) {
+        free(table->store->damage);
+        table->store->damage = NULL;
+    }
     if (table->damage == NULL)
         table->damage = open_memstream(&table->store->damage, &table->damage_size);
     if (table->damage == NULL)
@@ -174,6 +189,7 @@ static void keep(table_t *table, uint32_t type, const mni_store_record_t *from,
         info->tag = text(table, info->tag);
         info->key = text(table, info->key);
         keep_value(table, &kept.input, from->input);
+        kept.input_row = 0;
         break;
     case MNI_CHANGE_BEGIN:
         info->host = text_again(table, info->host, &table->host);
@@ -182,6 +198,7 @@ static void keep(table_t *table, uint32_t type, const mni_store_record_t *from,
     case MNI_CHANGE_VALUE:
         info->message = text(table, info->message);
         keep_value(table, &info->result, from->info.result);
+        kept.result_row = 0;
         break;
     case MNI_CHANGE_STATE:
         info->message = text(table, info->message);
@@ -235,8 +252,11 @@ static int read_journal(table_t *table)
     mni_store_t *store = table->store;
 
     mni_journal_report_fini(&store->report);
-    int rc = mni_journal_read(store->journal, store->id, store->included, take_change, table,
-                              &store->report);
+    int rc = store->reading
+                 ? mni_journal_image_read(store->image, store->journal, store->id, store->included,
+                                          take_change, table, &store->report)
+                 : mni_journal_read(store->journal, store->id, store->included, take_change, table,
+                                    &store->report);
     if (rc < 0)
         return mni_error_prefix(rc, "the journal %.300s", store->journal);
     for (size_t i = 0; i < store->report.damage_count; i++) {
@@ -256,9 +276,9 @@ static int read_journal(table_t *table)
     return 0;
 }
 
-int mni_store_recover(mni_store_t *store, mni_store_take_t *take, void *argument)
+static int recover(table_t *table, mni_store_take_t *take, void *argument)
 {
-    table_t table = {.store = store};
+    const mni_store_t *store = table->store;
     const saved_t *saved;
     int rc = 0;
 
@@ -266,16 +286,28 @@ int mni_store_recover(mni_store_t *store, mni_store_take_t *take, void *argument
         return 0;
     H5E_BEGIN_TRY
     {
-        rc = read_file(&table);
+        rc = read_file(table);
     }
     H5E_END_TRY
     if (rc == 0 && store->has_journal)
-        rc = read_journal(&table);
-    DL_FOREACH (table.jobs, saved)
+        rc = read_journal(table);
+    DL_FOREACH (table->jobs, saved)
         if (rc == 0)
             rc = take(argument, &saved->record);
-    table_free(&table);
+    table_free(table);
     return rc;
+}
+
+int mni_store_recover(mni_store_t *store, mni_store_take_t *take, void *argument)
+{
+    table_t table = {.store = store};
+    return recover(&table, take, argument);
+}
+
+int mni_store_scan(mni_store_t *store, mni_store_take_t *take, void *argument)
+{
+    table_t table = {.store = store, .scan = true};
+    return recover(&table, take, argument);
 }
 
 const char *mni_store_damage(const mni_store_t *store)

@@ -150,7 +150,7 @@ static int file_check(const char *path)
 }
 
 /* Looks at what the path holds. 0: nothing; 1: a store of ours, its permissions in *mode. */
-int mni_file_check(const char *path, mode_t *mode)
+int mni_file_check(const char *path, bool writing, mode_t *mode)
 {
     static const unsigned char hdf5[8] = "\211HDF\r\n\032\n";
     unsigned char head[8];
@@ -165,7 +165,7 @@ int mni_file_check(const char *path, mode_t *mode)
         return mni_error(MN_E_STORE, "%.300s is %s, not a file; give another --store", path,
                          S_ISDIR(found.st_mode) ? "a folder" : "a device, pipe or socket");
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 || access(path, W_OK) < 0) {
+    if (fd < 0 || (writing && access(path, W_OK) < 0)) {
         int error = errno;
         if (fd >= 0)
             close(fd);
@@ -186,8 +186,8 @@ int mni_file_check(const char *path, mode_t *mode)
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
-/* Makes the absolute path, behind symbolic links: a rename would replace the link itself. */
-static int paths_make(mni_store_t *store, const char *path)
+/* Behind symbolic links: a rename would replace the link itself. */
+int mni_store_paths(mni_store_t *store, const char *path)
 {
     char real[PATH_MAX], folder[PATH_MAX];
     struct stat link;
@@ -257,14 +257,13 @@ static int place_check(const mni_store_t *store)
     return 0;
 }
 
-/* The store's id and up to which change it includes them; a file of an early version has neither. */
-static int identity_read(mni_store_t *store)
+int mni_store_identify(mni_store_t *store, hid_t file)
 {
-    hid_t file = mni_file_open(store->path), string = mni_store_string(), attribute = -1;
+    hid_t string = mni_store_string(), attribute = -1;
     char *text = NULL;
     int rc = 0;
 
-    if (file < 0 || string < 0)
+    if (string < 0)
         rc = mni_store_error("%.300s cannot be read", store->path);
     else if (H5Aexists(file, "store") > 0) {
         if ((attribute = H5Aopen(file, "store", H5P_DEFAULT)) < 0 ||
@@ -282,8 +281,16 @@ static int identity_read(mni_store_t *store)
     H5free_memory(text);
     if (string >= 0)
         H5Tclose(string);
-    if (file >= 0)
-        H5Fclose(file);
+    return rc;
+}
+
+static int identity_read(mni_store_t *store)
+{
+    hid_t file = mni_file_open(store->path);
+    if (file < 0)
+        return mni_store_error("%.300s cannot be read", store->path);
+    int rc = mni_store_identify(store, file);
+    H5Fclose(file);
     return rc;
 }
 
@@ -313,10 +320,10 @@ static int store_open(const char *path, mni_store_t *store)
 
     if (path == NULL)
         return 0;
-    if ((rc = paths_make(store, path)) < 0)
+    if ((rc = mni_store_paths(store, path)) < 0)
         return rc;
     snprintf(name, sizeof name, "%s.lock", store->path);
-    if ((rc = mni_file_check(store->path, &mode)) < 0)
+    if ((rc = mni_file_check(store->path, true, &mode)) < 0)
         return rc;
     store->exists = rc == 1;
     if ((rc = place_check(store)) < 0 ||
@@ -354,6 +361,15 @@ void mni_store_close(mni_store_t *store)
         return;
     mni_keeper_stop(store->keeper);
     mni_store_unlock(store->lock);
+    if (store->file > 0) {
+        H5E_BEGIN_TRY
+        {
+            H5Fclose(store->file);
+        }
+        H5E_END_TRY
+    }
+    mni_journal_image_free(store->image);
+    free(store->user);
     mni_writer_fini(&store->writer);
     mni_journal_report_fini(&store->report);
     free(store->damage);
