@@ -41,14 +41,18 @@ struct mni_store {
     hid_t file; /* 0: it is not open */
     mni_journal_image_t *image;
     char *user; /* the runtime that has it */
+    bool verifying;
+    char *trouble; /* while verifying: why the journal cannot be read at all, and is left aside */
 };
 
 /* Opens a file to read it, without a lock: files of ours never change, they are replaced. */
 hid_t mni_file_open(const char *path);
 /* Looks at what the path holds. 0: nothing; 1: a store of ours, its permissions in *mode. */
 int mni_file_check(const char *path, bool writing, mode_t *mode);
-/* read.c: opens the files of a store that is only read, whose paths are made. */
-int mni_store_look(mni_store_t *store);
+/* read.c: as mni_store_open_read(); a journal that cannot be read at all is left aside, as store->trouble. */
+int mni_store_open_verify(const char *path, mni_store_t **store);
+/* Number of the file's format, negative if it has none. */
+int mni_file_format(hid_t file);
 /* Makes the absolute paths of a store from that of its HDF5 file. */
 int mni_store_paths(mni_store_t *store, const char *path);
 /* Reads the store's id, and up to which change the file includes them; a file of an early version has neither. */

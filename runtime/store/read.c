@@ -32,7 +32,8 @@ static void forget(mni_store_t *store)
     store->image = NULL;
     mni_journal_report_fini(&store->report);
     free(store->user);
-    store->user = NULL;
+    free(store->trouble);
+    store->user = store->trouble = NULL;
     store->exists = store->has_id = store->has_journal = false;
     store->included = 0;
 }
@@ -64,7 +65,6 @@ static int open_file(mni_store_t *store)
         return rc;
     if ((store->file = mni_file_open(store->path)) < 0)
         return mni_store_error("%.300s cannot be read", store->path);
-    store->exists = true;
     return mni_store_identify(store, store->file);
 }
 
@@ -88,6 +88,18 @@ static int look_through(mni_store_t *store)
                                                          UINT64_MAX, NULL, NULL, &store->report);
 }
 
+/* A journal that cannot be read at all is a finding of who verifies, and an error for all others. */
+static int leave_aside(mni_store_t *store, int rc)
+{
+    if (rc != MN_E_STORE || !store->verifying)
+        return rc;
+    mni_journal_image_free(store->image);
+    store->image = NULL;
+    store->has_journal = false;
+    store->trouble = strdup(mn_error_message());
+    return store->trouble == NULL ? mni_error(MN_E_NO_MEMORY, "no memory for the store") : 0;
+}
+
 /* Opens both files once. 1: they may be sound another time. */
 static int look(mni_store_t *store)
 {
@@ -95,7 +107,10 @@ static int look(mni_store_t *store)
     int rc;
 
     snprintf(lock, sizeof lock, "%s.lock", store->path);
-    if ((rc = open_file(store)) < 0 || (rc = load_journal(store)) < 0)
+    if ((rc = open_file(store)) < 0)
+        return rc;
+    store->exists = true;
+    if ((rc = load_journal(store)) < 0)
         return rc;
     if (!is_current(store))
         return 1;
@@ -110,7 +125,7 @@ static int look(mni_store_t *store)
     return 0;
 }
 
-int mni_store_look(mni_store_t *store)
+static int look_until_sound(mni_store_t *store)
 {
     int rc = 0;
 
@@ -121,14 +136,14 @@ int mni_store_look(mni_store_t *store)
             nanosleep(&pause, NULL);
         }
         if ((rc = look(store)) <= 0)
-            return rc;
+            return store->exists ? leave_aside(store, rc) : rc;
     }
-    return look_through(store); /* so it is: the report says what is damaged */
+    return leave_aside(store, look_through(store)); /* so it is: the report says what is damaged */
 }
 
 /* --- for users ---------------------------------------------------------------------------------------------------- */
 
-int mni_store_open_read(const char *path, mni_store_t **result)
+static int open_read(const char *path, bool verifying, mni_store_t **result)
 {
     mni_store_t *store = calloc(1, sizeof *store);
     int rc;
@@ -136,10 +151,11 @@ int mni_store_open_read(const char *path, mni_store_t **result)
     if (store == NULL)
         return mni_error(MN_E_NO_MEMORY, "no memory for the store");
     store->reading = true;
+    store->verifying = verifying;
     if ((rc = mni_store_paths(store, path)) == 0) {
         H5E_BEGIN_TRY
         {
-            rc = mni_store_look(store);
+            rc = look_until_sound(store);
         }
         H5E_END_TRY
     }
@@ -149,6 +165,16 @@ int mni_store_open_read(const char *path, mni_store_t **result)
     }
     *result = store;
     return 0;
+}
+
+int mni_store_open_read(const char *path, mni_store_t **store)
+{
+    return open_read(path, false, store);
+}
+
+int mni_store_open_verify(const char *path, mni_store_t **store)
+{
+    return open_read(path, true, store);
 }
 
 const char *mni_store_path(const mni_store_t *store)

@@ -101,7 +101,7 @@ static bool file_is_ours(hid_t file)
 }
 
 /* Number of the file's format, negative if it has none. */
-static int file_format(hid_t file)
+int mni_file_format(hid_t file)
 {
     int format = -1;
     hid_t attribute = H5Aexists(file, "format") > 0 ? H5Aopen(file, "format", H5P_DEFAULT) : -1;
@@ -130,12 +130,12 @@ static int file_check(const char *path)
             "%.300s is an HDF5 file that multinode did not write; it is not touched: move it "
             "away or give another --store",
             path);
-    } else if (file_format(file) < 1 || file_format(file) > MNI_STORE_FORMAT) {
+    } else if (mni_file_format(file) < 1 || mni_file_format(file) > MNI_STORE_FORMAT) {
         rc = mni_error(
             MN_E_STORE,
             "%.300s has store format %d and this multinode (%s) knows formats 1 to %d; use the "
             "version that wrote it or give another --store",
-            path, file_format(file), MN_VERSION, MNI_STORE_FORMAT);
+            path, mni_file_format(file), MN_VERSION, MNI_STORE_FORMAT);
     } else if (H5Lexists(file, "jobs", H5P_DEFAULT) <= 0 ||
                H5Lexists(file, "data", H5P_DEFAULT) <= 0) {
         rc = mni_error(
@@ -370,6 +370,7 @@ void mni_store_close(mni_store_t *store)
     }
     mni_journal_image_free(store->image);
     free(store->user);
+    free(store->trouble);
     mni_writer_fini(&store->writer);
     mni_journal_report_fini(&store->report);
     free(store->damage);
