@@ -34,7 +34,6 @@ struct mni_store {
     char *damage;
     mni_keeper_t *keeper; /* NULL: nothing is kept before the end */
     mni_writer_t writer;
-    uint32_t change; /* what is in the writer */
 
     /* of a store that is only read (read.c) */
     bool reading;
