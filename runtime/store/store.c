@@ -405,6 +405,15 @@ int mni_durability_parse(const char *text, mni_durability_t *durability)
 
 /* --- changes ---------------------------------------------------------------------------------- */
 
+/* Who may read the file may read its journal. That this cannot be is no reason not to run. */
+static void share_journal(const mni_store_t *store)
+{
+    struct stat file;
+
+    if (stat(store->path, &file) == 0 && chmod(store->journal, file.st_mode & 0666) < 0)
+        errno = 0;
+}
+
 int mni_store_begin(mni_store_t *store, mni_durability_t durability, mni_doorbell_t *bell,
                     mni_store_visit_t *visit, void *argument)
 {
@@ -438,6 +447,7 @@ int mni_store_begin(mni_store_t *store, mni_durability_t durability, mni_doorbel
     if (rc < 0)
         return rc;
     store->has_journal = true;
+    share_journal(store);
     return mni_keeper_start(journal, durability == MNI_DURABILITY_FSYNC, bell, &store->keeper);
 }
 
