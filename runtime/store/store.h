@@ -28,6 +28,8 @@ typedef struct mni_store_record {
     mn_id_t parent;         /* the job whose cancel reaches it; nil: none */
     bool has_need;          /* false: from a file of an early version, which did not have it */
     uint32_t retries, lost; /* of the attempts, as in mni_job_t */
+    /* From mni_store_scan() (read.h): 1 + the row of the file that the value belongs to, which has not been read; 0: it is here. */
+    uint64_t input_row, result_row;
 } mni_store_record_t;
 
 /* When a change counts as kept: once it is on disk; once the system has it, which survives the end of all processes but no power
