@@ -140,7 +140,7 @@ static void a_stop_leaves_nothing(void **state)
 /* --- the death of a side ---------------------------------------------------------------------- */
 
 typedef struct death_notes {
-    char directory[MNI_TREE_PATH];
+    char directory[MNI_CGROUP_PATH];
     pid_t spawner;
     notes_t tree;
 } death_notes_t;
@@ -232,9 +232,9 @@ static void the_rank_is_told_when_the_spawner_is_killed(void **state)
 static void directories_of_the_dead_are_removed(void **state)
 {
     FIXTURE(state)
-    char path[MNI_TREE_PATH], parent[MNI_TREE_PATH], kept[MNI_TREE_PATH + 64],
-        dead[MNI_TREE_PATH + 64];
-    char inside[MNI_TREE_PATH + 80];
+    char path[MNI_CGROUP_PATH], parent[MNI_CGROUP_PATH], kept[MNI_CGROUP_PATH + 64],
+        dead[MNI_CGROUP_PATH + 64];
+    char inside[MNI_CGROUP_PATH + 80];
     struct stat space;
 
     snprintf(path, sizeof path, "%s", mni_spawner_directory(fixture->spawner));
