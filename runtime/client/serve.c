@@ -23,6 +23,11 @@ extern void omp_set_num_threads(int threads) __attribute__((weak));
 
 #define THREADS_VARIABLE "OMP_NUM_THREADS"
 
+/* For OpenMP programs that a task starts: a place is a core of those that it is bound to. That each thread stays on one of
+ * them is not asked for: of several such programs at a time all would take the first. */
+#define PLACES_VARIABLE "OMP_PLACES"
+#define BINDING_VARIABLE "OMP_PROC_BIND"
+
 static mn_driver_t *driver_main;
 static int driver_argc;
 static char **driver_argv;
@@ -201,6 +206,8 @@ int mni_client_serve(mni_channel_t *channel)
     size_t size;
 
     set_threads_variable(1);
+    setenv(PLACES_VARIABLE, "cores", 0);
+    setenv(BINDING_VARIABLE, "false", 0);
     mni_usage_open();
     if (mni_process_remember() < 0 || mni_call_open(channel, false) < 0)
         return 1;

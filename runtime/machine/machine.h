@@ -43,7 +43,8 @@ int mni_machine_widen(mni_machine_t *machine, const char *allowed);
 /* Binds process `pid` (0: the calling process) with all its threads to the cores (indexes into
  * the offer), with all their (allowed) hyperthreads; an empty set means all cores of the offer.
  * MN_E_INVALID names a core that is not in the offer; MN_E_SYSTEM when the kernel refuses, such
- * as for a process that has ended. */
+ * as for a process that has ended, or binds to a part of them only, such as when the cpuset has
+ * shrunk: then the process is bound to that part. */
 int mni_machine_bind(mni_machine_t *machine, pid_t pid, const mni_cpus_t *cpus);
 
 /* One line about the topology for people: "2 packages, 4 NUMA nodes, 128 cores, 256 PUs". Owned

@@ -40,6 +40,10 @@
 /* How long rank 0 waits at the end for the other ranks' goodbye. */
 #define GOODBYE_PATIENCE (10 * MNI_SECOND)
 
+/* Where the rank itself is bound follows the grants so late: to a core that is given and taken from one job to the
+ * next it is not bound anew each time. */
+#define BIND_INTERVAL (10 * MNI_MILLISECOND)
+
 #define HOST_MAX 128
 #define ALLOWED_MAX 1024
 #define LOCK_MAX 1024
@@ -75,8 +79,10 @@ struct mni_rank {
     bool shutdown, said_goodbye, over;
     bool *gone; /* rank 0: has said goodbye */
     uint64_t shutdown_at, watch_at, hot_until, pause;
-    pid_t parent;     /* to be noticed when it goes; 0: not watched */
-    int drain_wanted; /* set from other threads and signal handlers: 1 drain, 2 at once */
+    mni_cpus_t bound, wanted; /* cores of its own; what it was to be bound to at the last look */
+    uint64_t bind_at;         /* the next look */
+    pid_t parent;             /* to be noticed when it goes; 0: not watched */
+    int drain_wanted;         /* set from other threads and signal handlers: 1 drain, 2 at once */
     int drain_done;
 };
 
@@ -238,6 +244,10 @@ static int open_parts(mni_rank_t *rank, const mni_rank_options_t *options)
     mni_scheduler_put_hello(&hello, mni_machine_offer(rank->machine));
     rc = mni_comm_send(rank->comm, 0, &hello);
     mni_writer_fini(&hello);
+    /* MPI's threads are there already; what comes later inherits it. */
+    mni_worker_left(rank->worker, &rank->bound);
+    if (!rank->embedded)
+        mni_machine_bind(rank->machine, 0, &rank->bound);
     return rc;
 }
 
@@ -388,6 +398,32 @@ static int watch(mni_rank_t *rank, uint64_t now)
     return 0;
 }
 
+/* Keeps the rank, with all its threads, off the cores that its tasks were granted, as long as others are left.
+ * Returns when it is to be called again for that. */
+static uint64_t bind_self(mni_rank_t *rank, uint64_t now)
+{
+    mni_cpus_t left;
+
+    if (rank->embedded || rank->over)
+        return MNI_NEVER; /* the host program's binding is its own affair */
+    mni_worker_left(rank->worker, &left);
+    if (memcmp(&left, &rank->bound, sizeof left) == 0) {
+        rank->wanted = left;
+        return MNI_NEVER;
+    }
+    if (now < rank->bind_at)
+        return rank->bind_at;
+    rank->bind_at = now + BIND_INTERVAL;
+    if (memcmp(&left, &rank->wanted, sizeof left) == 0) {
+        /* Refused, it stays where it was: no task depends on it. An empty set means all. */
+        mni_machine_bind(rank->machine, 0, &left);
+        rank->bound = left;
+        return MNI_NEVER;
+    }
+    rank->wanted = left;
+    return rank->bind_at;
+}
+
 static void finish_when_done(mni_rank_t *rank, uint64_t now)
 {
     if (!rank->shutdown || rank->over ||
@@ -438,6 +474,9 @@ static uint64_t sleep_time(mni_rank_t *rank, uint64_t now, uint64_t patience)
         limit = SLEEP_BUSY;
     if (rank->scheduler && mni_scheduler_next_time(rank->scheduler) < next)
         next = mni_scheduler_next_time(rank->scheduler);
+    uint64_t bind_at = bind_self(rank, now);
+    if (bind_at < next)
+        next = bind_at;
     if (next <= now)
         return 0;
     if (next - now < limit)
@@ -461,6 +500,8 @@ int mni_rank_step(mni_rank_t *rank, uint64_t patience)
             worked |= mni_scheduler_step(rank->scheduler, now);
         if ((rc = watch(rank, now)) < 0)
             return rc;
+        if (now >= rank->bind_at && bind_self(rank, now) == MNI_NEVER)
+            rank->bind_at = now + BIND_INTERVAL;
         finish_when_done(rank, now);
         if (rank->over)
             return 0;

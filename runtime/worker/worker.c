@@ -258,6 +258,20 @@ bool mni_worker_leaves_core(const mni_worker_t *worker)
     return true;
 }
 
+void mni_worker_left(const mni_worker_t *worker, mni_cpus_t *left)
+{
+    const mni_executor_t *executor;
+    memset(left, 0, sizeof *left);
+    for (uint32_t core = 0; core < mni_machine_offer(worker->machine)->cores; core++)
+        left->bits[core / 64] |= UINT64_C(1) << core % 64;
+    DL_FOREACH (worker->executors, executor) {
+        if (executor->state != MNI_EXECUTOR_BUSY || executor->driver)
+            continue;
+        for (size_t i = 0; i < MNI_MAX_CORES / 64; i++)
+            left->bits[i] &= ~executor->cpus.bits[i];
+    }
+}
+
 uint64_t mni_worker_next_time(const mni_worker_t *worker)
 {
     uint64_t next = mni_lease_next_time(worker);

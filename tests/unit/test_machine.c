@@ -6,8 +6,10 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* cpu_set_t */
 #endif
+#include "executor/cgroup.h"
 #include "machine/limits.h"
 #include "machine/machine.h"
+#include "util/error.h"
 
 #include <dirent.h>
 #include <limits.h>
@@ -269,6 +271,59 @@ static void test_bind_other_process(void **state)
     assert_int_equal(mni_machine_bind(machine, -5, &cpus), MN_E_INVALID);
     mni_cpus_add(&cpus, cores);
     assert_int_equal(mni_machine_bind(machine, 0, &cpus), MN_E_INVALID);
+    mni_machine_close(machine);
+}
+
+/* A cpuset of version 1 with the first of our processing units. False: none can be made here. */
+static bool make_cpuset(char path[MNI_CGROUP_PATH], unsigned pu)
+{
+    char directory[MNI_CGROUP_PATH], text[256];
+
+    if (!mni_cgroup_find("cpuset", directory) || mni_cgroup_make(directory, path) < 0)
+        return false;
+    snprintf(text, sizeof text, "%u", pu);
+    if (mni_cgroup_write(path, "cpuset.cpus", text) == 0 &&
+        mni_cgroup_read(directory, "cpuset.mems", text, sizeof text) > 0 &&
+        mni_cgroup_write(path, "cpuset.mems", text) == 0)
+        return true;
+    mni_cgroup_remove(path);
+    return false;
+}
+
+/* The kernel takes a set of which a part is not in the cpuset any more; we do not. */
+static void test_bind_in_a_cpuset_that_has_shrunk(void **state)
+{
+    mni_machine_t *machine = NULL;
+    mni_cpus_t none = {{0}}, first = {{0}};
+    char path[MNI_CGROUP_PATH], expected[16], number[16];
+
+    (void)state;
+    skip_with_other_threads();
+    assert_int_equal(mni_machine_open(NULL, &machine), 0);
+    unsigned pu = (unsigned)atoi(mni_machine_allowed(machine));
+    if (mni_machine_offer(machine)->cores < 2 || !make_cpuset(path, pu)) {
+        mni_machine_close(machine);
+        print_message("skipped: one core only, or no cpuset can be made\n");
+        skip();
+    }
+    pid_t pid = child_with_threads();
+    snprintf(number, sizeof number, "%d", (int)pid);
+    bool moved = mni_cgroup_write(path, "cgroup.procs", number) == 0;
+    int rc = mni_machine_bind(machine, pid, &none);
+    char said[MNI_ERROR_MAX];
+    snprintf(said, sizeof said, "%s", mn_error_message());
+    mni_cpus_add(&first, 0);
+    int rc_first = mni_machine_bind(machine, pid, &first);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    mni_cgroup_remove(path);
+    assert_true(moved);
+    assert_int_equal(rc, MN_E_SYSTEM);
+    snprintf(expected, sizeof expected, "use %u only", pu);
+    assert_non_null(strstr(said, expected));
+    /* with hyperthreads a core is more than its first one */
+    if (mni_machine_offer(machine)->cores == (uint32_t)affinity_count(&(cpu_set_t){{0}}))
+        assert_int_equal(rc_first, 0);
     mni_machine_close(machine);
 }
 
@@ -575,6 +630,7 @@ int main(void)
         cmocka_unit_test(test_options_lower),
         cmocka_unit_test(test_restricted_affinity),
         cmocka_unit_test(test_bind_other_process),
+        cmocka_unit_test(test_bind_in_a_cpuset_that_has_shrunk),
         cmocka_unit_test(test_synthetic_places),
         cmocka_unit_test(test_synthetic_widen),
         cmocka_unit_test(test_synthetic_shapes),
