@@ -307,6 +307,40 @@ static void shares_of_a_core(mn_task_t *task)
     }
 }
 
+/* Ten tenths fill a core, and leave the others whole: a task with a core has it to itself. In the driver only. */
+static void tenths_of_a_core(mn_task_t *task)
+{
+    mn_start_options_t tenth = {.cpu = 0.1};
+    int count = 10 * offered(), beside = 10 * (offered() - 1);
+    mn_id_t ids[65], whole;
+    (void)task;
+    REQUIRE(count <= 64);
+    for (int i = 0; i < 10; i++)
+        REQUIRE_CODE(mn_start(hold_share, mn_none(), &tenth, &ids[i]), 0);
+    int shared = core_of(ids[0]);
+    for (int i = 0; i < 10; i++)
+        CHECK(core_of(ids[i]) == shared);
+    REQUIRE_CODE(mn_start(hold_core, mn_none(), NULL, &whole), 0);
+    CHECK(core_of(whole) >= 0 && core_of(whole) != shared);
+    /* Only as many as the cores that are left hold. */
+    for (int i = 10; i <= beside; i++)
+        REQUIRE_CODE(mn_start(hold_share, mn_none(), &tenth, &ids[i]), 0);
+    for (int i = 10; i < beside; i++)
+        CHECK(core_of(ids[i]) >= 0 && core_of(ids[i]) != core_of(whole));
+    CHECK(status_is(ids[beside], MN_PENDING));
+    CHECK_CODE(mn_cancel(whole), 0);
+    EXPECT_END(whole, MN_CANCELLED, MN_REASON_CANCELLED);
+    for (int i = beside + 1; i <= count; i++)
+        REQUIRE_CODE(mn_start(hold_share, mn_none(), &tenth, &ids[i]), 0);
+    for (int i = 0; i < count; i++)
+        CHECK(core_of(ids[i]) >= 0);
+    CHECK(status_is(ids[count], MN_PENDING));
+    for (int i = 0; i <= count; i++) {
+        CHECK(mn_cancel(ids[i]) >= 0);
+        EXPECT_END(ids[i], MN_CANCELLED, MN_REASON_CANCELLED);
+    }
+}
+
 /* Memory is budgeted: what does not fit beside the others waits. Run with MULTINODE_MEMORY=256MiB. */
 static void memory_is_used_once(mn_task_t *task)
 {
@@ -380,6 +414,8 @@ static void rows(mn_task_t *task, const char *where)
     if (strcmp(where, "driver") == 0) {
         RUN(task, cores_are_used_once);
         RUN(task, shares_of_a_core);
+        if (offered() >= 2 && offered() <= 6)
+            RUN(task, tenths_of_a_core);
         RUN(task, the_rank_keeps_off);
     }
 }
