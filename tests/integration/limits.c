@@ -113,7 +113,9 @@ static int eat_again(mn_task_t *task, mn_value_t input)
 
 static int eat_item(mn_task_t *task, mn_value_t input)
 {
-    return serve_meal(task, input);
+    int64_t eaten = 1;
+    int rc = serve_meal(task, input);
+    return rc < 0 ? rc : mn_yield(task, mn_bytes(&eaten, sizeof eaten));
 }
 
 /* Keeps what it was given, as a static variable would. */
