@@ -49,6 +49,7 @@ void mni_change_put_start(mni_writer_t *writer, const mni_store_record_t *record
     mni_put_text(writer, record->info.key);
     put_need(writer, &record->need);
     mni_put_value(writer, record->input);
+    mni_put_id(writer, record->parent);
 }
 
 static void get_start(mni_reader_t *reader, mni_store_record_t *to)
@@ -61,6 +62,8 @@ static void get_start(mni_reader_t *reader, mni_store_record_t *to)
     to->need = get_need(reader);
     to->has_need = true;
     to->input = mni_get_value(reader);
+    if (reader->at < reader->end) /* format 1 did not have it */
+        to->parent = mni_get_id(reader);
     to->info.status = MN_PENDING;
     to->info.rank = -1;
 }

@@ -21,6 +21,7 @@ typedef struct mni_store_record {
     mn_info_t info; /* as mn_get() would give it */
     mn_value_t input;
     mni_need_t need;
+    mn_id_t parent;         /* the job whose cancel reaches it; nil: none */
     bool has_need;          /* false: from a file of an early version, which did not have it */
     uint32_t retries, lost; /* of the attempts, as in mni_job_t */
 } mni_store_record_t;
