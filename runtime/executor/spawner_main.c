@@ -27,6 +27,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define LEASE_LOOK 1000    /* ms between two looks whether the rank renews its lease */
 #define SET_UP_LIMIT 10000 /* ms that a new child may take before it is given up */
 #define END_LIMIT \
     (30 * MNI_SECOND) /* after the rank's end: what cannot be killed by then is left */
@@ -67,6 +68,7 @@ typedef struct spawner {
     uint64_t stop_end;
     int patience;                 /* ms until the next pass over trees that are being killed */
     uint64_t look_at, idle_since; /* watching memory: the next look; since when nobody is at work */
+    uint64_t looked, awake_since; /* of the lease */
 } spawner_t;
 
 /* --- events ----------------------------------------------------------------------------------- */
@@ -513,10 +515,27 @@ static int pause_length(const spawner_t *spawner)
             return spawner->patience;
     if (spawner->waiting_count > 0)
         return 5;
+    int lease = spawner->children ? LEASE_LOOK : -1;
     if (spawner->setup.confine.method != MNI_CONFINE_WATCH || spawner->look_at == MNI_NEVER)
-        return -1;
+        return lease;
     uint64_t now = mni_clock_now();
-    return now >= spawner->look_at ? 0 : (int)((spawner->look_at - now) / MNI_MILLISECOND) + 1;
+    int look = now >= spawner->look_at ? 0 : (int)((spawner->look_at - now) / MNI_MILLISECOND) + 1;
+    return lease >= 0 && lease < look ? lease : look;
+}
+
+/* Whether the rank has let go. After a pause of this process itself the rank, which was stopped with it, gets its chance. */
+static bool lease_is_over(spawner_t *spawner)
+{
+    const mni_spawner_shared_t *shared = spawner->setup.shared;
+    uint64_t now = mni_clock_now(), lease = __atomic_load_n(&shared->lease, __ATOMIC_ACQUIRE);
+    uint64_t renewed = __atomic_load_n(&shared->renewed, __ATOMIC_ACQUIRE);
+
+    if (now - spawner->looked > 2 * LEASE_LOOK * MNI_MILLISECOND)
+        spawner->awake_since = now;
+    spawner->looked = now;
+    if (renewed < spawner->awake_since)
+        renewed = spawner->awake_since;
+    return lease > 0 && spawner->children && now > renewed && now - renewed > lease;
 }
 
 static void loop(spawner_t *spawner)
@@ -540,6 +559,8 @@ static void loop(spawner_t *spawner)
         look_at_memory(spawner);
         tend_children(spawner);
         flush_waiting(spawner);
+        if (!spawner->stopping && lease_is_over(spawner))
+            stop(spawner);
     }
 }
 

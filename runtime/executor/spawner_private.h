@@ -38,6 +38,8 @@ typedef struct mni_spawner_shared {
     _Alignas(64) uint64_t written; /* by the spawner */
     _Alignas(64) uint64_t read;    /* by the rank */
     uint32_t watching;             /* spawner: it looks at the seats, and need not be woken */
+    uint64_t lease;                /* by the rank: nanoseconds; 0: none */
+    uint64_t renewed;              /* by the rank: when */
     mni_spawner_record_t records[MNI_SPAWNER_EVENTS];
     mni_seat_t seats[MNI_SPAWNER_SEATS];
 } mni_spawner_shared_t;
