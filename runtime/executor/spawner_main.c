@@ -9,7 +9,7 @@
  */
 #include "executor/channel_layout.h"
 #include "executor/process.h"
-#include "executor/spawner_private.h"
+#include "executor/spawner_process.h"
 
 #include "util/clock.h"
 
@@ -27,8 +27,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LEASE_LOOK 1000    /* ms between two looks whether the rank renews its lease */
-#define SET_UP_LIMIT 10000 /* ms that a new child may take before it is given up */
+#define LEASE_LOOK 1000 /* ms between two looks whether the rank renews its lease */
+
 #define END_LIMIT \
     (30 * MNI_SECOND) /* after the rank's end: what cannot be killed by then is left */
 
@@ -38,38 +38,6 @@
 #define LOOK_MOST (60 * MNI_MILLISECOND)
 #define LOOK_COST 50
 #define LOOK_IDLE MNI_SECOND
-
-/* In what epoll tells: not a child's pipe but a group's notice. Addresses are even multiples of it. */
-#define TAG_NOTICE UINT64_C(2)
-
-typedef struct child {
-    struct child *next;
-    uint32_t slot;
-    pid_t pid;
-    bool driver, reaped, killing;
-    int status;
-    struct rusage usage;
-    int pipes[2];       /* read ends of its output and error, -1: none or closed */
-    uint8_t *head;      /* its channel's first part, with the log areas */
-    mni_group_t *group; /* NULL: the driver's */
-    int memfd;          /* of its channel, while memory is watched; else -1 */
-    uint64_t over;      /* bytes that it had, when they were too many */
-} child_t;
-
-typedef struct spawner {
-    mni_spawner_setup_t setup;
-    int epoll, signals;
-    child_t *children;
-    mni_groups_t groups;
-    mni_spawner_record_t *waiting; /* events that had no room in the ring */
-    size_t waiting_count, waiting_room;
-    int held; /* for the rank, -1: nothing */
-    bool stopping;
-    uint64_t stop_end;
-    int patience;                 /* ms until the next pass over trees that are being killed */
-    uint64_t look_at, idle_since; /* watching memory: the next look; since when nobody is at work */
-    uint64_t looked, awake_since; /* of the lease */
-} spawner_t;
 
 /* --- events ----------------------------------------------------------------------------------- */
 
@@ -98,7 +66,7 @@ static void flush_waiting(spawner_t *spawner)
             spawner->waiting_count * sizeof *spawner->waiting);
 }
 
-static void post(spawner_t *spawner, const mni_spawn_event_t *event, uint64_t start_time)
+void mni_spawner_post(spawner_t *spawner, const mni_spawn_event_t *event, uint64_t start_time)
 {
     mni_spawner_record_t record = {*event, start_time};
 
@@ -128,162 +96,12 @@ static bool read_output(child_t *child, int stream)
     return got > 0;
 }
 
-/* --- starting --------------------------------------------------------------------------------- */
-
-static void destroy_child(spawner_t *spawner, child_t *child)
-{
-    for (int i = 0; i < 2; i++)
-        if (child->pipes[i] >= 0)
-            close(child->pipes[i]);
-    mni_channel_unmap_head(child->head);
-    if (child->memfd >= 0)
-        close(child->memfd);
-    mni_group_give(&spawner->groups, child->group);
-    free(child);
-}
-
-/* Pipes for the output, of which the spawner's ends are watched. `ends`: what the child gets. */
-static int make_pipes(spawner_t *spawner, child_t *child, int ends[2])
-{
-    for (int i = 0; i < 2; i++) {
-        int both[2];
-        if (pipe2(both, O_CLOEXEC) < 0)
-            return errno;
-        child->pipes[i] = both[0];
-        ends[i] = both[1];
-        fcntl(both[0], F_SETFL, O_NONBLOCK);
-        /* The lowest bit of the address tells the stream. */
-        struct epoll_event watch = {.events = EPOLLIN,
-                                    .data.u64 = (uint64_t)(uintptr_t)child | (uint64_t)i};
-        if (epoll_ctl(spawner->epoll, EPOLL_CTL_ADD, both[0], &watch) < 0)
-            return errno;
-    }
-    return 0;
-}
-
-/* Waits until the child says that it is set up. 0 or an errno. */
-static int wait_for_set_up(int gate)
-{
-    struct pollfd readable = {.fd = gate, .events = POLLIN};
-    int error = 0;
-
-    if (poll(&readable, 1, SET_UP_LIMIT) <= 0)
-        return ETIMEDOUT;
-    ssize_t got = read(gate, &error, sizeof error);
-    return got == (ssize_t)sizeof error ? error : ECHILD;
-}
-
-/* 0 or an errno. */
-static int take_seat(spawner_t *spawner, child_t *child, int memfd)
-{
-    bool fresh = false;
-    int error = mni_group_take(&spawner->groups, &spawner->setup, &child->group, &fresh);
-
-    if (error == 0 && fresh && child->group->notice >= 0) {
-        struct epoll_event watch = {.events = EPOLLIN,
-                                    .data.u64 = (uint64_t)(uintptr_t)child->group | TAG_NOTICE};
-        if (epoll_ctl(spawner->epoll, EPOLL_CTL_ADD, child->group->notice, &watch) < 0)
-            error = errno;
-    }
-    if (error == 0 && spawner->setup.confine.method == MNI_CONFINE_WATCH)
-        child->memfd = fcntl(memfd, F_DUPFD_CLOEXEC, 3);
-    return error;
-}
-
-static int fork_child(spawner_t *spawner, const mni_spawner_request_t *request,
-                      const int given[MNI_SPAWNER_DESCRIPTORS], child_t *child, int *gate)
-{
-    int ends[2] = {-1, -1}, gates[2] = {-1, -1}, rc = 0;
-
-    if (!request->driver) {
-        child->head = mni_channel_map_head(given[0]);
-        rc = child->head ? make_pipes(spawner, child, ends) : errno;
-    }
-    if (rc == 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, gates) < 0)
-        rc = errno;
-    if (rc == 0 && !request->driver)
-        rc = take_seat(spawner, child, given[0]);
-    if (rc == 0) {
-        mni_child_t wanted = {
-            .driver = request->driver,
-            .main = request->main,
-            .memfd = given[0],
-            .standard = {given[1], request->driver ? given[2] : ends[0],
-                         request->driver ? given[3] : ends[1]},
-            .gate = gates[1],
-            .spawner = getpid(),
-            .rank_group = spawner->setup.rank_group,
-            .group = child->group ? child->group->path : "",
-            .confine = &spawner->setup.confine,
-            .seat = child->group ? child->group->seat : 0,
-            .bell = spawner->setup.bell,
-        };
-        child->pid = fork();
-        if (child->pid == 0)
-            mni_child_run(&wanted);
-        if (child->pid < 0)
-            rc = errno;
-    }
-    for (int i = 0; i < 2; i++)
-        if (ends[i] >= 0)
-            close(ends[i]);
-    if (gates[1] >= 0)
-        close(gates[1]);
-    if (rc == 0) {
-        rc = wait_for_set_up(gates[0]);
-        if (rc != 0) {
-            kill(child->pid, SIGKILL);
-            waitpid(child->pid, NULL, 0);
-        }
-    }
-    *gate = gates[0];
-    return rc;
-}
-
-static child_t *find_slot(spawner_t *spawner, uint32_t slot)
+child_t *mni_spawner_find(spawner_t *spawner, uint32_t slot)
 {
     for (child_t *child = spawner->children; child; child = child->next)
         if (child->slot == slot)
             return child;
     return NULL;
-}
-
-static void spawn(spawner_t *spawner, const mni_spawner_request_t *request,
-                  const int descriptors[MNI_SPAWNER_DESCRIPTORS])
-{
-    mni_spawn_event_t event = {.kind = MNI_SPAWNED, .slot = request->slot};
-    child_t *child = NULL;
-    int gate = -1, rc = 0;
-
-    if (descriptors[0] < 0)
-        rc = EBADF;
-    else if (find_slot(spawner, request->slot))
-        rc = EEXIST;
-    else if (!(child = calloc(1, sizeof *child)))
-        rc = ENOMEM;
-    if (rc == 0) {
-        child->slot = request->slot;
-        child->driver = request->driver;
-        child->pipes[0] = child->pipes[1] = child->memfd = -1;
-        rc = fork_child(spawner, request, descriptors, child, &gate);
-    }
-    if (rc == 0) {
-        event.pid = child->pid;
-        event.seat = child->group ? child->group->seat : 0;
-        child->next = spawner->children;
-        spawner->children = child;
-        post(spawner, &event,
-             spawner->setup.tree.method == MNI_TREE_SUBREAPER ? mni_scan_start_time(child->pid)
-                                                              : 0);
-    } else {
-        if (child)
-            destroy_child(spawner, child);
-        event.kind = MNI_SPAWN_FAILED;
-        event.errnum = rc;
-        post(spawner, &event, 0);
-    }
-    if (gate >= 0)
-        close(gate); /* the child goes on */
 }
 
 /* --- ending ----------------------------------------------------------------------------------- */
@@ -374,8 +192,8 @@ static void finish(spawner_t *spawner, child_t *child)
     for (int stream = 0; stream < 2; stream++)
         while (child->pipes[stream] >= 0 && read_output(child, stream))
             ;
-    destroy_child(spawner, child);
-    post(spawner, &event, 0);
+    mni_spawner_destroy_child(spawner, child);
+    mni_spawner_post(spawner, &event, 0);
 }
 
 static void tend_children(spawner_t *spawner)
@@ -485,9 +303,9 @@ static void take_request(spawner_t *spawner)
         memcpy(descriptors, CMSG_DATA(header), header->cmsg_len - CMSG_LEN(0));
     spawner->look_at = spawner->look_at == MNI_NEVER ? 0 : spawner->look_at;
     if (got == (ssize_t)sizeof request && request.order == MNI_ORDER_SPAWN) {
-        spawn(spawner, &request, descriptors);
+        mni_spawner_start_child(spawner, &request, descriptors);
     } else if (got == (ssize_t)sizeof request && request.order == MNI_ORDER_KILL) {
-        child_t *child = find_slot(spawner, request.slot);
+        child_t *child = mni_spawner_find(spawner, request.slot);
         if (child)
             start_killing(spawner, child);
     } else if (got == (ssize_t)sizeof request && request.order == MNI_ORDER_HOLD) {
