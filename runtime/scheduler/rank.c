@@ -33,9 +33,9 @@
 /* How long rank 0 waits at the end for the other ranks' goodbye. */
 #define GOODBYE_PATIENCE (10 * MNI_SECOND)
 
-/* Where the rank itself is bound follows the grants so late: to a core that is given and taken from one job to the
- * next it is not bound anew each time. */
-#define BIND_INTERVAL (10 * MNI_MILLISECOND)
+/* A task that has run for so long has its cores to itself: the rank keeps off them. For short ones that does not pay: the
+ * rank has to wake them and be woken, and that is soonest on the core where they are. */
+#define BIND_PATIENCE (10 * MNI_MILLISECOND)
 
 #define HOST_MAX 128
 #define ALLOWED_MAX 1024
@@ -211,7 +211,7 @@ static int open_parts(mni_rank_t *rank, const mni_rank_options_t *options)
     rc = mni_comm_send(rank->comm, 0, &hello);
     mni_writer_fini(&hello);
     /* MPI's threads are there already; what comes later inherits it. */
-    mni_worker_left(rank->worker, &rank->bound);
+    mni_worker_left(rank->worker, 0, &rank->bound);
     if (!rank->embedded)
         mni_machine_bind(rank->machine, 0, &rank->bound);
     return rc;
@@ -342,22 +342,17 @@ static uint64_t bind_self(mni_rank_t *rank, uint64_t now)
 
     if (rank->embedded || rank->over)
         return MNI_NEVER; /* the host program's binding is its own affair */
-    mni_worker_left(rank->worker, &left);
-    if (memcmp(&left, &rank->bound, sizeof left) == 0) {
-        rank->wanted = left;
-        return MNI_NEVER;
-    }
+    uint64_t next = mni_worker_left(rank->worker, now - BIND_PATIENCE, &left);
+    next = next == MNI_NEVER ? MNI_NEVER : next + BIND_PATIENCE;
+    if (memcmp(&left, &rank->bound, sizeof left) == 0)
+        return next;
     if (now < rank->bind_at)
         return rank->bind_at;
-    rank->bind_at = now + BIND_INTERVAL;
-    if (memcmp(&left, &rank->wanted, sizeof left) == 0) {
-        /* Refused, it stays where it was: no task depends on it. An empty set means all. */
-        mni_machine_bind(rank->machine, 0, &left);
-        rank->bound = left;
-        return MNI_NEVER;
-    }
-    rank->wanted = left;
-    return rank->bind_at;
+    /* Refused, it stays where it was: no task depends on it. An empty set means all. */
+    mni_machine_bind(rank->machine, 0, &left);
+    rank->bound = left;
+    rank->bind_at = now + BIND_PATIENCE;
+    return next;
 }
 
 static void finish_when_done(mni_rank_t *rank, uint64_t now)
@@ -438,8 +433,10 @@ int mni_rank_step(mni_rank_t *rank, uint64_t patience)
             worked |= mni_scheduler_step(rank->scheduler, now);
         if ((rc = mni_rank_watch(rank, now)) < 0)
             return rc;
-        if (now >= rank->bind_at && bind_self(rank, now) == MNI_NEVER)
-            rank->bind_at = now + BIND_INTERVAL;
+        if (now >= rank->bind_look) {
+            rank->bind_look = now + BIND_PATIENCE;
+            bind_self(rank, now);
+        }
         finish_when_done(rank, now);
         if (rank->over)
             return 0;
