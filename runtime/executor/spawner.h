@@ -45,8 +45,7 @@ typedef enum mni_spawn_event_kind {
 typedef struct mni_spawn_event {
     mni_spawn_event_kind_t kind;
     uint32_t slot;
-    uint32_t
-        seat; /* SPAWNED: for mni_spawner_limit() and its kin; 0 for the driver, which has none */
+    uint32_t seat; /* SPAWNED: for mni_spawner_limit() and its kin; the driver has no limit */
     pid_t pid;
     int status;          /* ENDED: as from waitpid() */
     int errnum;          /* SPAWN_FAILED */

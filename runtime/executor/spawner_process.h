@@ -19,7 +19,7 @@ typedef struct child {
     struct rusage usage;
     int pipes[2];       /* read ends of its output and error, -1: none or closed */
     uint8_t *head;      /* its channel's first part, with the log areas */
-    mni_group_t *group; /* NULL: the driver's */
+    mni_group_t *group; /* NULL: it could not be started */
     int memfd;          /* of its channel, while memory is watched; else -1 */
     uint64_t over;      /* bytes that it had, when they were too many */
 } child_t;

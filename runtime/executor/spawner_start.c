@@ -89,7 +89,7 @@ static int fork_child(spawner_t *spawner, const mni_spawner_request_t *request,
     }
     if (rc == 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, gates) < 0)
         rc = errno;
-    if (rc == 0 && !request->driver)
+    if (rc == 0)
         rc = take_seat(spawner, child, given[0]);
     if (rc == 0) {
         mni_child_t wanted = {
