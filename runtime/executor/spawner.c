@@ -107,8 +107,10 @@ void mni_spawner_unmap_doorbell(mni_doorbell_t *bell)
         munmap(bell, BELL_BYTES);
 }
 
-static void destroy(mni_spawner_t *spawner)
+void mni_spawner_destroy(mni_spawner_t *spawner)
 {
+    if (!spawner)
+        return;
     if (spawner->socket >= 0)
         close(spawner->socket);
     if (spawner->shared)
@@ -178,7 +180,7 @@ int mni_spawner_start(mni_spawner_t **out)
     }
 cleanup:
     if (rc < 0)
-        destroy(spawner);
+        mni_spawner_destroy(spawner);
     else
         *out = spawner;
     return rc;
@@ -479,5 +481,4 @@ void mni_spawner_stop(mni_spawner_t *spawner, double seconds)
     end = mni_clock_now() + CLEAN_LIMIT;
     while (!clean_up_pass(spawner) && mni_clock_now() < end)
         usleep(1000);
-    destroy(spawner);
 }

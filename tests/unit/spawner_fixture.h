@@ -192,6 +192,7 @@ __attribute__((unused)) static int stop_spawner(void **state)
         snprintf(directory, sizeof directory, "%s", mni_spawner_directory(fixture->spawner));
         snprintf(limits, sizeof limits, "%s", mni_spawner_confine_directory(fixture->spawner));
         mni_spawner_stop(fixture->spawner, 10);
+        mni_spawner_destroy(fixture->spawner);
         assert_true(is_gone(pid));
         assert_true(limits[0] == '\0' || access(limits, F_OK) < 0);
         assert_true(directory[0] == '\0' || access(directory, F_OK) < 0);
