@@ -40,12 +40,27 @@ void mni_answer(mni_scheduler_t *scheduler, const mni_client_address_t *who, int
     mni_answer_send(scheduler, who);
 }
 
+/* Puts the state of a job with its result into the reply. A result that cannot be read is an error. */
+static int put_state(mni_scheduler_t *scheduler, const mni_job_t *job)
+{
+    const mni_data_t *data = job->user;
+    mn_info_t info = mni_job_info(scheduler, job);
+    void *buffer;
+    int rc = mni_value_view(data->history ? data->history->large : NULL, &info.result, &buffer);
+
+    if (rc == 0)
+        mni_put_info(&scheduler->reply, &info);
+    free(buffer);
+    return rc;
+}
+
 void mni_answer_info(mni_scheduler_t *scheduler, const mni_client_address_t *who,
                      const mni_job_t *job)
 {
-    mn_info_t info = mni_job_info(scheduler, job);
     mni_answer_begin(scheduler, who, 0);
-    mni_put_info(&scheduler->reply, &info);
+    int rc = put_state(scheduler, job);
+    if (rc < 0)
+        mni_answer_begin(scheduler, who, rc);
     mni_answer_send(scheduler, who);
 }
 
@@ -58,6 +73,7 @@ void mni_answer_many(mni_scheduler_t *scheduler, const mni_client_address_t *who
     char text[MN_ID_TEXT];
     size_t bytes = 0;
     uint32_t most = 0;
+    int rc = 0;
 
     for (; most < count && (most == 0 || bytes < MANY_BYTES); most++) {
         const mni_job_t *job = mni_core_find(scheduler->core, ids[most]);
@@ -70,10 +86,10 @@ void mni_answer_many(mni_scheduler_t *scheduler, const mni_client_address_t *who
     }
     mni_answer_begin(scheduler, who, 0);
     mni_put_u32(&scheduler->reply, most);
-    for (uint32_t i = 0; i < most; i++) {
-        mn_info_t info = mni_job_info(scheduler, mni_core_find(scheduler->core, ids[i]));
-        mni_put_info(&scheduler->reply, &info);
-    }
+    for (uint32_t i = 0; i < most && rc == 0; i++)
+        rc = put_state(scheduler, mni_core_find(scheduler->core, ids[i]));
+    if (rc < 0)
+        mni_answer_begin(scheduler, who, rc);
     mni_answer_send(scheduler, who);
 }
 

@@ -11,10 +11,22 @@
 /* Between two values of a job. */
 #define COMMIT_INTERVAL (100 * MNI_MILLISECOND)
 
+static mni_large_t *large_result(const mni_data_t *data)
+{
+    return data->history ? data->history->large : NULL;
+}
+
+static const char *file_of(const mni_large_t *large)
+{
+    return large ? mni_large_file(large) : NULL;
+}
+
 static mni_store_record_t record_of(const mni_scheduler_t *scheduler, const mni_job_t *job)
 {
     return (mni_store_record_t){.info = mni_job_info(scheduler, job),
                                 .input = mni_data_input(job->user),
+                                .input_file = file_of(mni_data_large(job->user)),
+                                .result_file = file_of(large_result(job->user)),
                                 .need = job->need,
                                 .has_need = true,
                                 .retries = job->retries,
@@ -97,7 +109,9 @@ static int restore_data(mni_scheduler_t *scheduler, const mni_store_record_t *re
     if (info->attempts == 0 && !mn_status_terminal(info->status) && info->yields == 0)
         return 0;
     mni_history_t *history = mni_data_history(data);
-    if (!history || mni_history_keep(history, info->result) < 0)
+    if (!history ||
+        (record->result_file ? mni_large_restore(scheduler->store, record, false, &history->large)
+                             : mni_history_keep(history, info->result)) < 0)
         return mni_error(MN_E_NO_MEMORY, "no memory for the jobs of the store");
     history->yields = info->yields;
     history->progress = info->progress;
@@ -137,7 +151,7 @@ static int restore_job(void *argument, const mni_store_record_t *record)
         restore.reason = MN_REASON_UNDECLARED;
     else if (restore.reason == MN_REASON_UNDECLARED)
         restore.reason = MN_REASON_NONE;
-    mni_data_t *data = mni_data_create(record->input);
+    mni_data_t *data = mni_data_restore(scheduler->store, record);
     if (!data)
         return MN_E_NO_MEMORY;
     restore.start.user = data;
@@ -226,7 +240,7 @@ static void told(mni_scheduler_t *scheduler, int rc)
 int mni_keep_started(mni_scheduler_t *scheduler, const mni_job_t *job)
 {
     mni_store_record_t record = record_of(scheduler, job);
-    return mni_store_started(scheduler->store, &record);
+    return mni_store_started(scheduler->store, &record, mni_data_large(job->user));
 }
 
 void mni_keep_begun(mni_scheduler_t *scheduler, const mni_job_t *job)
@@ -246,7 +260,7 @@ static void tell_value(mni_scheduler_t *scheduler, const mni_job_t *job)
     history->job = NULL;
     if (!scheduler->untold)
         scheduler->tell_at = MNI_NEVER;
-    told(scheduler, mni_store_yielded(scheduler->store, &info));
+    told(scheduler, mni_store_yielded(scheduler->store, &info, history->large));
 }
 
 void mni_keep_yielded(mni_scheduler_t *scheduler, mni_job_t *job, bool at_once)

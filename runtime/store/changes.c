@@ -39,19 +39,53 @@ static mni_need_t get_need(mni_reader_t *reader)
     return need;
 }
 
-void mni_change_put_start(mni_writer_t *writer, const mni_store_record_t *record)
+/* A value that is in a file: its shape and where it is. */
+static void put_file(mni_writer_t *writer, const mn_value_t *value, const char *file)
 {
-    put_begin(writer, MNI_CHANGE_START, record->info.id);
+    mni_put_u8(writer, (uint8_t)value->type);
+    mni_put_u8(writer, (uint8_t)value->ndims);
+    for (unsigned i = 0; i < value->ndims && i < MN_MAX_DIMS; i++)
+        mni_put_u64(writer, value->dims[i]);
+    mni_put_text(writer, file);
+}
+
+static mn_value_t get_file(mni_reader_t *reader, const char **file)
+{
+    size_t dims[MN_MAX_DIMS] = {0};
+    mn_type_t type = (mn_type_t)mni_get_u8(reader);
+    unsigned ndims = mni_get_u8(reader);
+
+    if (ndims > MN_MAX_DIMS)
+        reader->failed = true;
+    for (unsigned i = 0; i < ndims && !reader->failed; i++)
+        dims[i] = mni_get_u64(reader);
+    mn_value_t value = mn_tensor(type, NULL, ndims, dims);
+    *file = mni_get_text(reader);
+    if (value.ndims != ndims || value.size > MN_MAX_VALUE || !*file)
+        reader->failed = true;
+    return value;
+}
+
+mni_change_t mni_change_put_start(mni_writer_t *writer, const mni_store_record_t *record,
+                                  const char *file)
+{
+    mni_change_t change = file ? MNI_CHANGE_START_FILE : MNI_CHANGE_START;
+
+    put_begin(writer, change, record->info.id);
     mni_put_text(writer, record->info.job);
     mni_put_f64(writer, record->info.created);
     mni_put_text(writer, record->info.lock);
     mni_put_text(writer, record->info.tag);
     mni_put_text(writer, record->info.key);
     put_need(writer, &record->need);
-    mni_put_value(writer, record->input);
+    if (file)
+        put_file(writer, &record->input, file);
+    else
+        mni_put_value(writer, record->input);
+    return change;
 }
 
-static void get_start(mni_reader_t *reader, mni_store_record_t *to)
+static void get_start(mni_reader_t *reader, mni_store_record_t *to, bool in_file)
 {
     to->info.job = mni_get_text(reader);
     to->info.created = mni_get_f64(reader);
@@ -60,7 +94,8 @@ static void get_start(mni_reader_t *reader, mni_store_record_t *to)
     to->info.key = mni_get_text(reader);
     to->need = get_need(reader);
     to->has_need = true;
-    to->input = mni_get_value(reader);
+    to->input_file = NULL;
+    to->input = in_file ? get_file(reader, &to->input_file) : mni_get_value(reader);
     to->info.status = MN_PENDING;
     to->info.rank = -1;
 }
@@ -86,21 +121,28 @@ static void get_begin(mni_reader_t *reader, mni_store_record_t *to)
     to->info.reason = MN_REASON_NONE;
 }
 
-void mni_change_put_value(mni_writer_t *writer, const mn_info_t *info)
+mni_change_t mni_change_put_value(mni_writer_t *writer, const mn_info_t *info, const char *file)
 {
-    put_begin(writer, MNI_CHANGE_VALUE, info->id);
+    mni_change_t change = file ? MNI_CHANGE_VALUE_FILE : MNI_CHANGE_VALUE;
+
+    put_begin(writer, change, info->id);
     mni_put_u64(writer, info->yields);
     mni_put_f64(writer, info->progress);
     mni_put_text(writer, info->message);
-    mni_put_value(writer, info->result);
+    if (file)
+        put_file(writer, &info->result, file);
+    else
+        mni_put_value(writer, info->result);
+    return change;
 }
 
-static void get_value(mni_reader_t *reader, mni_store_record_t *to)
+static void get_value(mni_reader_t *reader, mni_store_record_t *to, bool in_file)
 {
     to->info.yields = mni_get_u64(reader);
     to->info.progress = mni_get_f64(reader);
     to->info.message = mni_get_text(reader);
-    to->info.result = mni_get_value(reader);
+    to->result_file = NULL;
+    to->info.result = in_file ? get_file(reader, &to->result_file) : mni_get_value(reader);
 }
 
 void mni_change_put_state(mni_writer_t *writer, const mni_store_record_t *record)
@@ -151,13 +193,15 @@ int mni_change_apply(const mni_journal_record_t *change, mni_store_record_t *to)
     to->info.id = mni_get_id(&reader);
     switch (change->type) {
     case MNI_CHANGE_START:
-        get_start(&reader, to);
+    case MNI_CHANGE_START_FILE:
+        get_start(&reader, to, change->type == MNI_CHANGE_START_FILE);
         break;
     case MNI_CHANGE_BEGIN:
         get_begin(&reader, to);
         break;
     case MNI_CHANGE_VALUE:
-        get_value(&reader, to);
+    case MNI_CHANGE_VALUE_FILE:
+        get_value(&reader, to, change->type == MNI_CHANGE_VALUE_FILE);
         break;
     case MNI_CHANGE_STATE:
         get_state(&reader, to);

@@ -103,7 +103,7 @@ static hid_t number_type(mn_type_t type)
 /* The type and shape of a value. Text is one string of its very length, so that it may hold
  * NULs; the empty text, which HDF5's fixed strings cannot be, is a string type without an
  * element. */
-static int value_shape(const mn_value_t *value, hid_t *type, hid_t *space)
+int mni_value_shape(const mn_value_t *value, hid_t *type, hid_t *space)
 {
     hsize_t dims[MN_MAX_DIMS];
     size_t size = mn_type_size(value->type);
@@ -146,7 +146,7 @@ static int value_put(mni_data_t *data, hid_t group, const char *name, const mn_v
 
     if (value->ndims == 0)
         return 0;
-    if ((rc = value_shape(value, &type, &space)) < 0)
+    if ((rc = mni_value_shape(value, &type, &space)) < 0)
         goto cleanup;
     set = H5Dcreate2(group, name, type, space, H5P_DEFAULT,
                      value->size > 0 && value->size <= SMALL_MOST ? data->small : data->large,
@@ -169,6 +169,14 @@ cleanup:
     return rc;
 }
 
+/* A value that is in a file of its own is reached by a link to that. */
+static int value_link(hid_t group, const char *name, const char *file)
+{
+    if (H5Lcreate_external(file, "/value", group, name, H5P_DEFAULT, H5P_DEFAULT) < 0)
+        return mni_store_error("the link of %s to %.300s cannot be made", name, file);
+    return 0;
+}
+
 int mni_data_put(mni_data_t *data, const mni_store_record_t *record)
 {
     char id[MN_ID_TEXT];
@@ -180,8 +188,11 @@ int mni_data_put(mni_data_t *data, const mni_store_record_t *record)
         return mni_store_error("the group of job %s cannot be made", id);
     if ((rc = mni_data_attribute(data, group, "job", record->info.job)) < 0 ||
         (rc = mni_data_attribute(data, group, "status", mn_status_name(record->info.status))) < 0 ||
-        (rc = value_put(data, group, "input", &record->input)) < 0 ||
-        (rc = value_put(data, group, "result", &record->info.result)) < 0)
+        (rc = record->input_file != NULL ? value_link(group, "input", record->input_file)
+                                         : value_put(data, group, "input", &record->input)) < 0 ||
+        (rc = record->result_file != NULL
+                  ? value_link(group, "result", record->result_file)
+                  : value_put(data, group, "result", &record->info.result)) < 0)
         rc = mni_error_prefix(rc, "job %s", id);
     if (H5Gclose(group) < 0 && rc == 0)
         rc = mni_store_error("the group of job %s cannot be written", id);
@@ -241,15 +252,39 @@ static bool shape_of(hid_t set, hid_t type, hid_t space, mn_value_t *value)
     return value->size <= MN_MAX_VALUE;
 }
 
-static int value_get(hid_t group, const char *name, mn_value_t *value)
+/* The file that a link names, as a string to be freed; NULL: none, or it is no link to a file. */
+static int link_get(hid_t group, const char *name, char **file)
+{
+    H5L_info_t info;
+    const char *named = NULL, *object;
+    char *link = NULL;
+    int rc = 0;
+
+    if (H5Lget_info(group, name, &info, H5P_DEFAULT) < 0 || info.type != H5L_TYPE_EXTERNAL)
+        return 0;
+    if (!(link = malloc(info.u.val_size)))
+        rc = mni_error(MN_E_NO_MEMORY, "no memory for the link %s", name);
+    else if (H5Lget_val(group, name, link, info.u.val_size, H5P_DEFAULT) < 0 ||
+             H5Lunpack_elink_val(link, info.u.val_size, NULL, &named, &object) < 0)
+        rc = mni_store_error("the link %s cannot be read", name);
+    else if (!(*file = strdup(named)))
+        rc = mni_error(MN_E_NO_MEMORY, "no memory for the link %s", name);
+    free(link);
+    return rc;
+}
+
+static int value_get(hid_t group, const char *name, mn_value_t *value, char **file)
 {
     hid_t set, type = -1, space = -1;
     void *data = NULL;
     int rc = 0;
 
     *value = (mn_value_t){0};
+    *file = NULL;
     if (H5Lexists(group, name, H5P_DEFAULT) <= 0)
         return 0;
+    if ((rc = link_get(group, name, file)) < 0 || *file != NULL)
+        return rc;
     if ((set = H5Dopen2(group, name, H5P_DEFAULT)) < 0 || (type = H5Dget_type(set)) < 0 ||
         (space = H5Dget_space(set)) < 0)
         rc = mni_store_error("%s cannot be read", name);
@@ -276,20 +311,22 @@ static int value_get(hid_t group, const char *name, mn_value_t *value)
     return 0;
 }
 
-int mni_data_get(hid_t data, mn_id_t id, mn_value_t *input, mn_value_t *result)
+int mni_data_get(hid_t data, mn_id_t id, mni_data_values_t *values)
 {
     char text[MN_ID_TEXT];
     hid_t group;
     int rc;
 
-    *input = *result = (mn_value_t){0};
+    *values = (mni_data_values_t){0};
     if (H5Lexists(data, mn_id_format(id, text), H5P_DEFAULT) <= 0)
         return 0;
     if ((group = H5Gopen2(data, text, H5P_DEFAULT)) < 0)
         return mni_store_error("the values of job %s cannot be read", text);
-    if ((rc = value_get(group, "input", input)) == 0 &&
-        (rc = value_get(group, "result", result)) < 0)
-        mn_value_destroy(input);
+    if ((rc = value_get(group, "input", &values->input, &values->input_file)) == 0 &&
+        (rc = value_get(group, "result", &values->result, &values->result_file)) < 0) {
+        mn_value_destroy(&values->input);
+        free(values->input_file);
+    }
     H5Gclose(group);
     return rc < 0 ? mni_error_prefix(rc, "job %s", text) : 0;
 }

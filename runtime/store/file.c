@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 typedef struct writer {
+    mni_files_t *files;
     mni_sink_t *sink;
     hid_t file;
     mni_data_t data;
@@ -65,8 +67,39 @@ static int writer_create(writer_t *writer, const mni_store_t *store)
                       &store->included, writer->data.scalar);
 }
 
+/* A large value that is in memory goes to its file first; `name` says which. */
+static int writer_externalize(const writer_t *writer, const mni_value_owner_t *owner,
+                              const mn_value_t *value, char name[PATH_MAX], const char **file)
+{
+    int rc;
+
+    if (*file != NULL || value->size <= MNI_STORE_LARGE)
+        return 0;
+    if ((rc = mni_files_write_now(writer->files, owner, value, name, PATH_MAX)) == 0 &&
+        (rc = mni_files_assign(writer->files, owner->job, owner->role, name, 0)) == 0)
+        *file = name;
+    return rc;
+}
+
+static int writer_put(writer_t *writer, const mni_store_t *store, mni_store_record_t record)
+{
+    char input[PATH_MAX], result[PATH_MAX];
+    mni_value_owner_t owner = {.store = store->id, .job = record.info.id, .role = MNI_VALUE_INPUT};
+    int rc = writer_externalize(writer, &owner, &record.input, input, &record.input_file);
+
+    owner.role = MNI_VALUE_RESULT;
+    owner.number = record.info.yields;
+    if (rc < 0 ||
+        (rc = writer_externalize(writer, &owner, &record.info.result, result,
+                                 &record.result_file)) < 0 ||
+        (rc = mni_rows_add(&writer->rows, &record)) < 0)
+        return rc;
+    return mni_data_put(&writer->data, &record);
+}
+
 /* Takes the jobs from the caller. Stops at once when the disk is full. */
-static int writer_take(writer_t *writer, mni_store_visit_t *visit, void *argument)
+static int writer_take(writer_t *writer, const mni_store_t *store, mni_store_visit_t *visit,
+                       void *argument)
 {
     mni_store_record_t record;
     int rc;
@@ -75,8 +108,7 @@ static int writer_take(writer_t *writer, mni_store_visit_t *visit, void *argumen
         memset(&record, 0, sizeof record);
         if ((rc = visit(argument, &record)) <= 0)
             return rc;
-        if ((rc = mni_rows_add(&writer->rows, &record)) < 0 ||
-            (rc = mni_data_put(&writer->data, &record)) < 0)
+        if ((rc = writer_put(writer, store, record)) < 0)
             return rc;
         if (mni_sink_error(writer->sink) != 0)
             return MN_E_STORE;
@@ -116,7 +148,7 @@ int mni_folder_sync(const char *folder)
 
 int mni_file_write(mni_store_t *store, mni_store_visit_t *visit, void *argument)
 {
-    writer_t writer = {.file = -1, .data = {-1, -1, -1, -1, -1}};
+    writer_t writer = {.files = store->files, .file = -1, .data = {-1, -1, -1, -1, -1}};
     mode_t mode = 0666;
     int rc, exists;
 
@@ -129,7 +161,7 @@ int mni_file_write(mni_store_t *store, mni_store_visit_t *visit, void *argument)
     if ((exists == 1 && chmod(store->fresh, mode) < 0))
         rc = mni_error(MN_E_STORE, "%s", strerror(errno));
     if (rc == 0 && (rc = writer_create(&writer, store)) == 0 &&
-        (rc = writer_take(&writer, visit, argument)) == 0)
+        (rc = writer_take(&writer, store, visit, argument)) == 0)
         rc = mni_rows_write(writer.file, writer.rows.row, writer.rows.count);
     rc = writer_close(&writer, rc);
     if (rc == 0 && rename(store->fresh, store->path) < 0)

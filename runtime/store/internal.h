@@ -8,6 +8,7 @@
 #ifndef MNI_STORE_INTERNAL_H
 #define MNI_STORE_INTERNAL_H
 
+#include "store/files.h"
 #include "store/journal.h"
 #include "store/keeper.h"
 #include "store/lock.h"
@@ -31,9 +32,11 @@ struct mni_store {
     uint64_t told;     /* and of the last one at all, while there is no keeper */
     mni_journal_report_t report;
     char *damage;
+    bool recovered;
+    mni_files_t *files;   /* NULL: nothing is kept */
+    mni_large_t *larges;  /* in memory and told, by number */
     mni_keeper_t *keeper; /* NULL: nothing is kept before the end */
     mni_writer_t writer;
-    uint32_t change; /* what is in the writer */
 };
 
 /* Opens a file to read it, without a lock: files of ours never change, they are replaced. */
@@ -50,6 +53,13 @@ int mni_store_error(const char *format, ...) __attribute__((format(printf, 1, 2)
 
 /* A variable-length UTF-8 string; negative on failure. To be closed with H5Tclose(). */
 hid_t mni_store_string(void);
+
+/* large.c: before a record names the value's file, whose name it is then, and after; and gives back the memory of those that are
+ * kept. */
+int mni_large_tell(mni_large_t *large, mni_store_t *store, const mni_value_owner_t *owner);
+const char *mni_large_name(const mni_large_t *large);
+void mni_large_told(mni_large_t *large, mni_store_t *store, uint64_t number);
+void mni_larges_settle(mni_store_t *store);
 
 /* --- table.c ---------------------------------------------------------------------------------- */
 
@@ -116,10 +126,19 @@ typedef struct mni_data {
 int mni_data_open(mni_data_t *data, hid_t file);
 /* Writes /data/<id>/ with its attributes, `input` and `result`. */
 int mni_data_put(mni_data_t *data, const mni_store_record_t *record);
-/* Reads /data/<id>/input and result, `data` being that group of /data; copies, to be destroyed. Those that are not there are
- * empty. */
-int mni_data_get(hid_t data, mn_id_t id, mn_value_t *input, mn_value_t *result);
+/* The values of a job, to be destroyed; those that are not there are empty. Of one that is in a file of its own only the file's
+ * name is there, to be freed. */
+typedef struct mni_data_values {
+    mn_value_t input, result;
+    char *input_file, *result_file;
+} mni_data_values_t;
+
+/* Reads /data/<id>/input and result, `data` being that group of /data. */
+int mni_data_get(hid_t data, mn_id_t id, mni_data_values_t *values);
 void mni_data_close(mni_data_t *data);
+
+/* The HDF5 type and dataspace of a value; both are to be closed. */
+int mni_value_shape(const mn_value_t *value, hid_t *type, hid_t *space);
 
 /* Writes a string as an attribute. */
 int mni_data_attribute(const mni_data_t *data, hid_t object, const char *name, const char *text);

@@ -10,13 +10,14 @@
 #ifndef MNI_STORE_KEEPER_H
 #define MNI_STORE_KEEPER_H
 
+#include "store/files.h"
 #include "store/journal.h"
 #include "util/doorbell.h"
 
 typedef struct mni_keeper mni_keeper_t;
 
-/* Takes over the journal, in any case. `bell` is rung when more is kept, or when something goes wrong. */
-int mni_keeper_start(mni_journal_t *journal, bool sync, mni_doorbell_t *bell,
+/* Takes over the journal, in any case; large values are written to `files` before the records that name them. `bell` is rung when more is kept, or when something goes wrong. */
+int mni_keeper_start(mni_journal_t *journal, mni_files_t *files, bool sync, mni_doorbell_t *bell,
                      mni_keeper_t **keeper);
 
 /* Writes what still waits and ends the thread. 0, or the trouble because of which not all was written. NULL is fine. */

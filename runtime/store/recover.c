@@ -8,6 +8,7 @@
 #include "util/error.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,7 +87,7 @@ static const char *text_again(table_t *table, const char *from, const char **las
 static void keep_value(table_t *table, mn_value_t *to, mn_value_t from)
 {
     void *copy = NULL;
-    if (from.size > 0) {
+    if (from.data != NULL && from.size > 0) {
         if ((copy = malloc(from.size)) == NULL) {
             table->no_memory = true;
             return;
@@ -98,16 +99,33 @@ static void keep_value(table_t *table, mn_value_t *to, mn_value_t from)
     to->data = copy;
 }
 
+/* Notes which files the values are in. */
+static int assign(const table_t *table, const mni_store_record_t *record, uint64_t number)
+{
+    mni_files_t *files = table->store->files;
+    mn_id_t id = record->info.id;
+    int rc = mni_files_assign(files, id, MNI_VALUE_INPUT, record->input_file, number);
+
+    return rc < 0 ? rc : mni_files_assign(files, id, MNI_VALUE_RESULT, record->result_file, number);
+}
+
 /* --- the file --------------------------------------------------------------------------------- */
 
 static int take_row(table_t *table, hid_t data, const mni_row_t *row)
 {
     mni_store_record_t record;
+    mni_data_values_t values;
     int rc = mni_row_record(row, &record);
     mn_info_t *info = &record.info;
 
-    if (rc < 0 || (rc = mni_data_get(data, info->id, &record.input, &info->result)) < 0)
+    if (rc < 0 || (rc = mni_data_get(data, info->id, &values)) < 0)
         return rc;
+    record.input = values.input;
+    info->result = values.result;
+    record.input_file = text(table, values.input_file);
+    record.result_file = text(table, values.result_file);
+    free(values.input_file);
+    free(values.result_file);
     info->job = text(table, info->job);
     info->error = text(table, info->error);
     info->lock = text(table, info->lock);
@@ -123,7 +141,7 @@ static int take_row(table_t *table, hid_t data, const mni_row_t *row)
                    ? mni_error(MN_E_STORE, "the table of jobs has a job twice: it is damaged")
                    : MN_E_NO_MEMORY;
     }
-    return 0;
+    return assign(table, &record, 0);
 }
 
 static int read_file(table_t *table)
@@ -169,6 +187,8 @@ static void keep(table_t *table, uint32_t type, const mni_store_record_t *from,
     info->result = to->info.result;
     switch (type) {
     case MNI_CHANGE_START:
+    case MNI_CHANGE_START_FILE:
+        kept.input_file = text(table, kept.input_file);
         info->job = text(table, info->job);
         info->lock = text(table, info->lock);
         info->tag = text(table, info->tag);
@@ -180,6 +200,8 @@ static void keep(table_t *table, uint32_t type, const mni_store_record_t *from,
         info->cpus = text_again(table, info->cpus, &table->cpus);
         break;
     case MNI_CHANGE_VALUE:
+    case MNI_CHANGE_VALUE_FILE:
+        kept.result_file = text(table, kept.result_file);
         info->message = text(table, info->message);
         keep_value(table, &info->result, from->info.result);
         break;
@@ -191,6 +213,11 @@ static void keep(table_t *table, uint32_t type, const mni_store_record_t *from,
         break;
     }
     *to = kept;
+}
+
+static bool is_start(uint32_t type)
+{
+    return type == MNI_CHANGE_START || type == MNI_CHANGE_START_FILE;
 }
 
 static int take_change(void *argument, const mni_journal_record_t *change)
@@ -207,14 +234,15 @@ static int take_change(void *argument, const mni_journal_record_t *change)
     if (change->type == MNI_CHANGE_REMOVE) {
         if (saved != NULL)
             drop(table, saved);
-        return 0;
+        record.info.id = id;
+        return assign(table, &record, change->number);
     }
     if (saved != NULL)
         record = saved->record;
     int rc = mni_change_apply(change, &record);
     if (rc < 0)
         return rc;
-    if (saved == NULL && change->type != MNI_CHANGE_START) {
+    if (saved == NULL && !is_start(change->type)) {
         if (damage(table) != NULL)
             fprintf(table->damage,
                     "job %s is lost: record %" PRIu64 " tells of it, and its start is not there\n",
@@ -227,7 +255,9 @@ static int take_change(void *argument, const mni_journal_record_t *change)
             return MN_E_NO_MEMORY;
     }
     keep(table, change->type, &record, &saved->record);
-    return table->no_memory ? mni_error(MN_E_NO_MEMORY, "no memory for the jobs of the store") : 0;
+    if (table->no_memory)
+        return mni_error(MN_E_NO_MEMORY, "no memory for the jobs of the store");
+    return assign(table, &saved->record, change->number);
 }
 
 static int read_journal(table_t *table)
@@ -256,12 +286,42 @@ static int read_journal(table_t *table)
     return 0;
 }
 
+/* --- values in files of their own ------------------------------------------------------------- */
+
+/* Looks for the file. What it says of the value is known from the journal, if that names it. */
+static void look(table_t *table, const mni_store_record_t *record, mni_value_role_t role,
+                 const char *file, mn_value_t *value)
+{
+    mni_value_owner_t owner = {.job = record->info.id, .role = role};
+    char path[PATH_MAX];
+
+    if (file == NULL)
+        return;
+    int rc = mni_files_path(table->store->files, file, path, sizeof path);
+    if (rc == 0)
+        rc = mni_value_look(path, &owner, value);
+    if (rc < 0 && damage(table) != NULL)
+        fprintf(table->damage, "%s\n", mn_error_message());
+}
+
+static void look_for_files(table_t *table)
+{
+    saved_t *saved;
+
+    DL_FOREACH (table->jobs, saved) {
+        mni_store_record_t *record = &saved->record;
+        look(table, record, MNI_VALUE_INPUT, record->input_file, &record->input);
+        look(table, record, MNI_VALUE_RESULT, record->result_file, &record->info.result);
+    }
+}
+
 int mni_store_recover(mni_store_t *store, mni_store_take_t *take, void *argument)
 {
     table_t table = {.store = store};
     const saved_t *saved;
     int rc = 0;
 
+    store->recovered = true;
     if (store->path == NULL || !store->exists)
         return 0;
     H5E_BEGIN_TRY
@@ -271,6 +331,8 @@ int mni_store_recover(mni_store_t *store, mni_store_take_t *take, void *argument
     H5E_END_TRY
     if (rc == 0 && store->has_journal)
         rc = read_journal(&table);
+    if (rc == 0)
+        look_for_files(&table);
     DL_FOREACH (table.jobs, saved)
         if (rc == 0)
             rc = take(argument, &saved->record);

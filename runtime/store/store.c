@@ -325,6 +325,8 @@ static int store_open(const char *path, mni_store_t *store)
         return rc;
     if (!store->has_id)
         uuid_generate_random(store->id.bytes);
+    if ((rc = mni_files_create(store->path, store->id, &store->files)) < 0)
+        return rc;
     return journal_check(store);
 }
 
@@ -354,6 +356,7 @@ void mni_store_close(mni_store_t *store)
         return;
     mni_keeper_stop(store->keeper);
     mni_store_unlock(store->lock);
+    mni_files_destroy(store->files);
     mni_writer_fini(&store->writer);
     mni_journal_report_fini(&store->report);
     free(store->damage);
@@ -396,6 +399,9 @@ int mni_store_begin(mni_store_t *store, mni_durability_t durability, mni_doorbel
             return rc;
         store->has_id = store->exists = true;
     }
+    mni_files_included(store->files, store->included);
+    if (store->recovered && store->damage == NULL) /* what is damaged may have named any of them */
+        mni_files_sweep(store->files);
     store->told = store->report.last > store->included ? store->report.last : store->included;
     if (durability == MNI_DURABILITY_MEMORY)
         return 0;
@@ -411,41 +417,97 @@ int mni_store_begin(mni_store_t *store, mni_durability_t durability, mni_doorbel
     if (rc < 0)
         return rc;
     store->has_journal = true;
-    return mni_keeper_start(journal, durability == MNI_DURABILITY_FSYNC, bell, &store->keeper);
+    return mni_keeper_start(journal, store->files, durability == MNI_DURABILITY_FSYNC, bell,
+                            &store->keeper);
 }
 
 /* Gives the journal what was put into store->writer, without the header of a message. */
-static int tell(mni_store_t *store)
+static int tell(mni_store_t *store, mni_change_t change)
 {
     mni_writer_t *writer = &store->writer;
     int rc = mni_writer_end(writer);
 
     if (rc == 0)
-        rc = mni_keeper_put(store->keeper, store->change, writer->data + MNI_FRAME_HEADER,
+        rc = mni_keeper_put(store->keeper, (uint32_t)change, writer->data + MNI_FRAME_HEADER,
                             writer->size - MNI_FRAME_HEADER);
     return rc;
 }
 
-#define DEFINE_TELL(name, kind, put, type, argument)        \
-    int mni_store_##name(mni_store_t *store, type argument) \
-    {                                                       \
-        if (store->keeper == NULL)                          \
-            return 0;                                       \
-        store->change = (kind);                             \
-        put(&store->writer, argument);                      \
-        return tell(store);                                 \
-    }
+/* A record that names a value was put: the value is now in that file, or in none. */
+static int told_value(mni_store_t *store, mn_id_t job, mni_value_role_t role, mni_large_t *large)
+{
+    uint64_t number = mni_keeper_last(store->keeper);
 
-DEFINE_TELL(started, MNI_CHANGE_START, mni_change_put_start, const mni_store_record_t *, record)
-DEFINE_TELL(begun, MNI_CHANGE_BEGIN, mni_change_put_begin, const mn_info_t *, info)
-DEFINE_TELL(yielded, MNI_CHANGE_VALUE, mni_change_put_value, const mn_info_t *, info)
-DEFINE_TELL(changed, MNI_CHANGE_STATE, mni_change_put_state, const mni_store_record_t *, record)
-DEFINE_TELL(removed, MNI_CHANGE_REMOVE, mni_change_put_remove, mn_id_t, id)
+    if (large)
+        mni_large_told(large, store, number);
+    return mni_files_assign(store->files, job, role, large ? mni_large_name(large) : NULL, number);
+}
+
+int mni_store_started(mni_store_t *store, const mni_store_record_t *record, mni_large_t *large)
+{
+    mni_value_owner_t owner = {.store = store->id, .job = record->info.id, .role = MNI_VALUE_INPUT};
+    int rc = 0;
+
+    if (store->keeper == NULL)
+        return 0;
+    if (large && (rc = mni_large_tell(large, store, &owner)) < 0)
+        return rc;
+    if ((rc = tell(store, mni_change_put_start(&store->writer, record,
+                                               large ? mni_large_name(large) : NULL))) < 0)
+        return rc;
+    return told_value(store, record->info.id, MNI_VALUE_INPUT, large);
+}
+
+int mni_store_yielded(mni_store_t *store, const mn_info_t *info, mni_large_t *large)
+{
+    mni_value_owner_t owner = {
+        .store = store->id, .job = info->id, .role = MNI_VALUE_RESULT, .number = info->yields};
+    int rc = 0;
+
+    if (store->keeper == NULL)
+        return 0;
+    if (large && (rc = mni_large_tell(large, store, &owner)) < 0)
+        return rc;
+    if ((rc = tell(store, mni_change_put_value(&store->writer, info,
+                                               large ? mni_large_name(large) : NULL))) < 0)
+        return rc;
+    return told_value(store, info->id, MNI_VALUE_RESULT, large);
+}
+
+int mni_store_begun(mni_store_t *store, const mn_info_t *info)
+{
+    if (store->keeper == NULL)
+        return 0;
+    mni_change_put_begin(&store->writer, info);
+    return tell(store, MNI_CHANGE_BEGIN);
+}
+
+int mni_store_changed(mni_store_t *store, const mni_store_record_t *record)
+{
+    if (store->keeper == NULL)
+        return 0;
+    mni_change_put_state(&store->writer, record);
+    return tell(store, MNI_CHANGE_STATE);
+}
+
+int mni_store_removed(mni_store_t *store, mn_id_t id)
+{
+    int rc;
+
+    if (store->keeper == NULL)
+        return 0;
+    mni_change_put_remove(&store->writer, id);
+    if ((rc = tell(store, MNI_CHANGE_REMOVE)) < 0 ||
+        (rc = told_value(store, id, MNI_VALUE_INPUT, NULL)) < 0)
+        return rc;
+    return told_value(store, id, MNI_VALUE_RESULT, NULL);
+}
 
 void mni_store_commit(mni_store_t *store)
 {
     if (store->keeper != NULL)
         mni_keeper_commit(store->keeper);
+    mni_larges_settle(store);
 }
 
 uint64_t mni_store_told(const mni_store_t *store)
@@ -476,6 +538,7 @@ int mni_store_finish(mni_store_t *store, mni_store_visit_t *visit, void *argumen
     store->told = mni_store_told(store);
     mni_keeper_stop(store->keeper); /* its trouble does not matter when the file can be written */
     store->keeper = NULL;
+    mni_larges_settle(store);
     store->included = store->told;
     H5E_BEGIN_TRY
     {
@@ -485,6 +548,10 @@ int mni_store_finish(mni_store_t *store, mni_store_visit_t *visit, void *argumen
     if (rc == 0 && store->has_journal && unlink(store->journal) == 0)
         store->has_journal = false;
     if (rc == 0) {
+        mni_files_included(store->files, store->included);
+        mni_files_delete(store->files, store->included);
+        if (store->recovered && store->damage == NULL)
+            mni_files_sweep(store->files);
         mni_store_unlock(store->lock);
         store->lock = NULL;
     }

@@ -10,6 +10,7 @@
 #define MNI_STORE_STORE_H
 
 #include "core/core.h"
+#include "store/large.h"
 #include "util/doorbell.h"
 
 #include <multinode.h>
@@ -63,14 +64,15 @@ int mni_store_begin(mni_store_t *store, mni_durability_t durability, mni_doorbel
                     mni_store_visit_t *visit, void *argument);
 
 /* Changes of a job: it was started; an attempt begins; it has yielded (its latest value, progress and message go along); it has
- * another status than RUNNING; it is removed. 0 or MN_E_NO_MEMORY. */
-int mni_store_started(mni_store_t *store, const mni_store_record_t *record);
+ * another status than RUNNING; it is removed. `large`: the input or result when it is a large value, else NULL. 0 or
+ * MN_E_NO_MEMORY. */
+int mni_store_started(mni_store_t *store, const mni_store_record_t *record, mni_large_t *large);
 int mni_store_begun(mni_store_t *store, const mn_info_t *info);
-int mni_store_yielded(mni_store_t *store, const mn_info_t *info);
+int mni_store_yielded(mni_store_t *store, const mn_info_t *info, mni_large_t *large);
 int mni_store_changed(mni_store_t *store, const mni_store_record_t *record);
 int mni_store_removed(mni_store_t *store, mn_id_t id);
 
-/* All changes told so far are a group that is to be kept soon. Does not wait. */
+/* All changes told so far are a group that is to be kept soon. Does not wait. Large values that are kept leave memory. */
 void mni_store_commit(mni_store_t *store);
 /* Changes are numbered: that of the last one told, and of the last one kept. */
 uint64_t mni_store_told(const mni_store_t *store);

@@ -93,7 +93,7 @@ static void live(mni_store_t *store)
 
     for (uint8_t i = 1; i <= 4; i++) {
         record = record_of(i);
-        assert_int_equal(mni_store_started(store, &record), 0);
+        assert_int_equal(mni_store_started(store, &record, NULL), 0);
     }
     record = record_of(1);
     record.info.attempts = 1;
@@ -106,7 +106,7 @@ static void live(mni_store_t *store)
     record.info.progress = 0.25;
     record.info.message = "a quarter";
     record.info.result = mn_array(MN_FLOAT64, values, 2);
-    assert_int_equal(mni_store_yielded(store, &record.info), 0);
+    assert_int_equal(mni_store_yielded(store, &record.info, NULL), 0);
     record = record_of(2);
     record.info.status = MN_FAILED;
     record.info.reason = MN_REASON_ERROR;
