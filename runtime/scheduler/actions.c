@@ -100,12 +100,12 @@ static void act_run(mni_scheduler_t *scheduler, uint64_t now, const mni_action_t
     history->cpus = cpus_text(scheduler, &action->cpus);
     if (history->attempt_count < job->attempts)
         history->attempt_count = job->attempts;
-    mni_keep_begun(scheduler, job);
+    bool at_most_once = job->need.max_lost == 0; /* that it has begun must be known for ever */
+    mni_keep_begun(scheduler, job, at_most_once);
     if (put_run(scheduler, action) < 0) {
         mni_live_drop(scheduler, action->task);
         task_impossible(scheduler, now, action->task, mn_error_message());
-    } else if (job->need.max_lost ==
-               0) { /* at most once: that it has begun must be known for ever */
+    } else if (at_most_once) {
         mni_keep_send(scheduler, action->rank, NULL);
     } else {
         mni_scheduler_send(scheduler, action->rank);

@@ -11,6 +11,7 @@
 #include "core/declare.h"
 #include "machine/machine.h"
 #include "scheduler/scheduler.h"
+#include "store/lock.h"
 #include "util/clock.h"
 #include "util/error.h"
 #include "wire/message.h"
@@ -41,11 +42,13 @@
 
 #define HOST_MAX 128
 #define ALLOWED_MAX 1024
+#define LOCK_MAX 1024
 
 /* What ranks tell each other at the start. */
 typedef struct introduction {
     char host[HOST_MAX];       /* with the boot id: unique to a running system */
     char allowed[ALLOWED_MAX]; /* processing units, empty: could not be found out */
+    char lock[LOCK_MAX];       /* rank 0: the file that the store is locked by; empty: none */
     uint64_t digest;           /* of the declarations */
     int32_t pid, bell;         /* bell: descriptor of the doorbell in that process */
     int32_t failed;            /* 0, or the error that this rank met */
@@ -80,7 +83,7 @@ struct mni_rank {
 /* --- start ------------------------------------------------------------------------------------------------------- */
 
 static void introduce(introduction_t *mine, const mni_spawner_t *spawner,
-                      const mni_machine_t *machine, int failed)
+                      const mni_machine_t *machine, const mni_store_t *store, int failed)
 {
     char boot[64] = "";
     FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
@@ -98,6 +101,8 @@ static void introduce(introduction_t *mine, const mni_spawner_t *spawner,
     snprintf(mine->host + length, sizeof mine->host - length, "/%.36s", boot);
     if (machine)
         snprintf(mine->allowed, sizeof mine->allowed, "%s", mni_machine_allowed(machine));
+    if (store && mni_store_lock_path(store))
+        snprintf(mine->lock, sizeof mine->lock, "%s", mni_store_lock_path(store));
 }
 
 /* Opens the doorbell of another rank of this host. A failure costs only time: it is then polled for. */
@@ -126,6 +131,22 @@ static int widen_machine(mni_rank_t *rank, const introduction_t *all)
     int rc = mni_machine_widen(rank->machine, list);
     free(list);
     return rc;
+}
+
+/* The spawner outlives its rank when that is killed, until all that it started is gone. So long no other runtime may have the
+ * store: it shares the store's lock. A host that does not see the store, or a path too long to be told, has no share. */
+static void share_lock(const mni_rank_t *rank, const char *path)
+{
+    int shared = -1;
+
+    if (rank->number == 0)
+        shared = mni_store_lock_descriptor(rank->store);
+    else if (path[0] != '\0')
+        shared = mni_store_lock_join(path);
+    if (shared >= 0)
+        mni_spawner_hold(rank->spawner, shared); /* that it is gone is noticed elsewhere */
+    if (rank->number != 0 && shared >= 0)
+        close(shared);
 }
 
 /* Everything that needs to know of the other ranks. */
@@ -159,6 +180,7 @@ static int meet(mni_rank_t *rank, const introduction_t *mine, introduction_t *al
         else
             rank->all_near = false;
     }
+    share_lock(rank, all[0].lock);
     return widen_machine(rank, all);
 }
 
@@ -249,7 +271,7 @@ int mni_rank_open(mni_comm_t *comm, mni_spawner_t *spawner, const mni_rank_optio
     if (rc == 0 && made->number == 0)
         rc = mni_store_open(options->store, &made->store);
     if (all && made->peers) {
-        introduce(&mine, spawner, made->machine, rc);
+        introduce(&mine, spawner, made->machine, made->store, rc);
         char message[MNI_ERROR_MAX];
         snprintf(message, sizeof message, "%s", mn_error_message());
         int met = meet(made, &mine, all);
@@ -504,6 +526,8 @@ bool mni_rank_close(mni_rank_t *rank)
     if (!rank)
         return false;
     bool any_lost = rank->any_lost;
+    if (rank->embedded)
+        mni_spawner_hold(rank->spawner, -1); /* it goes on without this runtime */
     mni_worker_destroy(rank->worker);
     mni_scheduler_destroy(rank->scheduler);
     mni_channel_destroy(rank->client);

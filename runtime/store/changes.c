@@ -66,23 +66,22 @@ static mn_value_t get_file(mni_reader_t *reader, const char **file)
     return value;
 }
 
-mni_change_t mni_change_put_start(mni_writer_t *writer, const mni_store_record_t *record,
-                                  const char *file)
+mni_change_t mni_change_put_start(mni_writer_t *writer, const mni_store_record_t *record)
 {
-    mni_change_t change = file ? MNI_CHANGE_START_FILE : MNI_CHANGE_START;
+    mni_change_t type = record->input_file ? MNI_CHANGE_START_FILE : MNI_CHANGE_START;
 
-    put_begin(writer, change, record->info.id);
+    put_begin(writer, type, record->info.id);
     mni_put_text(writer, record->info.job);
     mni_put_f64(writer, record->info.created);
     mni_put_text(writer, record->info.lock);
     mni_put_text(writer, record->info.tag);
     mni_put_text(writer, record->info.key);
     put_need(writer, &record->need);
-    if (file)
-        put_file(writer, &record->input, file);
+    if (record->input_file)
+        put_file(writer, &record->input, record->input_file);
     else
         mni_put_value(writer, record->input);
-    return change;
+    return type;
 }
 
 static void get_start(mni_reader_t *reader, mni_store_record_t *to, bool in_file)
@@ -100,9 +99,8 @@ static void get_start(mni_reader_t *reader, mni_store_record_t *to, bool in_file
     to->info.rank = -1;
 }
 
-void mni_change_put_begin(mni_writer_t *writer, const mn_info_t *info)
+static void put_attempt(mni_writer_t *writer, const mn_info_t *info)
 {
-    put_begin(writer, MNI_CHANGE_BEGIN, info->id);
     mni_put_u32(writer, info->attempts);
     mni_put_f64(writer, info->started);
     mni_put_text(writer, info->host);
@@ -110,7 +108,7 @@ void mni_change_put_begin(mni_writer_t *writer, const mn_info_t *info)
     mni_put_text(writer, info->cpus);
 }
 
-static void get_begin(mni_reader_t *reader, mni_store_record_t *to)
+static void get_attempt(mni_reader_t *reader, mni_store_record_t *to)
 {
     to->info.attempts = mni_get_u32(reader);
     to->info.started = mni_get_f64(reader);
@@ -121,19 +119,17 @@ static void get_begin(mni_reader_t *reader, mni_store_record_t *to)
     to->info.reason = MN_REASON_NONE;
 }
 
-mni_change_t mni_change_put_value(mni_writer_t *writer, const mn_info_t *info, const char *file)
+static void put_value(mni_writer_t *writer, const mni_store_record_t *record)
 {
-    mni_change_t change = file ? MNI_CHANGE_VALUE_FILE : MNI_CHANGE_VALUE;
+    const mn_info_t *info = &record->info;
 
-    put_begin(writer, change, info->id);
     mni_put_u64(writer, info->yields);
     mni_put_f64(writer, info->progress);
     mni_put_text(writer, info->message);
-    if (file)
-        put_file(writer, &info->result, file);
+    if (record->result_file)
+        put_file(writer, &info->result, record->result_file);
     else
         mni_put_value(writer, info->result);
-    return change;
 }
 
 static void get_value(mni_reader_t *reader, mni_store_record_t *to, bool in_file)
@@ -145,9 +141,8 @@ static void get_value(mni_reader_t *reader, mni_store_record_t *to, bool in_file
     to->info.result = in_file ? get_file(reader, &to->result_file) : mni_get_value(reader);
 }
 
-void mni_change_put_state(mni_writer_t *writer, const mni_store_record_t *record)
+static void put_state(mni_writer_t *writer, const mni_store_record_t *record)
 {
-    put_begin(writer, MNI_CHANGE_STATE, record->info.id);
     mni_put_u8(writer, (uint8_t)record->info.status);
     mni_put_u8(writer, (uint8_t)record->info.reason);
     mni_put_u32(writer, record->info.attempts);
@@ -172,9 +167,56 @@ static void get_state(mni_reader_t *reader, mni_store_record_t *to)
     to->info.error = mni_get_text(reader);
 }
 
+mni_change_t mni_change_put(mni_writer_t *writer, unsigned changes,
+                            const mni_store_record_t *record)
+{
+    mni_change_t value = record->result_file ? MNI_CHANGE_VALUE_FILE : MNI_CHANGE_VALUE;
+    mni_change_t type = MNI_CHANGE_SEVERAL;
+    unsigned set = changes;
+
+    if ((changes & (changes - 1)) == 0)
+        type = changes == MNI_CHANGE_BIT(MNI_CHANGE_BEGIN)   ? MNI_CHANGE_BEGIN
+               : changes == MNI_CHANGE_BIT(MNI_CHANGE_VALUE) ? value
+                                                             : MNI_CHANGE_STATE;
+    if (changes & MNI_CHANGE_BIT(MNI_CHANGE_VALUE))
+        set |= MNI_CHANGE_BIT(value);
+    put_begin(writer, type, record->info.id);
+    if (type == MNI_CHANGE_SEVERAL)
+        mni_put_u8(writer, (uint8_t)set);
+    if (changes & MNI_CHANGE_BIT(MNI_CHANGE_BEGIN))
+        put_attempt(writer, &record->info);
+    if (changes & MNI_CHANGE_BIT(MNI_CHANGE_VALUE))
+        put_value(writer, record);
+    if (changes & MNI_CHANGE_BIT(MNI_CHANGE_STATE))
+        put_state(writer, record);
+    return type;
+}
+
 void mni_change_put_remove(mni_writer_t *writer, mn_id_t id)
 {
     put_begin(writer, MNI_CHANGE_REMOVE, id);
+}
+
+unsigned mni_change_set(const mni_journal_record_t *change)
+{
+    const unsigned several = MNI_CHANGE_BIT(MNI_CHANGE_BEGIN) | MNI_CHANGE_BIT(MNI_CHANGE_VALUE) |
+                             MNI_CHANGE_BIT(MNI_CHANGE_STATE) |
+                             MNI_CHANGE_BIT(MNI_CHANGE_VALUE_FILE);
+    unsigned set;
+
+    if (change->type == MNI_CHANGE_START_FILE)
+        return MNI_CHANGE_BIT(MNI_CHANGE_START_FILE) | MNI_CHANGE_BIT(MNI_CHANGE_START);
+    if (change->type == MNI_CHANGE_VALUE_FILE)
+        return MNI_CHANGE_BIT(MNI_CHANGE_VALUE_FILE) | MNI_CHANGE_BIT(MNI_CHANGE_VALUE);
+
+    if (change->type >= MNI_CHANGE_START && change->type <= MNI_CHANGE_REMOVE)
+        return MNI_CHANGE_BIT(change->type);
+    if (change->type != MNI_CHANGE_SEVERAL || change->size <= sizeof(mn_id_t))
+        return 0;
+    set = ((const uint8_t *)change->data)[sizeof(mn_id_t)];
+    if ((set & MNI_CHANGE_BIT(MNI_CHANGE_VALUE_FILE)) && !(set & MNI_CHANGE_BIT(MNI_CHANGE_VALUE)))
+        return 0;
+    return (set & ~several) == 0 ? set : 0;
 }
 
 bool mni_change_id(const mni_journal_record_t *change, mn_id_t *id)
@@ -189,29 +231,23 @@ int mni_change_apply(const mni_journal_record_t *change, mni_store_record_t *to)
 {
     mni_reader_t reader;
 
-    mni_reader_body(&reader, change->data, change->size);
-    to->info.id = mni_get_id(&reader);
-    switch (change->type) {
-    case MNI_CHANGE_START:
-    case MNI_CHANGE_START_FILE:
-        get_start(&reader, to, change->type == MNI_CHANGE_START_FILE);
-        break;
-    case MNI_CHANGE_BEGIN:
-        get_begin(&reader, to);
-        break;
-    case MNI_CHANGE_VALUE:
-    case MNI_CHANGE_VALUE_FILE:
-        get_value(&reader, to, change->type == MNI_CHANGE_VALUE_FILE);
-        break;
-    case MNI_CHANGE_STATE:
-        get_state(&reader, to);
-        break;
-    case MNI_CHANGE_REMOVE:
-        break;
-    default:
+    unsigned set = mni_change_set(change);
+
+    if (set == 0)
         return mni_error(MN_E_STORE, "record %llu of the journal has the unknown type %u",
                          (unsigned long long)change->number, change->type);
-    }
+    mni_reader_body(&reader, change->data, change->size);
+    to->info.id = mni_get_id(&reader);
+    if (change->type == MNI_CHANGE_SEVERAL)
+        mni_get_u8(&reader);
+    if (set & MNI_CHANGE_BIT(MNI_CHANGE_START))
+        get_start(&reader, to, set & MNI_CHANGE_BIT(MNI_CHANGE_START_FILE));
+    if (set & MNI_CHANGE_BIT(MNI_CHANGE_BEGIN))
+        get_attempt(&reader, to);
+    if (set & MNI_CHANGE_BIT(MNI_CHANGE_VALUE))
+        get_value(&reader, to, set & MNI_CHANGE_BIT(MNI_CHANGE_VALUE_FILE));
+    if (set & MNI_CHANGE_BIT(MNI_CHANGE_STATE))
+        get_state(&reader, to);
     if (mni_reader_end(&reader) < 0 || to->info.status > MN_CANCELLED ||
         to->info.reason > MN_REASON_UNDECLARED)
         return mni_error(MN_E_STORE, "record %llu of the journal makes no sense",

@@ -177,7 +177,7 @@ static FILE *damage(table_t *table)
 }
 
 /* What the record's texts and values become in the table; `from` points into the record. */
-static void keep(table_t *table, uint32_t type, const mni_store_record_t *from,
+static void keep(table_t *table, unsigned set, const mni_store_record_t *from,
                  mni_store_record_t *to)
 {
     mni_store_record_t kept = *from;
@@ -185,45 +185,34 @@ static void keep(table_t *table, uint32_t type, const mni_store_record_t *from,
 
     kept.input = to->input;
     info->result = to->info.result;
-    switch (type) {
-    case MNI_CHANGE_START:
-    case MNI_CHANGE_START_FILE:
+    if (set & MNI_CHANGE_BIT(MNI_CHANGE_START)) {
         kept.input_file = text(table, kept.input_file);
         info->job = text(table, info->job);
         info->lock = text(table, info->lock);
         info->tag = text(table, info->tag);
         info->key = text(table, info->key);
         keep_value(table, &kept.input, from->input);
-        break;
-    case MNI_CHANGE_BEGIN:
+    }
+    if (set & MNI_CHANGE_BIT(MNI_CHANGE_BEGIN)) {
         info->host = text_again(table, info->host, &table->host);
         info->cpus = text_again(table, info->cpus, &table->cpus);
-        break;
-    case MNI_CHANGE_VALUE:
-    case MNI_CHANGE_VALUE_FILE:
-        kept.result_file = text(table, kept.result_file);
-        info->message = text(table, info->message);
-        keep_value(table, &info->result, from->info.result);
-        break;
-    case MNI_CHANGE_STATE:
-        info->message = text(table, info->message);
-        info->error = text(table, info->error);
-        break;
-    default:
-        break;
     }
+    if (set & MNI_CHANGE_BIT(MNI_CHANGE_VALUE)) {
+        kept.result_file = text(table, kept.result_file);
+        keep_value(table, &info->result, from->info.result);
+    }
+    if (set & (MNI_CHANGE_BIT(MNI_CHANGE_VALUE) | MNI_CHANGE_BIT(MNI_CHANGE_STATE)))
+        info->message = text(table, info->message);
+    if (set & MNI_CHANGE_BIT(MNI_CHANGE_STATE))
+        info->error = text(table, info->error);
     *to = kept;
-}
-
-static bool is_start(uint32_t type)
-{
-    return type == MNI_CHANGE_START || type == MNI_CHANGE_START_FILE;
 }
 
 static int take_change(void *argument, const mni_journal_record_t *change)
 {
     table_t *table = argument;
     mni_store_record_t record = {0};
+    unsigned set = mni_change_set(change);
     char name[MN_ID_TEXT];
     mn_id_t id;
 
@@ -242,7 +231,7 @@ static int take_change(void *argument, const mni_journal_record_t *change)
     int rc = mni_change_apply(change, &record);
     if (rc < 0)
         return rc;
-    if (saved == NULL && !is_start(change->type)) {
+    if (saved == NULL && !(set & MNI_CHANGE_BIT(MNI_CHANGE_START))) {
         if (damage(table) != NULL)
             fprintf(table->damage,
                     "job %s is lost: record %" PRIu64 " tells of it, and its start is not there\n",
@@ -254,7 +243,7 @@ static int take_change(void *argument, const mni_journal_record_t *change)
         if ((saved = add(table, &fresh)) == NULL)
             return MN_E_NO_MEMORY;
     }
-    keep(table, change->type, &record, &saved->record);
+    keep(table, set, &record, &saved->record);
     if (table->no_memory)
         return mni_error(MN_E_NO_MEMORY, "no memory for the jobs of the store");
     return assign(table, &saved->record, change->number);

@@ -350,6 +350,16 @@ int mni_store_open(const char *path, mni_store_t **result)
     return 0;
 }
 
+const char *mni_store_lock_path(const mni_store_t *store)
+{
+    return mni_store_lock_name(store->lock);
+}
+
+int mni_store_lock_descriptor(const mni_store_t *store)
+{
+    return mni_store_lock_shared(store->lock);
+}
+
 void mni_store_close(mni_store_t *store)
 {
     if (store == NULL)
@@ -422,85 +432,87 @@ int mni_store_begin(mni_store_t *store, mni_durability_t durability, mni_doorbel
 }
 
 /* Gives the journal what was put into store->writer, without the header of a message. */
-static int tell(mni_store_t *store, mni_change_t change)
+static int tell(mni_store_t *store, mni_change_t type)
 {
     mni_writer_t *writer = &store->writer;
     int rc = mni_writer_end(writer);
 
     if (rc == 0)
-        rc = mni_keeper_put(store->keeper, (uint32_t)change, writer->data + MNI_FRAME_HEADER,
+        rc = mni_keeper_put(store->keeper, type, writer->data + MNI_FRAME_HEADER,
                             writer->size - MNI_FRAME_HEADER);
     return rc;
 }
 
-/* A record that names a value was put: the value is now in that file, or in none. */
-static int told_value(mni_store_t *store, mn_id_t job, mni_value_role_t role, mni_large_t *large)
+/* A large value is to be written; *file: the name that its file will have. */
+static int tell_large(mni_store_t *store, mni_large_t *large, const mni_value_owner_t *owner,
+                      const char **file)
+{
+    int rc = large ? mni_large_tell(large, store, owner) : 0;
+
+    if (rc == 0)
+        *file = large ? mni_large_name(large) : NULL;
+    return rc;
+}
+
+/* A record was put by which a value is in that file, or in none. */
+static int told_value(mni_store_t *store, const mni_value_owner_t *owner, mni_large_t *large)
 {
     uint64_t number = mni_keeper_last(store->keeper);
 
     if (large)
         mni_large_told(large, store, number);
-    return mni_files_assign(store->files, job, role, large ? mni_large_name(large) : NULL, number);
+    return mni_files_assign(store->files, owner->job, owner->role,
+                            large ? mni_large_name(large) : NULL, number);
 }
 
-int mni_store_started(mni_store_t *store, const mni_store_record_t *record, mni_large_t *large)
+int mni_store_started(mni_store_t *store, const mni_store_record_t *record)
 {
     mni_value_owner_t owner = {.store = store->id, .job = record->info.id, .role = MNI_VALUE_INPUT};
+    mni_store_record_t put = *record;
     int rc = 0;
 
     if (store->keeper == NULL)
         return 0;
-    if (large && (rc = mni_large_tell(large, store, &owner)) < 0)
+    if ((rc = tell_large(store, record->input_large, &owner, &put.input_file)) < 0 ||
+        (rc = tell(store, mni_change_put_start(&store->writer, &put))) < 0)
         return rc;
-    if ((rc = tell(store, mni_change_put_start(&store->writer, record,
-                                               large ? mni_large_name(large) : NULL))) < 0)
-        return rc;
-    return told_value(store, record->info.id, MNI_VALUE_INPUT, large);
+    return told_value(store, &owner, record->input_large);
 }
 
-int mni_store_yielded(mni_store_t *store, const mn_info_t *info, mni_large_t *large)
+int mni_store_changed(mni_store_t *store, unsigned what, const mni_store_record_t *record)
 {
-    mni_value_owner_t owner = {
-        .store = store->id, .job = info->id, .role = MNI_VALUE_RESULT, .number = info->yields};
+    mni_value_owner_t owner = {.store = store->id,
+                               .job = record->info.id,
+                               .role = MNI_VALUE_RESULT,
+                               .number = record->info.yields};
+    bool yielded = what & MNI_STORE_YIELDED;
+    mni_store_record_t put = *record;
     int rc = 0;
 
     if (store->keeper == NULL)
         return 0;
-    if (large && (rc = mni_large_tell(large, store, &owner)) < 0)
+    if (yielded && (rc = tell_large(store, record->result_large, &owner, &put.result_file)) < 0)
         return rc;
-    if ((rc = tell(store, mni_change_put_value(&store->writer, info,
-                                               large ? mni_large_name(large) : NULL))) < 0)
+    unsigned set = (what & MNI_STORE_BEGUN ? MNI_CHANGE_BIT(MNI_CHANGE_BEGIN) : 0) |
+                   (what & MNI_STORE_YIELDED ? MNI_CHANGE_BIT(MNI_CHANGE_VALUE) : 0) |
+                   (what & MNI_STORE_CHANGED ? MNI_CHANGE_BIT(MNI_CHANGE_STATE) : 0);
+    if ((rc = tell(store, mni_change_put(&store->writer, set, &put))) < 0)
         return rc;
-    return told_value(store, info->id, MNI_VALUE_RESULT, large);
-}
-
-int mni_store_begun(mni_store_t *store, const mn_info_t *info)
-{
-    if (store->keeper == NULL)
-        return 0;
-    mni_change_put_begin(&store->writer, info);
-    return tell(store, MNI_CHANGE_BEGIN);
-}
-
-int mni_store_changed(mni_store_t *store, const mni_store_record_t *record)
-{
-    if (store->keeper == NULL)
-        return 0;
-    mni_change_put_state(&store->writer, record);
-    return tell(store, MNI_CHANGE_STATE);
+    return yielded ? told_value(store, &owner, record->result_large) : 0;
 }
 
 int mni_store_removed(mni_store_t *store, mn_id_t id)
 {
+    mni_value_owner_t input = {.job = id, .role = MNI_VALUE_INPUT};
+    mni_value_owner_t result = {.job = id, .role = MNI_VALUE_RESULT};
     int rc;
 
     if (store->keeper == NULL)
         return 0;
     mni_change_put_remove(&store->writer, id);
-    if ((rc = tell(store, MNI_CHANGE_REMOVE)) < 0 ||
-        (rc = told_value(store, id, MNI_VALUE_INPUT, NULL)) < 0)
+    if ((rc = tell(store, MNI_CHANGE_REMOVE)) < 0 || (rc = told_value(store, &input, NULL)) < 0)
         return rc;
-    return told_value(store, id, MNI_VALUE_RESULT, NULL);
+    return told_value(store, &result, NULL);
 }
 
 void mni_store_commit(mni_store_t *store)
