@@ -10,6 +10,9 @@
 /* Most ids in one page of a list. */
 #define PAGE_LIMIT 65536u
 
+/* A larger buffer is given back once its answer is sent. */
+#define REPLY_KEEP ((size_t)2 << 20)
+
 /* --- answers -------------------------------------------------------------------------------------------------- */
 
 void mni_answer_begin(mni_scheduler_t *scheduler, const mni_client_address_t *who, int code)
@@ -27,6 +30,8 @@ void mni_answer_send(mni_scheduler_t *scheduler, const mni_client_address_t *who
     mni_writer_begin(&scheduler->frame, MNI_MSG_ANSWER, 0);
     mni_put_u64(&scheduler->frame, who->client);
     mni_put_bytes(&scheduler->frame, scheduler->reply.data, scheduler->reply.size);
+    if (scheduler->reply.capacity > REPLY_KEEP)
+        mni_writer_fini(&scheduler->reply);
     /* What a client is told must not be lost afterwards. */
     if (scheduler->reply_code < 0)
         mni_scheduler_send(scheduler, who->rank);

@@ -369,14 +369,26 @@ static bool refuse(mni_scheduler_t *scheduler, int code)
     return true;
 }
 
+/* A job whose last large value is still on its way to the disk waits with the next one: the disk, not memory, is what holds values
+ * that come faster than it takes them. */
+static void tell_due(mni_scheduler_t *scheduler, uint64_t now)
+{
+    mni_history_t *history, *next;
+
+    DL_FOREACH_SAFE (scheduler->untold, history, next)
+        if (!history->large || !mni_store_busy(scheduler->store, history->job->id))
+            tell(scheduler, history->job, 0);
+    if (scheduler->untold)
+        scheduler->tell_at = now + COMMIT_INTERVAL;
+}
+
 bool mni_keep_step(mni_scheduler_t *scheduler, uint64_t now)
 {
     bool worked = false, for_good = false;
     int rc;
 
     if (now >= scheduler->tell_at) {
-        while (scheduler->untold)
-            tell(scheduler, scheduler->untold->job, 0);
+        tell_due(scheduler, now);
         worked = true;
     }
     mni_store_commit(scheduler->store);

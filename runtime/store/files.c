@@ -280,6 +280,12 @@ int mni_files_assign(mni_files_t *files, mn_id_t job, mni_value_role_t role, con
     return rc;
 }
 
+uint64_t mni_files_result_named(mni_files_t *files, mn_id_t job)
+{
+    const used_t *used = files->used ? used_of(files, job, false) : NULL;
+    return used && used->name[1] ? used->named[1] : 0;
+}
+
 /* --- deleting --------------------------------------------------------------------------------------------------------- */
 
 static bool is_needed(const mni_files_t *files, const litter_t *litter, uint64_t kept)

@@ -37,6 +37,9 @@ int mni_files_put(mni_files_t *files, const mni_value_owner_t *owner, const mn_v
  * The file that it was in is to be deleted when that is known for good. */
 int mni_files_assign(mni_files_t *files, mn_id_t job, mni_value_role_t role, const char *name,
                      uint64_t number);
+/* Number of the record that has said where the job's result is; 0: in no file, or it was so at the start. */
+uint64_t mni_files_result_named(mni_files_t *files, mn_id_t job);
+
 /* Writes a value at once, and says what its name is. Not while the keeper runs. */
 int mni_files_write_now(mni_files_t *files, const mni_value_owner_t *owner, const mn_value_t *value,
                         char *name, size_t size);

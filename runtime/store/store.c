@@ -515,6 +515,12 @@ int mni_store_removed(mni_store_t *store, mn_id_t id)
     return told_value(store, &result, NULL);
 }
 
+bool mni_store_busy(mni_store_t *store, mn_id_t id)
+{
+    return store->keeper != NULL &&
+           mni_files_result_named(store->files, id) > mni_keeper_kept(store->keeper);
+}
+
 void mni_store_commit(mni_store_t *store)
 {
     if (store->keeper != NULL)

@@ -77,6 +77,8 @@ enum { MNI_STORE_BEGUN = 1, MNI_STORE_YIELDED = 2, MNI_STORE_CHANGED = 4 };
 int mni_store_started(mni_store_t *store, const mni_store_record_t *record);
 int mni_store_changed(mni_store_t *store, unsigned what, const mni_store_record_t *record);
 int mni_store_removed(mni_store_t *store, mn_id_t id);
+/* Whether the job's last value is a large one that was told and is not kept yet. */
+bool mni_store_busy(mni_store_t *store, mn_id_t id);
 
 /* All changes told so far are a group that is to be kept soon. Does not wait. Large values that are kept leave memory. */
 void mni_store_commit(mni_store_t *store);
