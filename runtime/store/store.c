@@ -409,10 +409,12 @@ int mni_store_begin(mni_store_t *store, mni_durability_t durability, mni_doorbel
             return rc;
         store->has_id = store->exists = true;
     }
-    mni_files_included(store->files, store->included);
-    if (store->recovered && store->damage == NULL) /* what is damaged may have named any of them */
-        mni_files_sweep(store->files);
     store->told = store->report.last > store->included ? store->report.last : store->included;
+    mni_files_included(store->files, store->included);
+    if (store->recovered && store->damage == NULL) { /* what is damaged may name any of them */
+        mni_files_delete(store->files, store->told);
+        mni_files_sweep(store->files);
+    }
     if (durability == MNI_DURABILITY_MEMORY)
         return 0;
     if (store->has_journal && store->report.last >= store->included)
