@@ -135,8 +135,9 @@ static int put_kind(hid_t set)
     return rc;
 }
 
-/* Writes the dataset and says where in the file its bytes lie. */
-static int put_value(hid_t file, const mn_value_t *value, uint64_t *offset)
+/* Makes the dataset and says where in the file its bytes lie. They are written without HDF5, which has one lock for all threads, and a
+ * snapshot may be under way. */
+static int put_dataset(hid_t file, const mn_value_t *value, uint64_t *offset)
 {
     hid_t type = -1, space = -1, creation = -1, set = -1;
     haddr_t address = HADDR_UNDEF;
@@ -146,10 +147,10 @@ static int put_value(hid_t file, const mn_value_t *value, uint64_t *offset)
         return rc;
     if ((creation = H5Pcreate(H5P_DATASET_CREATE)) < 0 ||
         H5Pset_layout(creation, H5D_CONTIGUOUS) < 0 ||
+        H5Pset_alloc_time(creation, H5D_ALLOC_TIME_EARLY) < 0 ||
         H5Pset_fill_time(creation, H5D_FILL_TIME_NEVER) < 0 ||
         H5Pset_obj_track_times(creation, 0) < 0 ||
         (set = H5Dcreate2(file, "value", type, space, H5P_DEFAULT, creation, H5P_DEFAULT)) < 0 ||
-        H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, value->data) < 0 ||
         (address = H5Dget_offset(set)) == HADDR_UNDEF)
         rc = mni_store_error("a value of %zu bytes cannot be written", value->size);
     if (rc == 0 && value->type == MN_BYTES)
@@ -174,7 +175,7 @@ static int put_file(mni_sink_t *sink, const char *path, const mn_value_t *value,
         (file = H5Fcreate(path, H5F_ACC_TRUNC, creation, access)) < 0)
         rc = mni_store_error("no HDF5 file can be made");
     else
-        rc = put_value(file, value, offset);
+        rc = put_dataset(file, value, offset);
     if (file >= 0 && H5Fclose(file) < 0 && rc == 0)
         rc = mni_store_error("the file cannot be closed");
     if (creation >= 0)
@@ -186,17 +187,34 @@ static int put_file(mni_sink_t *sink, const char *path, const mn_value_t *value,
     return rc;
 }
 
-/* Puts the block into the file that HDF5 has made. */
-static int put_block(const char *path, mode_t mode, const block_t *block, bool sync)
+static int write_all(int fd, const void *from, size_t size, uint64_t offset)
 {
-    int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW), rc = 0;
-    ssize_t put = -1;
-
-    if (fd >= 0) {
-        errno = ENOSPC; /* of a write that is cut short */
-        put = pwrite(fd, block, sizeof *block, 0);
+    const uint8_t *at = from;
+    while (size > 0) {
+        ssize_t put = pwrite(fd, at, size, (off_t)offset);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0) {
+            errno = put == 0 ? ENOSPC : errno;
+            return -1;
+        }
+        at += put;
+        size -= (size_t)put;
+        offset += (uint64_t)put;
     }
-    if (put != (ssize_t)sizeof *block || fchmod(fd, mode) < 0 || (sync && fsync(fd) < 0))
+    return 0;
+}
+
+/* Puts the value and what is known of it into the file that HDF5 has made. */
+static int put_bytes(const char *path, mode_t mode, const mni_value_owner_t *owner,
+                     const mn_value_t *value, uint64_t offset, bool sync)
+{
+    block_t block = block_make(owner, value, offset);
+    int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW), rc = 0;
+
+    if (fd < 0 || write_all(fd, &block, sizeof block, 0) < 0 ||
+        write_all(fd, value->data, value->size, offset) < 0 || fchmod(fd, mode) < 0 ||
+        (sync && fsync(fd) < 0))
         rc = mni_error(MN_E_STORE, "%s", strerror(errno));
     if (fd >= 0 && close(fd) < 0 && rc == 0)
         rc = mni_error(MN_E_STORE, "%s", strerror(errno));
@@ -223,10 +241,8 @@ int mni_value_write(const char *folder, const char *name, mode_t mode,
     }
     H5E_END_TRY
     mni_sink_close(sink);
-    if (rc == 0) {
-        block_t block = block_make(owner, value, offset);
-        rc = put_block(fresh, mode, &block, sync);
-    }
+    if (rc == 0)
+        rc = put_bytes(fresh, mode, owner, value, offset, sync);
     if (rc == 0 && rename(fresh, path) < 0)
         rc = mni_error(MN_E_STORE, "%s", strerror(errno));
     if (rc < 0) {
