@@ -148,6 +148,8 @@ struct mni_scheduler {
     mni_phase_t phase;
     uint64_t phase_since;
     bool at_once, driver_running, driver_stopped;
+    bool resume;       /* what is left is to be done by a later run */
+    uint64_t drain_at; /* MNI_NEVER: its time has no end */
     uint64_t driver_kill_at;
     int status;
     char *error; /* why the run failed; NULL: it did not */

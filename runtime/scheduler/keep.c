@@ -25,8 +25,10 @@ static const char *file_of(const mni_large_t *large)
 static mni_store_record_t record_of(const mni_scheduler_t *scheduler, const mni_job_t *job)
 {
     mni_large_t *input = mni_data_large(job->user), *result = large_result(job->user);
+    const mni_job_t *parent = mni_core_tied_to(job);
 
     return (mni_store_record_t){.info = mni_job_info(scheduler, job),
+                                .parent = parent ? parent->id : (mn_id_t){{0}},
                                 .input = mni_data_input(job->user),
                                 .input_file = file_of(input),
                                 .result_file = file_of(result),
@@ -140,6 +142,7 @@ static int restore_job(void *argument, const mni_store_record_t *record)
                                        .key = record->info.key},
                              .status = record->info.status,
                              .reason = record->info.reason,
+                             .parent = record->parent,
                              .attempts = record->info.attempts,
                              .retries = record->retries,
                              .lost = record->lost,

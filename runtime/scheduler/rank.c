@@ -76,7 +76,7 @@ struct mni_rank {
     bool *gone; /* rank 0: has said goodbye */
     uint64_t shutdown_at, watch_at, hot_until, pause;
     pid_t parent;     /* to be noticed when it goes; 0: not watched */
-    int drain_wanted; /* set from other threads and signal handlers: 1 drain, 2 at once */
+    int drain_wanted; /* a mni_drain_t, set from other threads and signal handlers; 0: none */
     int drain_done;
 };
 
@@ -190,6 +190,7 @@ static int open_scheduler(mni_rank_t *rank, const mni_rank_options_t *options)
                                          .durability = options->durability,
                                          .bell = rank->bell,
                                          .grace = options->grace,
+                                         .drain_at = options->drain_at,
                                          .embedded = options->embedded};
     uint32_t *node_of = calloc(rank->size, sizeof *node_of);
     rank->gone = calloc(rank->size, sizeof *rank->gone);
@@ -423,7 +424,7 @@ static void take_drain(mni_rank_t *rank)
     if (!rank->scheduler || wanted == rank->drain_done)
         return;
     rank->drain_done = wanted;
-    mni_scheduler_drain(rank->scheduler, wanted > 1);
+    mni_scheduler_drain(rank->scheduler, (mni_drain_t)wanted);
 }
 
 /* How long the rank may sleep. */
@@ -495,9 +496,13 @@ bool mni_rank_ready(const mni_rank_t *rank)
     return !rank->scheduler || mni_scheduler_ready(rank->scheduler);
 }
 
-void mni_rank_drain(mni_rank_t *rank, bool at_once)
+void mni_rank_drain(mni_rank_t *rank, mni_drain_t how)
 {
-    __atomic_store_n(&rank->drain_wanted, at_once ? 2 : 1, __ATOMIC_RELEASE);
+    int before = __atomic_load_n(&rank->drain_wanted, __ATOMIC_ACQUIRE);
+    while (before < (int)how &&
+           !__atomic_compare_exchange_n(&rank->drain_wanted, &before, (int)how, false,
+                                        __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        ;
     mni_doorbell_ring(rank->bell);
 }
 

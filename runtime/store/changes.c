@@ -81,6 +81,7 @@ mni_change_t mni_change_put_start(mni_writer_t *writer, const mni_store_record_t
         put_file(writer, &record->input, record->input_file);
     else
         mni_put_value(writer, record->input);
+    mni_put_id(writer, record->parent);
     return type;
 }
 
@@ -95,6 +96,8 @@ static void get_start(mni_reader_t *reader, mni_store_record_t *to, bool in_file
     to->has_need = true;
     to->input_file = NULL;
     to->input = in_file ? get_file(reader, &to->input_file) : mni_get_value(reader);
+    if (reader->at < reader->end) /* format 1 did not have it */
+        to->parent = mni_get_id(reader);
     to->info.status = MN_PENDING;
     to->info.rank = -1;
 }

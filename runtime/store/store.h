@@ -27,6 +27,7 @@ typedef struct mni_store_record {
     mni_large_t *input_large,
         *result_large; /* what the scheduler has of them; NULL: they are not large */
     mni_need_t need;
+    mn_id_t parent;         /* the job whose cancel reaches it; nil: none */
     bool has_need;          /* false: from a file of an early version, which did not have it */
     uint32_t retries, lost; /* of the attempts, as in mni_job_t */
 } mni_store_record_t;
