@@ -116,6 +116,25 @@ void mni_files_destroy(mni_files_t *files)
     free(files);
 }
 
+int mni_files_check(const mni_files_t *files)
+{
+    struct stat status;
+
+    if (stat(files->folder, &status) < 0)
+        return errno == ENOENT ? 0
+                               : mni_error(MN_E_STORE, "cannot look at the folder %.300s: %s",
+                                           files->folder, strerror(errno));
+    if (!S_ISDIR(status.st_mode))
+        return mni_error(MN_E_STORE,
+                         "%.300s is not a folder, and large values of the store belong there: move "
+                         "it away or give another --store",
+                         files->folder);
+    if (access(files->folder, R_OK | W_OK | X_OK) < 0)
+        return mni_error(MN_E_STORE, "the folder %.300s of the store's values cannot be used: %s",
+                         files->folder, strerror(errno));
+    return 0;
+}
+
 void mni_files_name(const mni_files_t *files, const mni_value_owner_t *owner, char *name,
                     size_t size)
 {

@@ -21,6 +21,9 @@ typedef struct mni_files mni_files_t;
 int mni_files_create(const char *path, mn_id_t store, mni_files_t **files);
 void mni_files_destroy(mni_files_t *files);
 
+/* Whether the folder, if it is there, can be used; it is made with the first value. MN_E_STORE says what it is. */
+int mni_files_check(const mni_files_t *files);
+
 /* Name of the file that a value has or would have, relative to the store's folder. */
 void mni_files_name(const mni_files_t *files, const mni_value_owner_t *owner, char *name,
                     size_t size);

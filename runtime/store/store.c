@@ -325,7 +325,8 @@ static int store_open(const char *path, mni_store_t *store)
         return rc;
     if (!store->has_id)
         uuid_generate_random(store->id.bytes);
-    if ((rc = mni_files_create(store->path, store->id, &store->files)) < 0)
+    if ((rc = mni_files_create(store->path, store->id, &store->files)) < 0 ||
+        (rc = mni_files_check(store->files)) < 0)
         return rc;
     return journal_check(store);
 }

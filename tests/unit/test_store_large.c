@@ -490,6 +490,42 @@ static void damage_keeps_files_from_being_deleted(void **state)
     clear();
 }
 
+static void a_folder_that_is_none_is_refused(void **state)
+{
+    mni_store_t *store = NULL;
+
+    (void)state;
+    int fd = open(folder, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+    assert_int_equal(mni_store_open(path, &store), MN_E_STORE);
+    assert_non_null(strstr(mn_error_message(), folder));
+    assert_int_equal(access(path, F_OK), -1);
+    assert_int_equal(unlink(folder), 0);
+    /* a link to nowhere is none, too; one to a folder is */
+    assert_int_equal(symlink("nowhere", folder), 0);
+    world_t world;
+    open_world(&world, MNI_DURABILITY_FLUSH);
+    start(&world, 1);
+    mni_store_commit(world.store);
+    for (uint32_t seen = mni_doorbell_seen(&bell); mni_store_trouble(world.store, NULL) == 0;
+         seen = mni_doorbell_seen(&bell))
+        mni_doorbell_sleep(&bell, seen, UINT64_C(100000000));
+    char there[PATH_MAX + 8];
+    snprintf(there, sizeof there, "%s/nowhere", base);
+    assert_int_equal(mkdir(there, 0700), 0);
+    wait_kept(world.store);
+    check_value(world.jobs[1].input, 101);
+    assert_int_equal(files(NULL), 1);
+    assert_int_equal(mni_store_removed(world.store, id_of(1)), 0);
+    world.jobs[1].record.info.job = NULL;
+    assert_int_equal(finish(&world), 0);
+    close_world(&world);
+    assert_int_equal(rmdir(there), 0);
+    assert_int_equal(unlink(folder), 0);
+    assert_int_equal(unlink(path), 0);
+}
+
 /* Files may not be larger than that, as if the disk were full; SIZE_MAX: as they like. */
 static void limit_files(rlim_t bytes)
 {
@@ -543,6 +579,7 @@ int main(void)
         cmocka_unit_test(without_a_path_values_stay_in_memory),
         cmocka_unit_test(a_missing_file_is_told),
         cmocka_unit_test(damage_keeps_files_from_being_deleted),
+        cmocka_unit_test(a_folder_that_is_none_is_refused),
         cmocka_unit_test(what_cannot_be_written_is_kept_when_it_can),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
