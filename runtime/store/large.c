@@ -54,6 +54,18 @@ int mni_large_restore(const mni_store_t *store, const mni_store_record_t *record
     return 0;
 }
 
+int mni_store_value_read(const mni_store_t *store, const mni_store_record_t *record, bool input,
+                         mn_value_t *value)
+{
+    mni_value_owner_t owner = {.job = record->info.id,
+                               .role = input ? MNI_VALUE_INPUT : MNI_VALUE_RESULT};
+    char path[PATH_MAX];
+    int rc = mni_files_path(store->files, input ? record->input_file : record->result_file, path,
+                            sizeof path);
+
+    return rc < 0 ? rc : mni_value_read(path, &owner, value);
+}
+
 void mni_large_destroy(mni_large_t *large)
 {
     if (!large)

@@ -24,6 +24,10 @@ int mni_large_restore(const struct mni_store *store, const struct mni_store_reco
                       bool input, mni_large_t **large);
 void mni_large_destroy(mni_large_t *large); /* NULL is fine */
 
+/* As mni_large_restore() and mni_large_view() in one, for who wants it once: memory that mn_value_destroy() frees. */
+int mni_store_value_read(const struct mni_store *store, const struct mni_store_record *record,
+                         bool input, mn_value_t *value);
+
 /* Type, dimensions and size; data NULL when the value is in its file only. */
 mn_value_t mni_large_value(const mni_large_t *large);
 /* The file that it is in then, relative to the store's folder; else NULL. */

@@ -75,6 +75,12 @@ static int take(void *argument, const mni_store_record_t *record)
     assert_int_equal(record->input_file != NULL, record->info.yields > 0 || record->input.size > 0);
     if (record->input_file)
         assert_int_equal(mni_large_restore(world->store, record, true, &job->input), 0);
+    if (record->result_file) {
+        mn_value_t value = mn_none();
+        bool there = mni_store_value_read(world->store, record, false, &value) == 0;
+        assert_int_equal(there, value.size == BYTES); /* one test takes it away */
+        mn_value_destroy(&value);
+    }
     if (record->result_file)
         assert_int_equal(mni_large_restore(world->store, record, false, &job->result), 0);
     return 0;
