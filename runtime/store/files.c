@@ -95,14 +95,10 @@ static void litter_free(litter_t **list)
     }
 }
 
-void mni_files_destroy(mni_files_t *files)
+void mni_files_none(mni_files_t *files)
 {
     used_t *used, *next;
 
-    if (!files)
-        return;
-    waits_free(&files->waits);
-    waits_free(&files->group);
     litter_free(&files->litter);
     HASH_ITER (hh, files->used, used, next) {
         HASH_DELETE(hh, files->used, used);
@@ -110,6 +106,15 @@ void mni_files_destroy(mni_files_t *files)
         free(used->name[1]);
         free(used);
     }
+}
+
+void mni_files_destroy(mni_files_t *files)
+{
+    if (!files)
+        return;
+    waits_free(&files->waits);
+    waits_free(&files->group);
+    mni_files_none(files);
     pthread_mutex_destroy(&files->mutex);
     free(files->folder);
     free(files->path);
@@ -382,6 +387,7 @@ void mni_files_included(mni_files_t *files, uint64_t number)
 {
     pthread_mutex_lock(&files->mutex);
     files->included = number;
+    files->including = 0;
     pthread_mutex_unlock(&files->mutex);
 }
 

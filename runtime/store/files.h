@@ -47,6 +47,9 @@ uint64_t mni_files_result_named(mni_files_t *files, mn_id_t job);
 int mni_files_write_now(mni_files_t *files, const mni_value_owner_t *owner, const mn_value_t *value,
                         char *name, size_t size);
 
+/* Nothing is in a file any more. */
+void mni_files_none(mni_files_t *files);
+
 /* Deletes all files of ours in the folder that are neither assigned nor to be deleted later; the folder too when nothing is left.
  * Not while the keeper runs. */
 void mni_files_sweep(mni_files_t *files);
@@ -60,9 +63,10 @@ void mni_files_delete(mni_files_t *files, uint64_t kept);
 
 /* --- whoever replaces the HDF5 file ----------------------------------------------------------------------------------- */
 
-/* The HDF5 file includes records up to that one. */
+/* The HDF5 file includes records up to that one, and no other is being made. */
 void mni_files_included(mni_files_t *files, uint64_t number);
-/* One is being made that will include them up to that number; 0: no more, whether it has become the HDF5 file or not. */
+/* One is being made that will include them up to that number (UINT64_MAX: it is not known yet), or may have been made: so it stays
+ * when that fails. */
 void mni_files_including(mni_files_t *files, uint64_t number);
 
 #endif

@@ -47,7 +47,7 @@ int mni_large_restore(const mni_store_t *store, const mni_store_record_t *record
         return mni_error(MN_E_NO_MEMORY, "no memory for the jobs of the store");
     }
     made->value = input ? record->input : record->info.result;
-    made->files = store->files;
+    made->files = store->place.files;
     made->owner = (mni_value_owner_t){.job = record->info.id,
                                       .role = input ? MNI_VALUE_INPUT : MNI_VALUE_RESULT};
     *large = made;
@@ -60,8 +60,8 @@ int mni_store_value_read(const mni_store_t *store, const mni_store_record_t *rec
     mni_value_owner_t owner = {.job = record->info.id,
                                .role = input ? MNI_VALUE_INPUT : MNI_VALUE_RESULT};
     char path[PATH_MAX];
-    int rc = mni_files_path(store->files, input ? record->input_file : record->result_file, path,
-                            sizeof path);
+    int rc = mni_files_path(store->place.files, input ? record->input_file : record->result_file,
+                            path, sizeof path);
 
     return rc < 0 ? rc : mni_value_read(path, &owner, value);
 }
@@ -122,12 +122,12 @@ int mni_large_tell(mni_large_t *large, mni_store_t *store, const mni_value_owner
 
     if (large->file)
         return 0;
-    mni_files_name(store->files, owner, name, sizeof name);
+    mni_files_name(store->place.files, owner, name, sizeof name);
     if (!(large->file = strdup(name)))
         return mni_error(MN_E_NO_MEMORY, "no memory for the name of a file");
-    large->files = store->files;
+    large->files = store->place.files;
     large->owner = *owner;
-    return mni_files_put(store->files, owner, &large->value, large->bytes);
+    return mni_files_put(store->place.files, owner, &large->value, large->bytes);
 }
 
 void mni_large_told(mni_large_t *large, mni_store_t *store, uint64_t number)
