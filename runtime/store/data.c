@@ -96,24 +96,16 @@ static hid_t number_type(mn_type_t type)
     return -1;
 }
 
-/* The type and shape of a value. Text is one string of its very length, so that it may hold
+/* The type and shape of a value, which is what it says. Text is one string of its very length, so that it may hold
  * NULs; the empty text, which HDF5's fixed strings cannot be, is a string type without an
  * element. */
 int mni_value_shape(const mn_value_t *value, hid_t *type, hid_t *space)
 {
     hsize_t dims[MN_MAX_DIMS];
-    size_t size = mn_type_size(value->type);
+    size_t size = value->size;
 
-    for (unsigned i = 0; i < value->ndims && i < MN_MAX_DIMS; i++) {
+    for (unsigned i = 0; i < value->ndims && i < MN_MAX_DIMS; i++)
         dims[i] = value->dims[i];
-        if (__builtin_mul_overflow(size, value->dims[i], &size))
-            size = SIZE_MAX;
-    }
-    if (value->ndims > MN_MAX_DIMS || size != value->size || mn_type_size(value->type) == 0 ||
-        (size > 0 && value->data == NULL))
-        return mni_error(MN_E_INTERNAL,
-                         "a value of %zu bytes does not match its type and dimensions",
-                         value->size);
     if (value->type == MN_TEXT) {
         *type = H5Tcopy(H5T_C_S1);
         *space = H5Screate(size > 0 ? H5S_SCALAR : H5S_NULL);

@@ -214,6 +214,22 @@ static bool is_there(const spot_t *spot)
     return spot->file != NULL || spot->value->ndims > 0;
 }
 
+/* A value that is not what it says would be read beyond its end. */
+static int spot_check(const spot_t *spot)
+{
+    size_t size = mn_type_size(spot->value->type);
+    bool sound = size > 0 && spot->value->ndims <= MN_MAX_DIMS;
+
+    for (unsigned i = 0; sound && i < spot->value->ndims; i++)
+        sound = !__builtin_mul_overflow(size, spot->value->dims[i], &size);
+    if (!sound || size != spot->value->size ||
+        (size > 0 && spot->value->data == NULL && spot->file == NULL))
+        return mni_error(MN_E_INTERNAL,
+                         "a value of %zu bytes does not match its type and dimensions",
+                         spot->value->size);
+    return 0;
+}
+
 static bool is_small(const spot_t *spot)
 {
     return spot->file == NULL && mni_pools_take(spot->value);
@@ -251,13 +267,20 @@ static int pool_put(mni_target_t *target, const spot_t *spot)
 static int values_put(mni_target_t *target, mni_row_t *row, const mni_store_record_t *record,
                       unsigned which, bool group_wanted)
 {
+    char id[MN_ID_TEXT];
     hid_t group = -1;
     int rc = 0;
 
     for (unsigned one = INPUT; one <= RESULT; one <<= 1) {
         spot_t spot = spot_of(row, record, one);
-        group_wanted |= (which & one) && is_there(&spot) && !is_small(&spot);
+        if (!(which & one) || !is_there(&spot))
+            continue;
+        group_wanted |= !is_small(&spot);
+        if (rc == 0)
+            rc = spot_check(&spot);
     }
+    if (rc < 0)
+        goto failed;
     if (row->grouped || group_wanted) {
         if ((group = mni_data_begin(&target->data, record, row->grouped)) < 0)
             return MN_E_STORE;
@@ -276,11 +299,10 @@ static int values_put(mni_target_t *target, mni_row_t *row, const mni_store_reco
     }
     if (group >= 0 && H5Gclose(group) < 0 && rc == 0)
         rc = mni_store_error("its group cannot be written");
-    if (rc < 0) {
-        char id[MN_ID_TEXT];
-        return mni_error_prefix(rc, "job %s", mn_id_format(record->info.id, id));
-    }
-    return 0;
+    if (rc == 0)
+        return 0;
+failed:
+    return mni_error_prefix(rc, "job %s", mn_id_format(record->info.id, id));
 }
 
 /* --- adding ----------------------------------------------------------------------------------- */
@@ -290,6 +312,11 @@ int mni_target_add(mni_target_t *target, const mni_store_record_t *record)
     mni_row_t row = {.grouped = 0};
     int rc;
 
+    if (mni_ids_find(&target->rows, record->info.id) != MNI_IDS_NONE) {
+        char id[MN_ID_TEXT];
+        return mni_error(MN_E_STORE, "job %s already exists: it cannot be there twice",
+                         mn_id_format(record->info.id, id));
+    }
     mni_row_set(&row, record);
     if ((rc = values_put(target, &row, record, INPUT | RESULT, target->data.groups < GROUPS_MOST)) <
             0 ||
