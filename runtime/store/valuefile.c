@@ -232,6 +232,8 @@ int mni_value_write(const char *folder, const char *name, mode_t mode,
     snprintf(path, sizeof path, "%s/%s", folder, name);
     if ((size_t)snprintf(fresh, sizeof fresh, "%s/%s" FRESH, folder, name) >= sizeof fresh)
         return blame(mni_error(MN_E_STORE, "the path %.300s is too long", path), owner);
+    if (mni_value_check(*value) < 0)
+        return blame(MN_E_INTERNAL, owner);
     unlink(fresh);
     if ((rc = mni_sink_create(fresh, 0600, &sink)) < 0)
         return blame(rc, owner);

@@ -297,6 +297,9 @@ static void a_write_that_fails_leaves_nothing(void **state)
     assert_int_equal(mkdir(missing, 0700), 0);
     assert_int_equal(mni_value_write(base, "none", 0600, &owner, &value, true), MN_E_STORE);
     assert_int_equal(rmdir(missing), 0);
+    /* a value that is not what it says */
+    value.dims[0]++;
+    assert_int_equal(mni_value_write(base, "v.h5", 0600, &owner, &value, true), MN_E_INTERNAL);
 }
 
 /* --- which files are there -------------------------------------------------------------------------------------------- */
