@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -275,7 +276,7 @@ int mni_store_begin(mni_store_t *store, mni_durability_t durability, mni_doorbel
     rc = mni_keeper_start(journal, store->place.files, durability == MNI_DURABILITY_FSYNC, bell,
                           &store->keeper);
     /* the program's own threads may use HDF5 too, where this process is the program */
-    if (rc < 0 || !mni_hdf5_threads())
+    if (rc < 0 || !mni_hdf5_threads() || isinf(store->age))
         return rc;
     return mni_snapshot_start(&store->place, store->keeper, store->included, store->age,
                               &store->snapshot);

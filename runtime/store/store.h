@@ -91,7 +91,7 @@ uint64_t mni_store_kept(const mni_store_t *store);
 int mni_store_trouble(mni_store_t *store, bool *for_good);
 
 /* While changes are kept, a thread brings them into the HDF5 file (snapshot.h): in mid-run a reader of the file sees the jobs as they
- * were, at most, so many seconds ago. Before mni_store_begin(). */
+ * were, at most, so many seconds ago; INFINITY: as they were at the beginning. Before mni_store_begin(). */
 void mni_store_snapshot_age(mni_store_t *store, double seconds);
 /* Why that does not succeed at present, once; it is tried again. Nothing is lost by it: the journal grows. */
 bool mni_store_snapshot_trouble(mni_store_t *store, char *text, size_t room);
