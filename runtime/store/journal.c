@@ -11,6 +11,7 @@
  */
 #include "store/journal.h"
 
+#include "store/points.h"
 #include "util/error.h"
 
 #include <endian.h>

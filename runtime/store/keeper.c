@@ -4,6 +4,7 @@
  */
 #include "store/keeper.h"
 
+#include "store/points.h"
 #include "util/error.h"
 
 #include <pthread.h>

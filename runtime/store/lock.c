@@ -5,6 +5,7 @@
  */
 #include "store/lock.h"
 
+#include "store/points.h"
 #include "util/error.h"
 
 #include <errno.h>
