@@ -18,6 +18,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -296,7 +298,8 @@ static int sync_data(int fd)
     return rc;
 }
 
-static mni_journal_t *journal_make(const char *path, int flags)
+/* `file` is what is opened of the journal that will be at `path`. */
+static mni_journal_t *journal_make(const char *path, const char *file, int flags)
 {
     mni_journal_t *made = calloc(1, sizeof *made);
     if (made) {
@@ -308,7 +311,7 @@ static mni_journal_t *journal_make(const char *path, int flags)
         mni_error(MN_E_NO_MEMORY, "no memory for the journal %s", path);
         return NULL;
     }
-    made->fd = open(path, O_RDWR | O_CLOEXEC | flags, 0600);
+    made->fd = open(file, O_RDWR | O_CLOEXEC | flags, 0600);
     if (made->fd < 0) {
         system_error(made, flags & O_CREAT ? "make" : "open");
         mni_journal_close(made);
@@ -317,10 +320,28 @@ static mni_journal_t *journal_make(const char *path, int flags)
     return made;
 }
 
+/* The file gets its name when its header is on the disk: a journal without one would be no journal. */
+static int create_named(mni_journal_t *made, const char *fresh, const uint8_t *header)
+{
+    if (write_at(made->fd, header, MNI_JOURNAL_HEADER, 0) < 0 || sync_data(made->fd) < 0)
+        return system_error(made, "write");
+    if (access(made->path, F_OK) == 0) {
+        errno = EEXIST;
+        return system_error(made, "make");
+    }
+    return rename(fresh, made->path) < 0 ? system_error(made, "make") : 0;
+}
+
 int mni_journal_create(const char *path, mn_id_t store, uint64_t first, mni_journal_t **journal)
 {
     uint8_t header[MNI_JOURNAL_HEADER];
-    mni_journal_t *made = journal_make(path, O_CREAT | O_EXCL);
+    char fresh[PATH_MAX + 8];
+    int rc;
+
+    if (snprintf(fresh, sizeof fresh, "%s.new", path) >= (int)sizeof fresh)
+        return mni_error(MN_E_STORE, "the path of the journal %.300s is too long", path);
+    unlink(fresh); /* of a process that was killed here */
+    mni_journal_t *made = journal_make(path, fresh, O_CREAT | O_EXCL);
     if (!made)
         return MN_E_STORE;
     make_header(header, store, first);
@@ -328,9 +349,8 @@ int mni_journal_create(const char *path, mn_id_t store, uint64_t first, mni_jour
     made->next = first;
     made->written = first - 1;
     made->end = made->room = sizeof header;
-    if (write_at(made->fd, header, sizeof header, 0) < 0 || sync_data(made->fd) < 0) {
-        int rc = system_error(made, "write");
-        unlink(path);
+    if ((rc = create_named(made, fresh, header)) < 0) {
+        unlink(fresh);
         mni_journal_close(made);
         return rc;
     }
@@ -350,7 +370,7 @@ int mni_journal_continue(const char *path, mn_id_t store, const mni_journal_repo
     image_close(&image);
     if (rc < 0)
         return rc;
-    mni_journal_t *made = journal_make(path, 0);
+    mni_journal_t *made = journal_make(path, path, 0);
     if (!made)
         return MN_E_STORE;
     made->seed = image.seed;

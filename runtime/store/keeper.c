@@ -71,12 +71,15 @@ static void *keep(void *argument)
         if (!good && !keeper->stop)
             wait_a_while(keeper);
         keeper->wanted = false;
-        bool stop = keeper->stop, taken = mni_journal_take(keeper->journal);
-        if (taken || !good)
+        bool again = !good, stop = keeper->stop, taken = mni_journal_take(keeper->journal);
+        if (taken || again)
             good = write_group(keeper);
+        if (again &&
+            good) /* behind a group that had failed: what was committed meanwhile comes next */
+            keeper->wanted = true;
         if (__atomic_load_n(&keeper->troubled, __ATOMIC_RELAXED) == 2)
             break;
-        if (stop && (!good || !taken)) /* what was put behind a group that had failed comes next */
+        if (stop && (!good || !(taken || again)))
             break;
     }
     pthread_mutex_unlock(&keeper->mutex);

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#define HASH_NONFATAL_OOM 1 /* a library does not exit() */
 #include <uthash.h>
 #include <utlist.h>
 
@@ -49,6 +50,11 @@ static saved_t *add(table_t *table, const mni_store_record_t *record)
     }
     saved->record = *record;
     HASH_ADD(hh, table->by_id, record.info.id, sizeof(mn_id_t), saved);
+    if (saved->hh.tbl == NULL) {
+        free(saved);
+        mni_error(MN_E_NO_MEMORY, "no memory for the jobs of the store");
+        return NULL;
+    }
     DL_APPEND(table->jobs, saved);
     return saved;
 }

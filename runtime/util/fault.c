@@ -59,7 +59,7 @@ static bool parse_kinds(const char *text, size_t size, unsigned *kinds)
         while (kind < MNI_FAULT_KIND_COUNT &&
                (strlen(kind_names[kind]) != length || memcmp(kind_names[kind], text, length) != 0))
             kind++;
-        if (kind == MNI_FAULT_KIND_COUNT)
+        if (kind == MNI_FAULT_KIND_COUNT || (plus && length + 1 == size))
             return false;
         *kinds |= 1u << kind;
         text += length + (plus != NULL);
