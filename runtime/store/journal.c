@@ -8,6 +8,10 @@
  * Checksums are XXH3 (64 bits). That of a record is over its first 24 bytes and its data, and seeded with the header's, so that
  * bytes of some other journal, which may well be in somebody's data, are no records here. The file is longer than what is in
  * it: room is made in advance, since to append to the room that a file has needs no change of its size on disk.
+ *
+ * A group is one write, and of one that was not synced a power loss may leave any part. A group is written when the one before
+ * it is on the disk: so behind something damaged either another group begins, or a seal says that this one was synced, and then
+ * it is damage; or neither, and it is the torn end, with all that is behind it.
  */
 #include "store/journal.h"
 
@@ -28,6 +32,10 @@
 #include <xxhash.h>
 
 #define MARK UINT32_C(0x4c4e524a) /* "JRNL" */
+/* Types of the file's own, from format 2 on: the bit of a record that begins a group; a record without data behind a group that is
+ * on the disk, with the number of the group's last record. */
+#define GROUP UINT32_C(0x80000000)
+#define SEAL UINT32_C(0x7fffffff)
 #define ROOM_STEP (UINT64_C(4) << 20)
 #define BUFFER_KEEP ((size_t)4 << 20) /* a larger buffer is given back when it is empty */
 
@@ -47,6 +55,7 @@ struct mni_journal {
     buffer_t waits, group;  /* what was put; what is being written */
     uint64_t group_last;    /* number of the group's last record */
     bool broken;
+    bool groups; /* the format has groups and seals */
 };
 
 /* --- numbers -------------------------------------------------------------------------------------------------------- */
@@ -104,6 +113,7 @@ typedef struct image {
     const uint8_t *bytes;
     uint64_t size;
     uint64_t seed;
+    bool groups; /* as in mni_journal */
 } image_t;
 
 static int image_open(const char *path, image_t *image)
@@ -150,6 +160,7 @@ static int check_header(image_t *image, const char *path, mn_id_t store)
             "the journal %s has format %" PRIu32
             "; this version reads up to %u: use the version that wrote it, or a later one",
             path, load_u32(header + 8), MNI_JOURNAL_FORMAT);
+    image->groups = load_u32(header + 8) >= 2;
     image->seed = load_u64(header + 56);
     if (image->seed != XXH3_64bits(header, 56))
         return mni_error(MN_E_STORE, "the header of the journal %s is damaged", path);
@@ -176,6 +187,11 @@ static bool record_at(const image_t *image, uint64_t offset, mni_journal_record_
     return checksum(image->seed, at, record->data, record->size) == load_u64(at + 24);
 }
 
+static bool is_seal(const image_t *image, const mni_journal_record_t *record)
+{
+    return image->groups && record->type == SEAL;
+}
+
 /* Behind damage: the next sound record with a number above `last`. The end of the file: there is none. */
 static uint64_t find_record(const image_t *image, uint64_t offset, uint64_t last)
 {
@@ -184,6 +200,22 @@ static uint64_t find_record(const image_t *image, uint64_t offset, uint64_t last
         if (record_at(image, offset, &record) && record.number > last)
             return offset;
     return image->size;
+}
+
+/* Whether what is before a sound record is known to have been on the disk. */
+static bool was_synced(const image_t *image, uint64_t offset)
+{
+    mni_journal_record_t record;
+    while (offset < image->size) {
+        record_at(image, offset, &record);
+        if (!image->groups || record.type & GROUP || is_seal(image, &record))
+            return true;
+        uint64_t number = record.number;
+        offset += MNI_JOURNAL_RECORD + padded(record.size);
+        if (offset < image->size && !record_at(image, offset, &record))
+            offset = find_record(image, offset, number);
+    }
+    return false;
 }
 
 static int add_damage(mni_journal_report_t *report, mni_journal_damage_t damage)
@@ -206,6 +238,21 @@ static uint64_t torn_bytes(const image_t *image, uint64_t offset)
     return end - offset;
 }
 
+/* Takes a sound record, which is number `expected` or a later one. */
+static int take_record(const image_t *image, const mni_journal_record_t *record, uint64_t after,
+                       mni_journal_visit_t *visit, void *argument, mni_journal_report_t *report)
+{
+    mni_journal_record_t given = *record;
+
+    if (image->groups)
+        given.type &= ~GROUP;
+    if (report->first == 0)
+        report->first = given.number;
+    report->last = given.number;
+    report->records++;
+    return visit && given.number > after ? visit(argument, &given) : 0;
+}
+
 static int read_records(const image_t *image, uint64_t after, mni_journal_visit_t *visit,
                         void *argument, mni_journal_report_t *report)
 {
@@ -216,23 +263,23 @@ static int read_records(const image_t *image, uint64_t after, mni_journal_visit_
     report->end = offset;
     while (rc == 0 && offset < image->size) {
         uint64_t from = offset;
-        if (!record_at(image, offset, &record) || record.number < expected) {
+        if (!record_at(image, offset, &record) ||
+            record.number < expected - is_seal(image, &record)) {
             offset = find_record(image, offset, expected - 1);
-            if (offset >= image->size)
+            if (offset >= image->size || !was_synced(image, offset))
                 break;
             record_at(image, offset, &record);
         }
-        if (offset > from || record.number != expected)
+        uint64_t next = record.number + is_seal(image, &record); /* of what is before it */
+        if (next != expected)                                    /* a seal alone may be lost */
             rc = add_damage(report, (mni_journal_damage_t){.offset = from,
                                                            .bytes = offset - from,
                                                            .first = expected,
-                                                           .records = record.number - expected});
-        if (rc == 0 && visit && record.number > after)
-            rc = visit(argument, &record);
-        if (report->first == 0)
-            report->first = record.number;
-        report->last = record.number;
-        report->records++;
+                                                           .records = next - expected});
+        if (rc == 0 && !is_seal(image, &record))
+            rc = take_record(image, &record, after, visit, argument, report);
+        else if (rc == 0 && report->last < record.number)
+            report->last = record.number; /* the last one is lost, and its number not free */
         expected = record.number + 1;
         offset += MNI_JOURNAL_RECORD + padded(record.size);
         report->end = offset;
@@ -346,6 +393,7 @@ int mni_journal_create(const char *path, mn_id_t store, uint64_t first, mni_jour
         return MN_E_STORE;
     make_header(header, store, first);
     made->seed = load_u64(header + 56);
+    made->groups = true;
     made->next = first;
     made->written = first - 1;
     made->end = made->room = sizeof header;
@@ -374,6 +422,7 @@ int mni_journal_continue(const char *path, mn_id_t store, const mni_journal_repo
     if (!made)
         return MN_E_STORE;
     made->seed = image.seed;
+    made->groups = image.groups;
     made->written = report->last > 0 ? report->last : first - 1;
     made->next = made->written + 1;
     made->end = made->room = report->end;
@@ -413,6 +462,20 @@ static bool make_room(buffer_t *buffer, size_t more)
     return true;
 }
 
+/* Makes a record in room that is there. */
+static void make_record(const mni_journal_t *journal, uint8_t *at, uint32_t type, uint64_t number,
+                        const void *data, size_t size)
+{
+    store_u32(at, MARK);
+    store_u32(at + 4, type);
+    store_u64(at + 8, size);
+    store_u64(at + 16, number);
+    if (size > 0)
+        memcpy(at + MNI_JOURNAL_RECORD, data, size);
+    memset(at + MNI_JOURNAL_RECORD + size, 0, padded(size) - size);
+    store_u64(at + 24, checksum(journal->seed, at, at + MNI_JOURNAL_RECORD, size));
+}
+
 uint64_t mni_journal_put(mni_journal_t *journal, uint32_t type, const void *data, size_t size)
 {
     size_t whole = MNI_JOURNAL_RECORD + padded(size);
@@ -422,15 +485,10 @@ uint64_t mni_journal_put(mni_journal_t *journal, uint32_t type, const void *data
                   journal->path);
         return 0;
     }
-    uint8_t *at = journal->waits.bytes + journal->waits.size;
-    store_u32(at, MARK);
-    store_u32(at + 4, type);
-    store_u64(at + 8, size);
-    store_u64(at + 16, journal->next);
-    if (size > 0)
-        memcpy(at + MNI_JOURNAL_RECORD, data, size);
-    memset(at + MNI_JOURNAL_RECORD + size, 0, padded(size) - size);
-    store_u64(at + 24, checksum(journal->seed, at, at + MNI_JOURNAL_RECORD, size));
+    if (journal->groups && journal->waits.size == 0)
+        type |= GROUP;
+    make_record(journal, journal->waits.bytes + journal->waits.size, type, journal->next, data,
+                size);
     journal->waits.size += whole;
     return journal->next++;
 }
@@ -482,6 +540,17 @@ int mni_journal_write(mni_journal_t *journal, bool sync)
         journal->written = journal->group_last;
     journal->group.size = 0;
     return 0;
+}
+
+void mni_journal_seal(mni_journal_t *journal)
+{
+    uint8_t seal[MNI_JOURNAL_RECORD];
+
+    if (!journal->groups || journal->broken || journal->group.size > 0)
+        return;
+    make_record(journal, seal, SEAL, journal->written, NULL, 0);
+    if (write_at(journal->fd, seal, sizeof seal, journal->end) == 0)
+        journal->end += sizeof seal;
 }
 
 bool mni_journal_broken(const mni_journal_t *journal)

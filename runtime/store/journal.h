@@ -14,7 +14,7 @@
 
 #include <multinode.h>
 
-#define MNI_JOURNAL_FORMAT 1u
+#define MNI_JOURNAL_FORMAT 2u  /* 1 had no groups and seals */
 #define MNI_JOURNAL_HEADER 64u /* bytes of the file's header */
 #define MNI_JOURNAL_RECORD 32u /* bytes before those of a record */
 
@@ -54,7 +54,8 @@ void mni_journal_report_fini(mni_journal_report_t *report);
 int mni_journal_create(const char *path, mn_id_t store, uint64_t first, mni_journal_t **journal);
 
 /* Reads a journal and changes nothing: `visit` gets each sound record with a number above `after`, in order; NULL: none. A record is
- * sound when its checksum is right. Behind damage the reading goes on at the next sound record. MN_E_STORE: the file is not a
+ * sound when its checksum is right. Behind damage the reading goes on at the next sound record; but a last group of which nothing
+ * says that it was kept ends where it is damaged. MN_E_STORE: the file is not a
  * journal, or of a later format, or belongs to another store than `store` (a nil id: to any); and what `visit` returned. */
 int mni_journal_read(const char *path, mn_id_t store, uint64_t after, mni_journal_visit_t *visit,
                      void *argument, mni_journal_report_t *report);
@@ -76,6 +77,9 @@ bool mni_journal_take(mni_journal_t *journal);
  * the next write cuts off, and the group is still there: it may be tried again; but after a failed sync nobody knows what the
  * disk has, so the journal refuses to go on. */
 int mni_journal_write(mni_journal_t *journal, bool sync);
+/* Says behind the group that was written last that it is kept; before anybody is told so. It needs no sync, and that it cannot be
+ * written is no harm. As mni_journal_write(). */
+void mni_journal_seal(mni_journal_t *journal);
 bool mni_journal_broken(const mni_journal_t *journal); /* it refuses */
 uint64_t mni_journal_written(const mni_journal_t *journal);
 uint64_t mni_journal_bytes(

@@ -46,6 +46,8 @@ static bool write_group(mni_keeper_t *keeper)
 {
     pthread_mutex_unlock(&keeper->mutex);
     int rc = mni_journal_write(keeper->journal, keeper->sync);
+    if (rc == 0)
+        mni_journal_seal(keeper->journal);
     pthread_mutex_lock(&keeper->mutex);
     if (rc < 0) {
         snprintf(keeper->trouble, sizeof keeper->trouble, "%s", mn_error_message());
@@ -74,8 +76,7 @@ static void *keep(void *argument)
         bool again = !good, stop = keeper->stop, taken = mni_journal_take(keeper->journal);
         if (taken || again)
             good = write_group(keeper);
-        if (again &&
-            good) /* behind a group that had failed: what was committed meanwhile comes next */
+        if (again && good) /* what was committed meanwhile comes next */
             keeper->wanted = true;
         if (__atomic_load_n(&keeper->troubled, __ATOMIC_RELAXED) == 2)
             break;
