@@ -101,6 +101,23 @@ def jobs(bench, wanted):
               job_rates(bench, 3, small, few)["whole"])
 
 
+# --- the store -------------------------------------------------------------------------------------------------------
+
+
+def durable(bench, _):
+    found = bench.figures([bench.path("bench/journal"), bench.some("7", "2")])
+    for group in (1, 10, 100, 1000):
+        yield Row("journal, groups of %d" % group, "records of 200 B, an fdatasync() a group, beside a bare loop of pwrite() and "
+                  "fdatasync() with the same bytes", "1/s", found["journal-%d" % group], found["bare-%d" % group],
+                  ("at least", 0.5))
+    found = bench.figures(bench.ours(1, "durable", "start", bench.some(9, 2), bench.some(1000, 100), durability="fsync"))
+    yield Row("a start that is on disk", "median of mn_start() one at a time, beside that of a bare append of 200 B and "
+              "fdatasync()", "s", found["start"], found["append"], ("at most", 2))
+    found = bench.figures(bench.ours(1, "durable", "yield", bench.some(9, 2), bench.some(100000, 10000), durability="fsync"))
+    yield Row("a job that yields 8 B every 10 us", "time for its work, beside the same job without yields", "s",
+              found["yields"], found["silent"], ("at most", 1.1))
+
+
 # --- stages ----------------------------------------------------------------------------------------------------------
 
 

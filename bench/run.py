@@ -24,6 +24,7 @@ GROUPS = {
     "map": (measures.maps, "maps beside hand-written MPI"),
     "calls": (measures.calls, "one call after the other, beside two bare processes"),
     "jobs": (measures.jobs, "jobs that do nothing, end to end"),
+    "durable": (measures.durable, "what it costs that nothing is lost"),
     "stages": (measures.stages, "where the time of one such job goes"),
     "cancel": (measures.cancels, "cancellation"),
     "first": (measures.firsts, "from the command line to the first result"),

@@ -154,7 +154,7 @@ int mn_close(mn_runtime_t **runtime)
     mn_runtime_t *closing = *runtime;
     if (closing->first) {
         mni_client_close();
-        mni_rank_drain(closing->rank, false);
+        mni_rank_drain(closing->rank, MNI_DRAIN);
     }
     rc = serve(closing);
     if (rc == 0 && closing->first) {

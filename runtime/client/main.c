@@ -4,7 +4,7 @@
  * its loop until rank 0 says that the run is over.
  *
  * Signals: SIGINT, SIGTERM and SIGUSR1 make rank 0 drain, a second one makes it stop at once; the other ranks
- * ignore them and are told by rank 0. Under `multinode run` a helper thread of rank 0 hears the same over the
+ * ignore them and are told by rank 0. SIGUSR1 is a batch system's warning: what is left then goes on in another run. Under `multinode run` a helper thread of rank 0 hears the same over the
  * control line.
  */
 #include "client/client.h"
@@ -35,14 +35,16 @@
 #define DEFAULT_GRACE 30.0
 
 static mni_rank_t *volatile signalled_rank;
-static volatile sig_atomic_t signals_seen;
+static volatile sig_atomic_t drain_wanted; /* a mni_drain_t; 0: no signal has come */
 
 static void on_signal(int number)
 {
-    (void)number;
-    signals_seen = signals_seen + 1;
+    if (drain_wanted != 0)
+        drain_wanted = MNI_DRAIN_AT_ONCE;
+    else
+        drain_wanted = number == SIGUSR1 ? MNI_DRAIN_RESUME : MNI_DRAIN;
     if (signalled_rank)
-        mni_rank_drain(signalled_rank, signals_seen > 1);
+        mni_rank_drain(signalled_rank, (mni_drain_t)drain_wanted);
 }
 
 static void handle_signals(void (*handler)(int))
@@ -83,7 +85,8 @@ int mni_settings_read(mni_rank_options_t *options)
     options->driver_main = mni_client_drive;
     options->store = store && store[0] ? store : NULL;
     if ((rc = read_number("MULTINODE_CPUS", MNI_MAX_CORES, &cpus)) < 0 ||
-        (rc = read_number("MULTINODE_GRACE", 1e9, &options->grace)) < 0)
+        (rc = read_number("MULTINODE_GRACE", 1e9, &options->grace)) < 0 ||
+        (rc = read_number("MULTINODE_DRAIN_AT", 1e12, &options->drain_at)) < 0)
         return rc;
     options->cpus = (uint32_t)cpus;
     if (durability && durability[0] &&
@@ -108,9 +111,11 @@ static void *listen_to_line(void *argument)
     mni_control_message_t message;
     while (mni_control_receive(line->socket, &message) == 1)
         if (message.kind == MNI_CONTROL_DRAIN || message.kind == MNI_CONTROL_STOP)
-            mni_rank_drain(line->rank, message.kind == MNI_CONTROL_STOP);
+            mni_rank_drain(line->rank, message.kind == MNI_CONTROL_STOP ? MNI_DRAIN_AT_ONCE
+                                       : message.value != 0             ? MNI_DRAIN_RESUME
+                                                                        : MNI_DRAIN);
     /* The command is gone, and with it who would see an end. */
-    mni_rank_drain(line->rank, true);
+    mni_rank_drain(line->rank, MNI_DRAIN_AT_ONCE);
     return NULL;
 }
 
@@ -178,12 +183,12 @@ static int run_rank(mni_rank_t *rank, mni_spawner_t *spawner, bool first)
     if (first) {
         signalled_rank = rank;
         handle_signals(on_signal);
-        if (signals_seen > 0)
-            mni_rank_drain(rank, signals_seen > 1);
+        if (drain_wanted != 0)
+            mni_rank_drain(rank, (mni_drain_t)drain_wanted);
         rc = line_open(&line, rank);
         if (rc < 0) {
             complain(rc);
-            mni_rank_drain(rank, true);
+            mni_rank_drain(rank, MNI_DRAIN_AT_ONCE);
         }
     }
     while (!mni_rank_over(rank))

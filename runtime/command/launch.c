@@ -281,7 +281,6 @@ static bool single_copy_works(void)
 static void add_transport(list_t *list, const mni_place_t *place, const mni_folders_t *folders)
 {
     if (!place->one_node) {
-        add_mca(list, "orte_local_tmpdir_base", folders->private);
         add_mca(list, "btl_openib_warn_no_device_params_found", "0");
         add_mca(list, "btl_openib_warn_default_gid_prefix", "0");
         return;
@@ -393,6 +392,7 @@ char **mni_launch_arguments(const mni_run_options_t *options, const mni_place_t 
     add_export(&list, "MULTINODE_CPUS");
     add_export(&list, "MULTINODE_MEMORY");
     add_export(&list, "MULTINODE_GRACE");
+    add_export(&list, "MULTINODE_DRAIN_AT");
     add_program(&list, options->program);
     if (!list.failed)
         return list.items;

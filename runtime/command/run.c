@@ -5,6 +5,8 @@
  */
 #include "command/command.h"
 #include "command/run.h"
+#include "command/walltime.h"
+#include "util/clock.h"
 #include "util/error.h"
 #include "util/size.h"
 
@@ -19,6 +21,7 @@
 #define MOST_CPUS 1000000
 #define MOST_GRACE 1e9
 #define DEFAULT_GRACE 30.0
+#define LEAD_MARGIN 30.0 /* for services, the store and mpirun */
 
 enum {
     OPTION_RANKS,
@@ -27,6 +30,8 @@ enum {
     OPTION_CPUS,
     OPTION_MEMORY,
     OPTION_GRACE,
+    OPTION_WALLTIME,
+    OPTION_LEAD,
     OPTION_HOST,
     OPTION_HOSTFILE,
     OPTION_QUIET,
@@ -50,6 +55,13 @@ static const mni_option_t options[] = {
                        "a number of bytes. Default: all it may use."},
     [OPTION_GRACE] = {"grace", 0, "SECONDS",
                       "Time that jobs have to stop after Ctrl-C. Default: 30."},
+    [OPTION_WALLTIME] =
+        {"walltime", 0, "TIME",
+         "Time that the run has, as for sbatch --time: minutes, [HOURS:]MINUTES:SECONDS\n"
+         "or DAYS-HOURS[:MINUTES[:SECONDS]]. Default: what a Slurm allocation has left."},
+    [OPTION_LEAD] = {"lead", 0, "SECONDS",
+                     "So long before that jobs are asked to stop, to go on in a later run with\n"
+                     "the same store. Default: the grace and 30, at most half of the time."},
     [OPTION_HOST] = {"host", 0, "LIST",
                      "Hosts to run on, as for mpirun; the first one is this host."},
     [OPTION_HOSTFILE] = {"hostfile", 0, "FILE", "The same from a file, as for mpirun."},
@@ -71,7 +83,10 @@ const mni_usage_t mni_run_usage = {
         "SIGHUP and SIGUSR1 do the same as the first, a further SIGTERM as the second. Either way\n"
         "nothing is left running. Standard input goes to the driver (from a terminal: what is typed).\n"
         "\n"
-        "Exit status: that of the program's driver; 1 if there was none, with a line that says why;\n"
+        "In a Slurm allocation jobs are asked to stop before its time is over (--walltime, --lead).\n"
+        "\n"
+        "Exit status: that of the program's driver; 75 when jobs are left for another run, because\n"
+        "the time is over or SIGUSR1 came; 1 if there was none, with a line that says why;\n"
         "2 usage; 126 PROGRAM cannot be executed; 127 PROGRAM is not there; 128 + signal when it was\n"
         "stopped by a signal before the driver could report a status.",
     .options = options,
@@ -192,6 +207,15 @@ static int read_option(int option, const char *value, mni_run_options_t *run)
         if ((rc = read_seconds("--grace", value, &run->grace)) == 0)
             rc = export_text("MULTINODE_GRACE", value);
         return rc;
+    case OPTION_WALLTIME:
+        if (!mni_walltime_parse(value, &run->walltime) || run->walltime == 0)
+            return mni_usage_error("run",
+                                   "--walltime is \"%s\": write minutes, [HOURS:]MINUTES:SECONDS "
+                                   "or DAYS-HOURS[:MINUTES[:SECONDS]]",
+                                   value);
+        return 0;
+    case OPTION_LEAD:
+        return read_seconds("--lead", value, &run->lead);
     case OPTION_HOST:
     case OPTION_HOSTFILE:
         if (value[0] == '\0')
@@ -292,9 +316,29 @@ static int check_program(const char *name)
 
 /* --- the run ---------------------------------------------------- */
 
+/* Tells the ranks when to drain. */
+static int export_end(const mni_run_options_t *run)
+{
+    double left = run->walltime > 0 ? run->walltime : mni_walltime_left(), lead = run->lead;
+    char text[32];
+
+    if (left <= 0)
+        return unsetenv("MULTINODE_DRAIN_AT") == 0 ? 0 : MNI_EXIT_FAILED;
+    if (lead < 0) {
+        lead = run->grace + LEAD_MARGIN;
+        lead = lead < left / 2 ? lead : left / 2;
+    }
+    snprintf(text, sizeof text, "%.3f", mni_clock_calendar() + (left > lead ? left - lead : 0));
+    return export_text("MULTINODE_DRAIN_AT", text);
+}
+
 static int start(mni_run_options_t *run)
 {
     mni_place_t place;
+    int rc = export_end(run);
+
+    if (rc != 0)
+        return rc;
 
     if (mni_launch_place(run, &place) < 0)
         return mni_usage_error("run", "%s", mn_error_message());
@@ -308,7 +352,7 @@ static int start(mni_run_options_t *run)
 int mni_command_run(int argc, char **argv)
 {
     mni_parser_t parser = {.usage = &mni_run_usage, .argc = argc, .argv = argv};
-    mni_run_options_t run = {.ranks = 0};
+    mni_run_options_t run = {.lead = -1};
     int option, rc;
 
     if ((rc = read_environment(&run)) != 0)

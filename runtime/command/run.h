@@ -24,6 +24,8 @@ typedef struct mni_run_options {
     const char *host;     /* --host, NULL: not said */
     const char *hostfile; /* --hostfile, NULL: not said */
     double grace;         /* seconds of a drain */
+    double walltime;      /* seconds from now on, 0: not said */
+    double lead;          /* seconds before its end, negative: not said */
     bool quiet, verbose;
     char **program; /* the program and its arguments, ended by NULL */
 } mni_run_options_t;

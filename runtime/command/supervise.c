@@ -69,7 +69,8 @@ static void stop(mni_run_t *run)
 
 static void drain(mni_run_t *run)
 {
-    if (run->line < 0 || mni_control_send(run->line, MNI_CONTROL_DRAIN, 0) < 0) {
+    if (run->line < 0 ||
+        mni_control_send(run->line, MNI_CONTROL_DRAIN, run->signal == SIGUSR1) < 0) {
         terminate(run);
         return;
     }

@@ -151,7 +151,8 @@ int mni_core_start(mni_core_t *core, uint64_t now, const mni_start_t *start, mni
 
 /* A job of an earlier run. */
 typedef struct mni_restore {
-    mni_start_t start;  /* no parent */
+    mni_start_t start; /* no parent */
+    mn_id_t parent; /* an unfinished job, restored before it, whose cancel reaches it; nil: none */
     mn_status_t status; /* PENDING, or one that has ended */
     mn_reason_t reason;
     uint32_t attempts, retries, lost;
@@ -248,6 +249,9 @@ uint64_t mni_core_next_time(const mni_core_t *core);
 bool mni_core_next_action(mni_core_t *core, mni_action_t *action);
 
 mni_job_t *mni_core_find(const mni_core_t *core, mn_id_t id); /* NULL: unknown */
+
+/* The job whose cancel reaches it; NULL: none, or it has ended. */
+const mni_job_t *mni_core_tied_to(const mni_job_t *job);
 
 /* Jobs from newest to oldest: the one behind `job`, or the newest for NULL; NULL at the end. */
 mni_job_t *mni_core_older(const mni_core_t *core, const mni_job_t *job);

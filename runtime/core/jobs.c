@@ -115,6 +115,12 @@ static void tie(mni_record_t *record, mni_record_t *parent)
     parent->kids = labels;
 }
 
+const mni_job_t *mni_core_tied_to(const mni_job_t *job)
+{
+    const mni_labels_t *labels = ((const mni_record_t *)job)->labels;
+    return labels && labels->parent ? &labels->parent->job : NULL;
+}
+
 static void untie(mni_record_t *record)
 {
     mni_labels_t *labels = record->labels;
@@ -234,6 +240,8 @@ int mni_core_restore(mni_core_t *core, uint64_t now, const mni_restore_t *restor
     const mni_start_t *start = &restore->start;
     bool ended = mn_status_terminal(restore->status);
     bool queued = !ended && restore->reason != MN_REASON_UNDECLARED;
+    static const mn_id_t nil;
+    mni_job_t *parent = NULL;
     mni_record_t *record;
     char *error = NULL;
     int rc;
@@ -246,7 +254,11 @@ int mni_core_restore(mni_core_t *core, uint64_t now, const mni_restore_t *restor
         return mni_error(MN_E_INVALID, "two jobs hold the lock \"%s\"", start->lock);
     if (restore->error && !(error = strdup(restore->error)))
         return mni_error(MN_E_NO_MEMORY, "no memory for one more job");
-    if ((rc = enter(core, start, NULL, ended, queued, &record)) < 0) {
+    if (!ended && memcmp(&restore->parent, &nil, sizeof nil) != 0)
+        parent = mni_core_find(core, restore->parent);
+    if (parent && mn_status_terminal(parent->status))
+        parent = NULL;
+    if ((rc = enter(core, start, parent ? mni_record(parent) : NULL, ended, queued, &record)) < 0) {
         free(error);
         return rc;
     }

@@ -268,6 +268,15 @@ int mni_spawner_kill(mni_spawner_t *spawner, uint32_t slot)
     return send_request(spawner, &request, NULL, 0);
 }
 
+int mni_spawner_hold(mni_spawner_t *spawner, int descriptor)
+{
+    mni_spawner_request_t request;
+
+    memset(&request, 0, sizeof request);
+    request.order = MNI_ORDER_HOLD;
+    return send_request(spawner, &request, &descriptor, descriptor >= 0 ? 1 : 0);
+}
+
 /* --- a lost spawner --------------------------------------------------------------------------- */
 
 static bool reap(mni_spawner_t *spawner)

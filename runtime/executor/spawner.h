@@ -76,6 +76,10 @@ int mni_spawner_spawn(mni_spawner_t *spawner, const mni_spawn_t *spawn);
 /* Kills the tree of a slot; MNI_ENDED follows when nothing of it is left. Unknown slots are ignored. */
 int mni_spawner_kill(mni_spawner_t *spawner, uint32_t slot);
 
+/* Has the spawner keep a descriptor open until it ends, after all that it ever started: a lock that is shared so tells
+ * others that something of this run is still there. -1: it keeps none any more. The caller's own stays its own. */
+int mni_spawner_hold(mni_spawner_t *spawner, int descriptor);
+
 /* Takes the next event. False: none. Never blocks; the doorbell rings when there is one. */
 bool mni_spawner_next_event(mni_spawner_t *spawner, mni_spawn_event_t *event);
 

@@ -57,6 +57,7 @@ typedef struct spawner {
     unsigned group_count;
     mni_spawner_record_t *waiting; /* events that had no room in the ring */
     size_t waiting_count, waiting_room;
+    int held; /* for the rank, -1: nothing */
     bool stopping;
     uint64_t stop_end;
     int patience; /* ms until the next pass over trees that are being killed */
@@ -418,6 +419,11 @@ static void take_request(spawner_t *spawner)
         child_t *child = find_slot(spawner, request.slot);
         if (child)
             start_killing(spawner, child);
+    } else if (got == (ssize_t)sizeof request && request.order == MNI_ORDER_HOLD) {
+        if (spawner->held >= 0)
+            close(spawner->held);
+        spawner->held = descriptors[0];
+        descriptors[0] = -1;
     }
     for (int i = 0; i < MNI_SPAWNER_DESCRIPTORS; i++)
         if (descriptors[i] >= 0)
@@ -504,6 +510,7 @@ _Noreturn void mni_spawner_main(const mni_spawner_setup_t *setup)
     spawner_t *spawner = &process;
 
     spawner->setup = *setup;
+    spawner->held = -1;
     setpgid(0, 0);
     prctl(PR_SET_NAME, "mn-spawner");
     prctl(PR_SET_CHILD_SUBREAPER, 1);

@@ -28,9 +28,14 @@ typedef struct mni_spawner_shared {
     mni_spawner_record_t records[MNI_SPAWNER_EVENTS];
 } mni_spawner_shared_t;
 
-typedef enum mni_spawner_order { MNI_ORDER_SPAWN = 1, MNI_ORDER_KILL } mni_spawner_order_t;
+typedef enum mni_spawner_order {
+    MNI_ORDER_SPAWN = 1,
+    MNI_ORDER_KILL,
+    MNI_ORDER_HOLD
+} mni_spawner_order_t;
 
-/* One packet on the socket. A spawn has the memfd beside it, the driver's also the rank's 0, 1 and 2.
+/* One packet on the socket. A spawn has the memfd beside it, the driver's also the rank's 0, 1 and 2; a hold has what is to be held,
+ * or nothing.
  * Both sides are the same program image. */
 #define MNI_SPAWNER_DESCRIPTORS 4
 typedef struct mni_spawner_request {

@@ -81,10 +81,11 @@ static void act_run(mni_scheduler_t *scheduler, uint64_t now, const mni_action_t
     history->cpus = cpus_text(scheduler, &action->cpus);
     if (history->attempt_count < job->attempts)
         history->attempt_count = job->attempts;
-    mni_keep_begun(scheduler, job);
+    bool at_most_once = job->need.max_lost == 0; /* that it has begun must be known for ever */
+    mni_keep_begun(scheduler, job, at_most_once);
     mni_writer_begin(&scheduler->frame, MNI_MSG_TASK_RUN, 0);
     mni_put_run(&scheduler->frame, &run);
-    if (job->need.max_lost == 0) /* at most once: that it has begun must be known for ever */
+    if (at_most_once)
         mni_keep_send(scheduler, action->rank, NULL);
     else
         mni_scheduler_send(scheduler, action->rank);

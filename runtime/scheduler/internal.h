@@ -48,8 +48,9 @@ typedef struct mni_attempt {
 typedef struct mni_history {
     mn_value_t result; /* owns its bytes */
     uint64_t yields;
-    struct mni_history *prev, *next; /* of those with a value that the store has not been told of */
-    mni_job_t *job;                  /* NULL: not among them */
+    struct mni_history *prev, *next; /* of those of which the store has not been told all */
+    mni_job_t *job;                  /* its own, when among them */
+    unsigned untold;                 /* MNI_STORE_BEGUN, MNI_STORE_YIELDED; 0: not among them */
     double progress, started, ended;
     char *message;
     const char *host, *cpus; /* live as long as the scheduler */
@@ -144,6 +145,8 @@ struct mni_scheduler {
     mni_phase_t phase;
     uint64_t phase_since;
     bool at_once, driver_running, driver_stopped;
+    bool resume;       /* what is left is to be done by a later run */
+    uint64_t drain_at; /* MNI_NEVER: its time has no end */
     uint64_t driver_kill_at;
     int status;
     char *error; /* why the run failed; NULL: it did not */
@@ -151,7 +154,7 @@ struct mni_scheduler {
     mni_cpus_text_t *cpus_texts;
     mni_demand_t *demands;
     mni_held_t *held;      /* in the order of their changes */
-    mni_history_t *untold; /* have yielded since the store was told */
+    mni_history_t *untold; /* have begun or yielded since the store was told */
     uint64_t tell_at;      /* when it is to be; MNI_NEVER: there are none */
     mn_id_t *changed;      /* jobs of an earlier run that are not as the store has them */
     uint32_t changed_count;
@@ -201,7 +204,8 @@ int mni_keep_finish(mni_scheduler_t *scheduler);
 void mni_keep_destroy(mni_scheduler_t *scheduler);
 int mni_keep_started(mni_scheduler_t *scheduler,
                      const mni_job_t *job); /* else it is to be undone */
-void mni_keep_begun(mni_scheduler_t *scheduler, const mni_job_t *job);
+/* `at_once`: without it the store may be told a little later, together with what comes next. */
+void mni_keep_begun(mni_scheduler_t *scheduler, mni_job_t *job, bool at_once);
 void mni_keep_yielded(mni_scheduler_t *scheduler, mni_job_t *job, bool at_once);
 void mni_keep_changed(mni_scheduler_t *scheduler, const mni_job_t *job);
 void mni_keep_removed(mni_scheduler_t *scheduler, const mni_job_t *job);

@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: MIT
  *
- * How jobs get into the store, and out of it at the start. Every change is told to the store as it happens, but values: of those
- * that a job yields within a commit interval only the last one is. Frames that tell somebody of changes are held back until these
+ * How jobs get into the store, and out of it at the start. Every change is told to the store as it happens, but for values, of which
+ * only the last one within a commit interval is told, and for the beginning of an attempt: nobody has been promised these, and the end
+ * of a short job tells all in one record. Frames that tell somebody of changes are held back until these
  * are kept.
  */
 #include "scheduler/internal.h"
 
 #include <stdio.h>
 
-/* Between two values of a job. */
+/* So long a change may wait that nobody has been promised. */
 #define COMMIT_INTERVAL (100 * MNI_MILLISECOND)
 
 static mni_store_record_t record_of(const mni_scheduler_t *scheduler, const mni_job_t *job)
 {
+    const mni_job_t *parent = mni_core_tied_to(job);
     return (mni_store_record_t){.info = mni_job_info(scheduler, job),
+                                .parent = parent ? parent->id : (mn_id_t){{0}},
                                 .input = mni_data_input(job->user),
                                 .need = job->need,
                                 .has_need = true,
@@ -121,6 +124,7 @@ static int restore_job(void *argument, const mni_store_record_t *record)
                                        .key = record->info.key},
                              .status = record->info.status,
                              .reason = record->info.reason,
+                             .parent = record->parent,
                              .attempts = record->info.attempts,
                              .retries = record->retries,
                              .lost = record->lost,
@@ -196,7 +200,7 @@ int mni_keep_begin(mni_scheduler_t *scheduler, const mni_scheduler_options_t *op
     for (uint32_t i = 0; rc == 0 && i < scheduler->changed_count; i++) {
         const mni_job_t *job = mni_core_find(scheduler->core, scheduler->changed[i]);
         mni_store_record_t record = record_of(scheduler, job);
-        rc = mni_store_changed(scheduler->store, &record);
+        rc = mni_store_changed(scheduler->store, MNI_STORE_CHANGED, &record);
     }
     free(scheduler->changed);
     scheduler->changed = NULL;
@@ -229,53 +233,60 @@ int mni_keep_started(mni_scheduler_t *scheduler, const mni_job_t *job)
     return mni_store_started(scheduler->store, &record);
 }
 
-void mni_keep_begun(mni_scheduler_t *scheduler, const mni_job_t *job)
-{
-    mn_info_t info = mni_job_info(scheduler, job);
-    told(scheduler, mni_store_begun(scheduler->store, &info));
-}
-
-/* Tells the store of the latest value, if it has not been told. */
-static void tell_value(mni_scheduler_t *scheduler, const mni_job_t *job)
+/* Tells the store what has become of a job: `what`, and what it has not been told before. */
+static void tell(mni_scheduler_t *scheduler, const mni_job_t *job, unsigned what)
 {
     mni_history_t *history = ((mni_data_t *)job->user)->history;
-    if (!history || !history->job)
-        return;
-    mn_info_t info = mni_job_info(scheduler, job);
-    DL_DELETE(scheduler->untold, history);
-    history->job = NULL;
-    if (!scheduler->untold)
-        scheduler->tell_at = MNI_NEVER;
-    told(scheduler, mni_store_yielded(scheduler->store, &info));
+    if (history && history->untold) {
+        what |= history->untold;
+        history->untold = 0;
+        DL_DELETE(scheduler->untold, history);
+        if (!scheduler->untold)
+            scheduler->tell_at = MNI_NEVER;
+    }
+    mni_store_record_t record = record_of(scheduler, job);
+    told(scheduler, mni_store_changed(scheduler->store, what, &record));
 }
 
-void mni_keep_yielded(mni_scheduler_t *scheduler, mni_job_t *job, bool at_once)
+/* What can wait for a while: it is told together with what comes after it. */
+static void tell_later(mni_scheduler_t *scheduler, mni_job_t *job, unsigned what)
 {
     mni_history_t *history = ((mni_data_t *)job->user)->history;
-    if (!history->job) {
+    if (!history->untold) {
         history->job = job;
         DL_APPEND(scheduler->untold, history);
         if (scheduler->tell_at == MNI_NEVER)
             scheduler->tell_at = mni_clock_now() + COMMIT_INTERVAL;
     }
+    history->untold |= what;
+}
+
+void mni_keep_begun(mni_scheduler_t *scheduler, mni_job_t *job, bool at_once)
+{
     if (at_once)
-        tell_value(scheduler, job);
+        tell(scheduler, job, MNI_STORE_BEGUN);
+    else
+        tell_later(scheduler, job, MNI_STORE_BEGUN);
+}
+
+void mni_keep_yielded(mni_scheduler_t *scheduler, mni_job_t *job, bool at_once)
+{
+    if (at_once)
+        tell(scheduler, job, MNI_STORE_YIELDED);
+    else
+        tell_later(scheduler, job, MNI_STORE_YIELDED);
 }
 
 void mni_keep_changed(mni_scheduler_t *scheduler, const mni_job_t *job)
 {
-    tell_value(scheduler, job);
-    mni_store_record_t record = record_of(scheduler, job);
-    told(scheduler, mni_store_changed(scheduler->store, &record));
+    tell(scheduler, job, MNI_STORE_CHANGED);
 }
 
 void mni_keep_removed(mni_scheduler_t *scheduler, const mni_job_t *job)
 {
     mni_history_t *history = ((mni_data_t *)job->user)->history;
-    if (history && history->job) {
+    if (history && history->untold)
         DL_DELETE(scheduler->untold, history);
-        history->job = NULL;
-    }
     told(scheduler, mni_store_removed(scheduler->store, job->id));
 }
 
@@ -350,7 +361,7 @@ bool mni_keep_step(mni_scheduler_t *scheduler, uint64_t now)
 
     if (now >= scheduler->tell_at) {
         while (scheduler->untold)
-            tell_value(scheduler, scheduler->untold->job);
+            tell(scheduler, scheduler->untold->job, 0);
         worked = true;
     }
     mni_store_commit(scheduler->store);

@@ -11,6 +11,7 @@
 #include "core/declare.h"
 #include "machine/machine.h"
 #include "scheduler/scheduler.h"
+#include "store/lock.h"
 #include "util/clock.h"
 #include "util/error.h"
 #include "wire/message.h"
@@ -41,11 +42,13 @@
 
 #define HOST_MAX 128
 #define ALLOWED_MAX 1024
+#define LOCK_MAX 1024
 
 /* What ranks tell each other at the start. */
 typedef struct introduction {
     char host[HOST_MAX];       /* with the boot id: unique to a running system */
     char allowed[ALLOWED_MAX]; /* processing units, empty: could not be found out */
+    char lock[LOCK_MAX];       /* rank 0: the file that the store is locked by; empty: none */
     uint64_t digest;           /* of the declarations */
     int32_t pid, bell;         /* bell: descriptor of the doorbell in that process */
     int32_t failed;            /* 0, or the error that this rank met */
@@ -73,14 +76,14 @@ struct mni_rank {
     bool *gone; /* rank 0: has said goodbye */
     uint64_t shutdown_at, watch_at, hot_until, pause;
     pid_t parent;     /* to be noticed when it goes; 0: not watched */
-    int drain_wanted; /* set from other threads and signal handlers: 1 drain, 2 at once */
+    int drain_wanted; /* a mni_drain_t, set from other threads and signal handlers; 0: none */
     int drain_done;
 };
 
 /* --- start ------------------------------------------------------------------------------------------------------- */
 
 static void introduce(introduction_t *mine, const mni_spawner_t *spawner,
-                      const mni_machine_t *machine, int failed)
+                      const mni_machine_t *machine, const mni_store_t *store, int failed)
 {
     char boot[64] = "";
     FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
@@ -98,6 +101,8 @@ static void introduce(introduction_t *mine, const mni_spawner_t *spawner,
     snprintf(mine->host + length, sizeof mine->host - length, "/%.36s", boot);
     if (machine)
         snprintf(mine->allowed, sizeof mine->allowed, "%s", mni_machine_allowed(machine));
+    if (store && mni_store_lock_path(store))
+        snprintf(mine->lock, sizeof mine->lock, "%s", mni_store_lock_path(store));
 }
 
 /* Opens the doorbell of another rank of this host. A failure costs only time: it is then polled for. */
@@ -126,6 +131,22 @@ static int widen_machine(mni_rank_t *rank, const introduction_t *all)
     int rc = mni_machine_widen(rank->machine, list);
     free(list);
     return rc;
+}
+
+/* The spawner outlives its rank when that is killed, until all that it started is gone. So long no other runtime may have the
+ * store: it shares the store's lock. A host that does not see the store, or a path too long to be told, has no share. */
+static void share_lock(const mni_rank_t *rank, const char *path)
+{
+    int shared = -1;
+
+    if (rank->number == 0)
+        shared = mni_store_lock_descriptor(rank->store);
+    else if (path[0] != '\0')
+        shared = mni_store_lock_join(path);
+    if (shared >= 0)
+        mni_spawner_hold(rank->spawner, shared); /* that it is gone is noticed elsewhere */
+    if (rank->number != 0 && shared >= 0)
+        close(shared);
 }
 
 /* Everything that needs to know of the other ranks. */
@@ -159,6 +180,7 @@ static int meet(mni_rank_t *rank, const introduction_t *mine, introduction_t *al
         else
             rank->all_near = false;
     }
+    share_lock(rank, all[0].lock);
     return widen_machine(rank, all);
 }
 
@@ -168,6 +190,7 @@ static int open_scheduler(mni_rank_t *rank, const mni_rank_options_t *options)
                                          .durability = options->durability,
                                          .bell = rank->bell,
                                          .grace = options->grace,
+                                         .drain_at = options->drain_at,
                                          .embedded = options->embedded};
     uint32_t *node_of = calloc(rank->size, sizeof *node_of);
     rank->gone = calloc(rank->size, sizeof *rank->gone);
@@ -249,7 +272,7 @@ int mni_rank_open(mni_comm_t *comm, mni_spawner_t *spawner, const mni_rank_optio
     if (rc == 0 && made->number == 0)
         rc = mni_store_open(options->store, &made->store);
     if (all && made->peers) {
-        introduce(&mine, spawner, made->machine, rc);
+        introduce(&mine, spawner, made->machine, made->store, rc);
         char message[MNI_ERROR_MAX];
         snprintf(message, sizeof message, "%s", mn_error_message());
         int met = meet(made, &mine, all);
@@ -401,7 +424,7 @@ static void take_drain(mni_rank_t *rank)
     if (!rank->scheduler || wanted == rank->drain_done)
         return;
     rank->drain_done = wanted;
-    mni_scheduler_drain(rank->scheduler, wanted > 1);
+    mni_scheduler_drain(rank->scheduler, (mni_drain_t)wanted);
 }
 
 /* How long the rank may sleep. */
@@ -473,9 +496,13 @@ bool mni_rank_ready(const mni_rank_t *rank)
     return !rank->scheduler || mni_scheduler_ready(rank->scheduler);
 }
 
-void mni_rank_drain(mni_rank_t *rank, bool at_once)
+void mni_rank_drain(mni_rank_t *rank, mni_drain_t how)
 {
-    __atomic_store_n(&rank->drain_wanted, at_once ? 2 : 1, __ATOMIC_RELEASE);
+    int before = __atomic_load_n(&rank->drain_wanted, __ATOMIC_ACQUIRE);
+    while (before < (int)how &&
+           !__atomic_compare_exchange_n(&rank->drain_wanted, &before, (int)how, false,
+                                        __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        ;
     mni_doorbell_ring(rank->bell);
 }
 
@@ -504,6 +531,8 @@ bool mni_rank_close(mni_rank_t *rank)
     if (!rank)
         return false;
     bool any_lost = rank->any_lost;
+    if (rank->embedded)
+        mni_spawner_hold(rank->spawner, -1); /* it goes on without this runtime */
     mni_worker_destroy(rank->worker);
     mni_scheduler_destroy(rank->scheduler);
     mni_channel_destroy(rank->client);

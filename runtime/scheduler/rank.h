@@ -8,6 +8,7 @@
 
 #include "comm/comm.h"
 #include "executor/spawner.h"
+#include "scheduler/scheduler.h"
 #include "store/store.h"
 
 typedef struct mni_rank mni_rank_t;
@@ -18,6 +19,7 @@ typedef struct mni_rank_options {
     uint32_t cpus;   /* offered by a node at most, 0: what there is */
     uint64_t memory; /* likewise, bytes */
     double grace;    /* seconds that jobs have to stop in a drain */
+    double drain_at; /* calendar: when its time will be over; 0: never */
     bool embedded;   /* the driver is rank 0's process itself, over mni_rank_client() */
     mni_child_main_t *executor_main, *driver_main;
 } mni_rank_options_t;
@@ -34,8 +36,8 @@ int mni_rank_step(mni_rank_t *rank, uint64_t patience);
 /* Whether this rank has done all it had to: it may be closed. */
 bool mni_rank_over(const mni_rank_t *rank);
 
-/* Rank 0: asks for the end of the run; a second time: at once. */
-void mni_rank_drain(mni_rank_t *rank, bool at_once);
+/* Rank 0: asks for the end of the run. */
+void mni_rank_drain(mni_rank_t *rank, mni_drain_t how);
 
 /* Rank 0 of an embedded runtime: the client's end of its channel. */
 mni_channel_t *mni_rank_client(mni_rank_t *rank);

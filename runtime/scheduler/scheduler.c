@@ -38,6 +38,10 @@ int mni_scheduler_create(mni_comm_t *comm, const mni_scheduler_options_t *option
     made->rank_count = mni_comm_size(comm);
     made->next_deadline = made->tell_at = MNI_NEVER;
     made->driver_kill_at = MNI_NEVER;
+    made->drain_at =
+        options->drain_at > 0
+            ? mni_clock_after(mni_clock_now(), options->drain_at - mni_clock_calendar())
+            : MNI_NEVER;
     made->node_of = calloc(made->rank_count, sizeof *made->node_of);
     made->core_node = calloc(made->rank_count, sizeof *made->core_node);
     made->hosts = calloc(made->rank_count, sizeof *made->hosts);
@@ -121,7 +125,7 @@ void mni_scheduler_fail(mni_scheduler_t *scheduler, const char *error)
         scheduler->error = strdup(error);
     scheduler->status = 1;
     if (scheduler->phase < MNI_PHASE_DRAIN)
-        mni_scheduler_drain(scheduler, false);
+        mni_scheduler_drain(scheduler, MNI_DRAIN);
 }
 
 mni_live_t *mni_live_find(const mni_scheduler_t *scheduler, uint64_t task)
@@ -172,9 +176,11 @@ static void stop_driver(mni_scheduler_t *scheduler, bool kill)
     mni_scheduler_send(scheduler, 0);
 }
 
-void mni_scheduler_drain(mni_scheduler_t *scheduler, bool at_once)
+void mni_scheduler_drain(mni_scheduler_t *scheduler, mni_drain_t how)
 {
     uint64_t now = mni_clock_now();
+    bool at_once = how == MNI_DRAIN_AT_ONCE;
+    scheduler->resume |= how == MNI_DRAIN_RESUME;
     if (scheduler->phase > MNI_PHASE_DRAIN || (scheduler->phase == MNI_PHASE_DRAIN && !at_once))
         return;
     enter(scheduler, MNI_PHASE_DRAIN);
@@ -187,7 +193,11 @@ void mni_scheduler_drain(mni_scheduler_t *scheduler, bool at_once)
 /* Writes the store and lets all ranks go. */
 static void finish(mni_scheduler_t *scheduler)
 {
+    size_t unfinished = 0;
     enter(scheduler, MNI_PHASE_OVER);
+    mni_core_count(scheduler->core, NULL, &unfinished);
+    if (scheduler->resume && unfinished > 0 && !scheduler->error)
+        scheduler->status = MNI_EXIT_RESUME;
     if (mni_keep_finish(scheduler) < 0 && !scheduler->error) {
         scheduler->error = strdup(mn_error_message());
         scheduler->status = 1;
@@ -213,6 +223,10 @@ static bool advance(mni_scheduler_t *scheduler, uint64_t now)
     case MNI_PHASE_RUN:
         if (scheduler->workers == 0)
             mni_scheduler_fail(scheduler, "all workers were lost");
+        if (now >= scheduler->drain_at) {
+            mni_scheduler_drain(scheduler, MNI_DRAIN_RESUME);
+            return true;
+        }
         mni_services_step(scheduler, now);
         return false;
     case MNI_PHASE_DRAIN:
@@ -265,6 +279,8 @@ uint64_t mni_scheduler_next_time(const mni_scheduler_t *scheduler)
         next = services;
     if (scheduler->tell_at < next)
         next = scheduler->tell_at;
+    if (scheduler->phase == MNI_PHASE_RUN && scheduler->drain_at < next)
+        next = scheduler->drain_at;
     if (scheduler->phase == MNI_PHASE_DRAIN && scheduler->driver_running &&
         scheduler->driver_kill_at < next)
         next = scheduler->driver_kill_at;
@@ -439,7 +455,7 @@ static void driver_ended(mni_scheduler_t *scheduler, const mni_msg_ended_t *ende
     scheduler->driver_running = false;
     if (!scheduler->error)
         scheduler->status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-    mni_scheduler_drain(scheduler, false);
+    mni_scheduler_drain(scheduler, MNI_DRAIN);
 }
 
 static int take_ended(mni_scheduler_t *scheduler, mni_reader_t *reader)

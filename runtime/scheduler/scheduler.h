@@ -11,13 +11,22 @@
 
 typedef struct mni_scheduler mni_scheduler_t;
 
+/* How a run is asked to end: jobs are asked to stop within the grace; the same, and what is left to do goes on in a later run, which
+ * the exit status says (MNI_EXIT_RESUME); what runs is killed. A stronger one may follow. */
+typedef enum mni_drain { MNI_DRAIN = 1, MNI_DRAIN_RESUME, MNI_DRAIN_AT_ONCE } mni_drain_t;
+
+/* The exit status of a run that was to be resumed, when unfinished jobs are in its store: EX_TEMPFAIL of sysexits.h. */
+#define MNI_EXIT_RESUME 75
+
 typedef struct mni_scheduler_options {
     mni_store_t *store; /* opened; borrowed */
     mni_durability_t durability;
     mni_doorbell_t *bell; /* of this rank: rung when changes are kept */
     const uint32_t
-        *node_of;  /* per rank: number of its node; borrowed for mni_scheduler_create() only */
-    double grace;  /* seconds that jobs have to stop in a drain */
+        *node_of; /* per rank: number of its node; borrowed for mni_scheduler_create() only */
+    double grace; /* seconds that jobs have to stop in a drain */
+    double
+        drain_at; /* when it is to drain, to be resumed, because its time will be over: calendar; 0: never */
     bool embedded; /* the driver is this process itself */
 } mni_scheduler_options_t;
 
@@ -33,8 +42,8 @@ int mni_scheduler_handle(mni_scheduler_t *scheduler, uint32_t source, const void
 int mni_scheduler_step(mni_scheduler_t *scheduler, uint64_t now);
 uint64_t mni_scheduler_next_time(const mni_scheduler_t *scheduler);
 
-/* Asks everything to stop: jobs within the grace, then services. Again with `now`: at once. */
-void mni_scheduler_drain(mni_scheduler_t *scheduler, bool at_once);
+/* Asks everything to stop: jobs within the grace, then services. */
+void mni_scheduler_drain(mni_scheduler_t *scheduler, mni_drain_t how);
 
 /* The rank is dead with all that it ran. */
 void mni_scheduler_rank_lost(mni_scheduler_t *scheduler, uint32_t rank);
@@ -42,7 +51,7 @@ void mni_scheduler_rank_lost(mni_scheduler_t *scheduler, uint32_t rank);
 /* Everything has ended and the store is written: SHUTDOWN was sent to all ranks. */
 bool mni_scheduler_over(const mni_scheduler_t *scheduler);
 
-/* The exit status of the run: the driver's, or 1 when the run itself failed; and the error that made it so. */
+/* The exit status of the run: the driver's, MNI_EXIT_RESUME, or 1 when the run itself failed; and the error that made it so. */
 int mni_scheduler_status(const mni_scheduler_t *scheduler, const char **error);
 
 /* All workers have said hello and the driver may run. */

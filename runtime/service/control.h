@@ -15,9 +15,9 @@
 typedef enum mni_control_kind {
     MNI_CONTROL_HELLO = 1, /* rank 0: it has connected; value is its pid */
     MNI_CONTROL_STREAMS,   /* command, first of all: its output and error come with it */
-    MNI_CONTROL_DRAIN,     /* command: ask jobs to stop, then end */
-    MNI_CONTROL_STOP,      /* command: kill what runs and end at once */
-    MNI_CONTROL_EXIT       /* rank 0: the run is over; value is the exit status */
+    MNI_CONTROL_DRAIN, /* command: ask jobs to stop, then end; value is not 0 when another run is to go on */
+    MNI_CONTROL_STOP, /* command: kill what runs and end at once */
+    MNI_CONTROL_EXIT  /* rank 0: the run is over; value is the exit status */
 } mni_control_kind_t;
 
 typedef struct mni_control_message {

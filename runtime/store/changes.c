@@ -50,6 +50,7 @@ void mni_change_put_start(mni_writer_t *writer, const mni_store_record_t *record
     mni_put_text(writer, record->info.key);
     put_need(writer, &record->need);
     mni_put_value(writer, record->input);
+    mni_put_id(writer, record->parent);
 }
 
 static void get_start(mni_reader_t *reader, mni_store_record_t *to)
@@ -62,13 +63,14 @@ static void get_start(mni_reader_t *reader, mni_store_record_t *to)
     to->need = get_need(reader);
     to->has_need = true;
     to->input = mni_get_value(reader);
+    if (reader->at < reader->end) /* format 1 did not have it */
+        to->parent = mni_get_id(reader);
     to->info.status = MN_PENDING;
     to->info.rank = -1;
 }
 
-void mni_change_put_begin(mni_writer_t *writer, const mn_info_t *info)
+static void put_attempt(mni_writer_t *writer, const mn_info_t *info)
 {
-    put_begin(writer, MNI_CHANGE_BEGIN, info->id);
     mni_put_u32(writer, info->attempts);
     mni_put_f64(writer, info->started);
     mni_put_text(writer, info->host);
@@ -76,7 +78,7 @@ void mni_change_put_begin(mni_writer_t *writer, const mn_info_t *info)
     mni_put_text(writer, info->cpus);
 }
 
-static void get_begin(mni_reader_t *reader, mni_store_record_t *to)
+static void get_attempt(mni_reader_t *reader, mni_store_record_t *to)
 {
     to->info.attempts = mni_get_u32(reader);
     to->info.started = mni_get_f64(reader);
@@ -87,9 +89,8 @@ static void get_begin(mni_reader_t *reader, mni_store_record_t *to)
     to->info.reason = MN_REASON_NONE;
 }
 
-void mni_change_put_value(mni_writer_t *writer, const mn_info_t *info)
+static void put_value(mni_writer_t *writer, const mn_info_t *info)
 {
-    put_begin(writer, MNI_CHANGE_VALUE, info->id);
     mni_put_u64(writer, info->yields);
     mni_put_f64(writer, info->progress);
     mni_put_text(writer, info->message);
@@ -104,9 +105,8 @@ static void get_value(mni_reader_t *reader, mni_store_record_t *to)
     to->info.result = mni_get_value(reader);
 }
 
-void mni_change_put_state(mni_writer_t *writer, const mni_store_record_t *record)
+static void put_state(mni_writer_t *writer, const mni_store_record_t *record)
 {
-    put_begin(writer, MNI_CHANGE_STATE, record->info.id);
     mni_put_u8(writer, (uint8_t)record->info.status);
     mni_put_u8(writer, (uint8_t)record->info.reason);
     mni_put_u32(writer, record->info.attempts);
@@ -131,9 +131,44 @@ static void get_state(mni_reader_t *reader, mni_store_record_t *to)
     to->info.error = mni_get_text(reader);
 }
 
+mni_change_t mni_change_put(mni_writer_t *writer, unsigned changes,
+                            const mni_store_record_t *record)
+{
+    mni_change_t type = MNI_CHANGE_SEVERAL;
+
+    if ((changes & (changes - 1)) == 0)
+        type = changes == MNI_CHANGE_BIT(MNI_CHANGE_BEGIN)   ? MNI_CHANGE_BEGIN
+               : changes == MNI_CHANGE_BIT(MNI_CHANGE_VALUE) ? MNI_CHANGE_VALUE
+                                                             : MNI_CHANGE_STATE;
+    put_begin(writer, type, record->info.id);
+    if (type == MNI_CHANGE_SEVERAL)
+        mni_put_u8(writer, (uint8_t)changes);
+    if (changes & MNI_CHANGE_BIT(MNI_CHANGE_BEGIN))
+        put_attempt(writer, &record->info);
+    if (changes & MNI_CHANGE_BIT(MNI_CHANGE_VALUE))
+        put_value(writer, &record->info);
+    if (changes & MNI_CHANGE_BIT(MNI_CHANGE_STATE))
+        put_state(writer, record);
+    return type;
+}
+
 void mni_change_put_remove(mni_writer_t *writer, mn_id_t id)
 {
     put_begin(writer, MNI_CHANGE_REMOVE, id);
+}
+
+unsigned mni_change_set(const mni_journal_record_t *change)
+{
+    const unsigned several = MNI_CHANGE_BIT(MNI_CHANGE_BEGIN) | MNI_CHANGE_BIT(MNI_CHANGE_VALUE) |
+                             MNI_CHANGE_BIT(MNI_CHANGE_STATE);
+    unsigned set;
+
+    if (change->type >= MNI_CHANGE_START && change->type <= MNI_CHANGE_REMOVE)
+        return MNI_CHANGE_BIT(change->type);
+    if (change->type != MNI_CHANGE_SEVERAL || change->size <= sizeof(mn_id_t))
+        return 0;
+    set = ((const uint8_t *)change->data)[sizeof(mn_id_t)];
+    return (set & ~several) == 0 ? set : 0;
 }
 
 bool mni_change_id(const mni_journal_record_t *change, mn_id_t *id)
@@ -148,27 +183,23 @@ int mni_change_apply(const mni_journal_record_t *change, mni_store_record_t *to)
 {
     mni_reader_t reader;
 
-    mni_reader_body(&reader, change->data, change->size);
-    to->info.id = mni_get_id(&reader);
-    switch (change->type) {
-    case MNI_CHANGE_START:
-        get_start(&reader, to);
-        break;
-    case MNI_CHANGE_BEGIN:
-        get_begin(&reader, to);
-        break;
-    case MNI_CHANGE_VALUE:
-        get_value(&reader, to);
-        break;
-    case MNI_CHANGE_STATE:
-        get_state(&reader, to);
-        break;
-    case MNI_CHANGE_REMOVE:
-        break;
-    default:
+    unsigned set = mni_change_set(change);
+
+    if (set == 0)
         return mni_error(MN_E_STORE, "record %llu of the journal has the unknown type %u",
                          (unsigned long long)change->number, change->type);
-    }
+    mni_reader_body(&reader, change->data, change->size);
+    to->info.id = mni_get_id(&reader);
+    if (change->type == MNI_CHANGE_SEVERAL)
+        mni_get_u8(&reader);
+    if (set & MNI_CHANGE_BIT(MNI_CHANGE_START))
+        get_start(&reader, to);
+    if (set & MNI_CHANGE_BIT(MNI_CHANGE_BEGIN))
+        get_attempt(&reader, to);
+    if (set & MNI_CHANGE_BIT(MNI_CHANGE_VALUE))
+        get_value(&reader, to);
+    if (set & MNI_CHANGE_BIT(MNI_CHANGE_STATE))
+        get_state(&reader, to);
     if (mni_reader_end(&reader) < 0 || to->info.status > MN_CANCELLED ||
         to->info.reason > MN_REASON_UNDECLARED)
         return mni_error(MN_E_STORE, "record %llu of the journal makes no sense",

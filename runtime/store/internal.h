@@ -33,7 +33,6 @@ struct mni_store {
     char *damage;
     mni_keeper_t *keeper; /* NULL: nothing is kept before the end */
     mni_writer_t writer;
-    uint32_t change; /* what is in the writer */
 };
 
 /* Opens a file to read it, without a lock: files of ours never change, they are replaced. */

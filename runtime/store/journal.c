@@ -32,7 +32,7 @@
 #include <xxhash.h>
 
 #define MARK UINT32_C(0x4c4e524a) /* "JRNL" */
-/* Types of the file's own, from format 2 on: the bit of a record that begins a group; a record without data behind a group that is
+/* Types of the file's own, from format 3 on: the bit of a record that begins a group; a record without data behind a group that is
  * on the disk, with the number of the group's last record. */
 #define GROUP UINT32_C(0x80000000)
 #define SEAL UINT32_C(0x7fffffff)
@@ -160,7 +160,7 @@ static int check_header(image_t *image, const char *path, mn_id_t store)
             "the journal %s has format %" PRIu32
             "; this version reads up to %u: use the version that wrote it, or a later one",
             path, load_u32(header + 8), MNI_JOURNAL_FORMAT);
-    image->groups = load_u32(header + 8) >= 2;
+    image->groups = load_u32(header + 8) >= 3;
     image->seed = load_u64(header + 56);
     if (image->seed != XXH3_64bits(header, 56))
         return mni_error(MN_E_STORE, "the header of the journal %s is damaged", path);

@@ -14,7 +14,7 @@
 
 #include <multinode.h>
 
-#define MNI_JOURNAL_FORMAT 2u  /* 1 had no groups and seals */
+#define MNI_JOURNAL_FORMAT 3u  /* 1 had no records of several changes; 2 no groups and seals */
 #define MNI_JOURNAL_HEADER 64u /* bytes of the file's header */
 #define MNI_JOURNAL_RECORD 32u /* bytes before those of a record */
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * See lock.h. A POSIX record lock, since flock() and locks of open file descriptions live on in children, and NFS carries these
- * from host to host. It would go with any descriptor of the file that the process closes: so the file is opened once.
+ * See lock.h. Rank 0's is a POSIX record lock, since locks of open file descriptions live on in children, and NFS carries these
+ * from host to host. It would go with any descriptor of the file that the process closes: so none is closed before the end. The
+ * shared one belongs to an open file description, just because that lives on.
  */
 #include "store/lock.h"
 
@@ -19,17 +20,20 @@
 
 #define WITHOUT "MULTINODE_STORE_LOCK"
 
+#define LOOK_INTERVAL 5000 /* us between two looks whether earlier processes are gone */
+
 struct mni_store_lock {
     int fd;
+    int shared; /* -1: there is none */
     char *path;
 };
 
-static int try_lock(int fd)
+static int try_lock(int fd, int command, short type, off_t byte)
 {
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
     int rc;
     do
-        rc = fcntl(fd, F_SETLK, &lock);
+        rc = fcntl(fd, command, &lock);
     while (rc < 0 && errno == EINTR);
     return rc;
 }
@@ -42,19 +46,37 @@ static bool is_at(int fd, const char *path)
            file.st_dev == name.st_dev;
 }
 
+/* Who has it, or had it last. */
+static void read_who(int fd, char *who, size_t room)
+{
+    ssize_t size = pread(fd, who, room - 1, 0);
+    who[size > 0 ? size : 0] = '\0';
+    who[strcspn(who, "\n")] = '\0';
+    if (who[0] == '\0')
+        snprintf(who, room, "which has not told its name");
+}
+
+static void release(mni_store_lock_t *lock)
+{
+    if (lock->fd >= 0)
+        close(lock->fd);
+    if (lock->shared >= 0)
+        close(lock->shared);
+    free(lock->path);
+    free(lock);
+}
+
 static int refuse(int fd, const char *path, const char *store)
 {
-    char who[200] = "";
+    char who[200];
     int error = errno;
 
     if (error == EACCES || error == EAGAIN) {
-        ssize_t size = pread(fd, who, sizeof who - 1, 0);
-        who[size > 0 ? size : 0] = '\0';
-        who[strcspn(who, "\n")] = '\0';
+        read_who(fd, who, sizeof who);
         return mni_error(MN_E_STORE,
                          "the store %.300s is in use by another runtime (%s); wait for its end, or "
                          "give another --store",
-                         store, who[0] ? who : "which has not told its name yet");
+                         store, who);
     }
     return mni_error(MN_E_STORE,
                      "the store %.300s cannot be locked: %s: %s; put it on a file system with "
@@ -72,38 +94,84 @@ static void tell(int fd)
         errno = 0;
 }
 
+/* Waits until nobody shares the second byte, then shares it. A file system without such locks has nobody to wait for. */
+static int await_earlier(mni_store_lock_t *lock, const char *store, const char *who)
+{
+    unsigned looks = MNI_STORE_LOCK_PATIENCE * (1000000 / LOOK_INTERVAL);
+
+    lock->shared = open(lock->path, O_RDWR | O_CLOEXEC);
+    if (lock->shared < 0)
+        return mni_error(MN_E_STORE, "the store %.300s cannot be locked: %s: %s", store, lock->path,
+                         strerror(errno));
+    while (try_lock(lock->shared, F_OFD_SETLK, F_WRLCK, 1) < 0) {
+        if (errno != EAGAIN && errno != EACCES)
+            return 0;
+        if (looks-- == 0)
+            return mni_error(MN_E_STORE,
+                             "the runtime that had the store %.300s (%s) is gone, but %d s later "
+                             "processes that it started are still there; end them, or wait",
+                             store, who, MNI_STORE_LOCK_PATIENCE);
+        usleep(LOOK_INTERVAL);
+    }
+    try_lock(lock->shared, F_OFD_SETLK, F_RDLCK, 1);
+    return 0;
+}
+
+const char *mni_store_lock_name(const mni_store_lock_t *lock)
+{
+    return lock ? lock->path : NULL;
+}
+
+int mni_store_lock_shared(const mni_store_lock_t *lock)
+{
+    return lock ? lock->shared : -1;
+}
+
+int mni_store_lock_join(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd >= 0 && try_lock(fd, F_OFD_SETLK, F_RDLCK, 1) < 0) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
 int mni_store_lock(const char *path, const char *store, mni_store_lock_t **lock)
 {
     const char *without = getenv(WITHOUT);
     mni_store_lock_t *made = calloc(1, sizeof *made);
+    char who[200];
     int rc = 0;
 
     if (!made || !(made->path = strdup(path))) {
         free(made);
         return mni_error(MN_E_NO_MEMORY, "no memory for the lock of the store");
     }
-    made->fd = -1;
+    made->fd = made->shared = -1;
+    bool locks = !without || strcmp(without, "no") != 0;
     while (rc == 0 && made->fd < 0) {
         made->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
         if (made->fd < 0)
             rc = mni_error(MN_E_STORE, "the store %.300s cannot be locked: %s: %s", store, path,
                            strerror(errno));
-        else if ((!without || strcmp(without, "no") != 0) && try_lock(made->fd) < 0)
+        else if (locks && try_lock(made->fd, F_SETLK, F_WRLCK, 0) < 0)
             rc = refuse(made->fd, path, store);
         else if (!is_at(made->fd, path)) { /* its former owner has just removed it */
             close(made->fd);
             made->fd = -1;
-        } else {
-            tell(made->fd);
         }
     }
+    if (rc == 0 && locks) {
+        read_who(made->fd, who, sizeof who);
+        rc = await_earlier(made, store, who);
+    }
     if (rc < 0) {
-        if (made->fd >= 0)
-            close(made->fd);
-        free(made->path);
-        free(made);
+        release(made);
         return rc;
     }
+    tell(made->fd);
     *lock = made;
     return 0;
 }
@@ -113,7 +181,5 @@ void mni_store_unlock(mni_store_lock_t *lock)
     if (!lock)
         return;
     unlink(lock->path);
-    close(lock->fd);
-    free(lock->path);
-    free(lock);
+    release(lock);
 }

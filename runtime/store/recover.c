@@ -166,7 +166,7 @@ static FILE *damage(table_t *table)
 }
 
 /* What the record's texts and values become in the table; `from` points into the record. */
-static void keep(table_t *table, uint32_t type, const mni_store_record_t *from,
+static void keep(table_t *table, unsigned set, const mni_store_record_t *from,
                  mni_store_record_t *to)
 {
     mni_store_record_t kept = *from;
@@ -174,29 +174,23 @@ static void keep(table_t *table, uint32_t type, const mni_store_record_t *from,
 
     kept.input = to->input;
     info->result = to->info.result;
-    switch (type) {
-    case MNI_CHANGE_START:
+    if (set & MNI_CHANGE_BIT(MNI_CHANGE_START)) {
         info->job = text(table, info->job);
         info->lock = text(table, info->lock);
         info->tag = text(table, info->tag);
         info->key = text(table, info->key);
         keep_value(table, &kept.input, from->input);
-        break;
-    case MNI_CHANGE_BEGIN:
+    }
+    if (set & MNI_CHANGE_BIT(MNI_CHANGE_BEGIN)) {
         info->host = text_again(table, info->host, &table->host);
         info->cpus = text_again(table, info->cpus, &table->cpus);
-        break;
-    case MNI_CHANGE_VALUE:
-        info->message = text(table, info->message);
-        keep_value(table, &info->result, from->info.result);
-        break;
-    case MNI_CHANGE_STATE:
-        info->message = text(table, info->message);
-        info->error = text(table, info->error);
-        break;
-    default:
-        break;
     }
+    if (set & MNI_CHANGE_BIT(MNI_CHANGE_VALUE))
+        keep_value(table, &info->result, from->info.result);
+    if (set & (MNI_CHANGE_BIT(MNI_CHANGE_VALUE) | MNI_CHANGE_BIT(MNI_CHANGE_STATE)))
+        info->message = text(table, info->message);
+    if (set & MNI_CHANGE_BIT(MNI_CHANGE_STATE))
+        info->error = text(table, info->error);
     *to = kept;
 }
 
@@ -233,7 +227,7 @@ static int take_change(void *argument, const mni_journal_record_t *change)
         if ((saved = add(table, &fresh)) == NULL)
             return MN_E_NO_MEMORY;
     }
-    keep(table, change->type, &record, &saved->record);
+    keep(table, mni_change_set(change), &record, &saved->record);
     return table->no_memory ? mni_error(MN_E_NO_MEMORY, "no memory for the jobs of the store") : 0;
 }
 

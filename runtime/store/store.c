@@ -349,6 +349,16 @@ int mni_store_open(const char *path, mni_store_t **result)
     return 0;
 }
 
+const char *mni_store_lock_path(const mni_store_t *store)
+{
+    return mni_store_lock_name(store->lock);
+}
+
+int mni_store_lock_descriptor(const mni_store_t *store)
+{
+    return mni_store_lock_shared(store->lock);
+}
+
 void mni_store_close(mni_store_t *store)
 {
     if (store == NULL)
@@ -416,32 +426,42 @@ int mni_store_begin(mni_store_t *store, mni_durability_t durability, mni_doorbel
 }
 
 /* Gives the journal what was put into store->writer, without the header of a message. */
-static int tell(mni_store_t *store)
+static int tell(mni_store_t *store, mni_change_t type)
 {
     mni_writer_t *writer = &store->writer;
     int rc = mni_writer_end(writer);
 
     if (rc == 0)
-        rc = mni_keeper_put(store->keeper, store->change, writer->data + MNI_FRAME_HEADER,
+        rc = mni_keeper_put(store->keeper, type, writer->data + MNI_FRAME_HEADER,
                             writer->size - MNI_FRAME_HEADER);
     return rc;
 }
 
-#define DEFINE_TELL(name, kind, put, type, argument)        \
-    int mni_store_##name(mni_store_t *store, type argument) \
-    {                                                       \
-        if (store->keeper == NULL)                          \
-            return 0;                                       \
-        store->change = (kind);                             \
-        put(&store->writer, argument);                      \
-        return tell(store);                                 \
-    }
+int mni_store_started(mni_store_t *store, const mni_store_record_t *record)
+{
+    if (store->keeper == NULL)
+        return 0;
+    mni_change_put_start(&store->writer, record);
+    return tell(store, MNI_CHANGE_START);
+}
 
-DEFINE_TELL(started, MNI_CHANGE_START, mni_change_put_start, const mni_store_record_t *, record)
-DEFINE_TELL(begun, MNI_CHANGE_BEGIN, mni_change_put_begin, const mn_info_t *, info)
-DEFINE_TELL(yielded, MNI_CHANGE_VALUE, mni_change_put_value, const mn_info_t *, info)
-DEFINE_TELL(changed, MNI_CHANGE_STATE, mni_change_put_state, const mni_store_record_t *, record)
-DEFINE_TELL(removed, MNI_CHANGE_REMOVE, mni_change_put_remove, mn_id_t, id)
+int mni_store_changed(mni_store_t *store, unsigned what, const mni_store_record_t *record)
+{
+    if (store->keeper == NULL)
+        return 0;
+    unsigned set = (what & MNI_STORE_BEGUN ? MNI_CHANGE_BIT(MNI_CHANGE_BEGIN) : 0) |
+                   (what & MNI_STORE_YIELDED ? MNI_CHANGE_BIT(MNI_CHANGE_VALUE) : 0) |
+                   (what & MNI_STORE_CHANGED ? MNI_CHANGE_BIT(MNI_CHANGE_STATE) : 0);
+    return tell(store, mni_change_put(&store->writer, set, record));
+}
+
+int mni_store_removed(mni_store_t *store, mn_id_t id)
+{
+    if (store->keeper == NULL)
+        return 0;
+    mni_change_put_remove(&store->writer, id);
+    return tell(store, MNI_CHANGE_REMOVE);
+}
 
 void mni_store_commit(mni_store_t *store)
 {

@@ -21,6 +21,7 @@ typedef struct mni_store_record {
     mn_info_t info; /* as mn_get() would give it */
     mn_value_t input;
     mni_need_t need;
+    mn_id_t parent;         /* the job whose cancel reaches it; nil: none */
     bool has_need;          /* false: from a file of an early version, which did not have it */
     uint32_t retries, lost; /* of the attempts, as in mni_job_t */
 } mni_store_record_t;
@@ -42,6 +43,10 @@ int mni_durability_parse(const char *text, mni_durability_t *durability);
  * followed. `path` NULL: nothing will be kept. MN_E_STORE says what was found and what to do. */
 int mni_store_open(const char *path, mni_store_t **store);
 
+/* The file that it is locked by, and a descriptor for whatever outlives this process (lock.h). NULL and -1: there is none. */
+const char *mni_store_lock_path(const mni_store_t *store);
+int mni_store_lock_descriptor(const mni_store_t *store);
+
 /* Takes a job; a negative code ends the reading, which returns it. */
 typedef int mni_store_take_t(void *argument, const mni_store_record_t *record);
 
@@ -59,12 +64,13 @@ typedef int mni_store_visit_t(void *argument, mni_store_record_t *record);
 int mni_store_begin(mni_store_t *store, mni_durability_t durability, mni_doorbell_t *bell,
                     mni_store_visit_t *visit, void *argument);
 
-/* Changes of a job: it was started; an attempt begins; it has yielded (its latest value, progress and message go along); it has
- * another status than RUNNING; it is removed. 0 or MN_E_NO_MEMORY. */
+/* What has become of a job: an attempt has begun; it has yielded (its latest value, progress and message go along); it has
+ * another status than RUNNING. */
+enum { MNI_STORE_BEGUN = 1, MNI_STORE_YIELDED = 2, MNI_STORE_CHANGED = 4 };
+
+/* A job was started; something has become of it, `what` says what; it is removed. 0 or MN_E_NO_MEMORY. */
 int mni_store_started(mni_store_t *store, const mni_store_record_t *record);
-int mni_store_begun(mni_store_t *store, const mn_info_t *info);
-int mni_store_yielded(mni_store_t *store, const mn_info_t *info);
-int mni_store_changed(mni_store_t *store, const mni_store_record_t *record);
+int mni_store_changed(mni_store_t *store, unsigned what, const mni_store_record_t *record);
 int mni_store_removed(mni_store_t *store, mn_id_t id);
 
 /* All changes told so far are a group that is to be kept soon. Does not wait. */

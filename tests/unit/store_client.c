@@ -279,7 +279,7 @@ static client_entry_t *log_change(client_t *client, const client_entry_t *job)
     return entry;
 }
 
-typedef enum change { STARTED, BEGUN, YIELDED, CHANGED, REMOVED } change_t;
+typedef enum change { STARTED, BEGUN, YIELDED, CHANGED, FINISHED, REMOVED } change_t;
 
 static int tell(client_t *client, change_t change, const client_entry_t *job)
 {
@@ -292,13 +292,16 @@ static int tell(client_t *client, change_t change, const client_entry_t *job)
         rc = mni_store_started(client->store, &record);
         break;
     case BEGUN:
-        rc = mni_store_begun(client->store, &record.info);
+        rc = mni_store_changed(client->store, MNI_STORE_BEGUN, &record);
         break;
     case YIELDED:
-        rc = mni_store_yielded(client->store, &record.info);
+        rc = mni_store_changed(client->store, MNI_STORE_YIELDED, &record);
         break;
     case CHANGED:
-        rc = mni_store_changed(client->store, &record);
+        rc = mni_store_changed(client->store, MNI_STORE_CHANGED, &record);
+        break;
+    case FINISHED:
+        rc = mni_store_changed(client->store, MNI_STORE_YIELDED | MNI_STORE_CHANGED, &record);
         break;
     case REMOVED:
         rc = mni_store_removed(client->store, record.info.id);
@@ -327,23 +330,15 @@ static int start_one(client_t *client, uint32_t number)
     return tell(client, STARTED, &job);
 }
 
-static int yield(client_t *client, client_entry_t *job)
-{
-    job->yields++;
-    return tell(client, YIELDED, job);
-}
-
 /* A change of a RUNNING job. */
 static int go_on(client_t *client, client_entry_t job)
 {
-    int rc = 0;
     switch (draw(client, 6)) {
     case 0: /* it has its result */
-        if ((rc = yield(client, &job)) < 0)
-            return rc;
+        job.yields++;
         job.status = MN_SUCCEEDED;
         job.reason = MN_REASON_RETURNED;
-        return tell(client, CHANGED, &job);
+        return tell(client, FINISHED, &job);
     case 1:
         job.status = MN_FAILED;
         job.reason = MN_REASON_ERROR;
@@ -358,7 +353,8 @@ static int go_on(client_t *client, client_entry_t job)
         job.reason = MN_REASON_CANCELLED;
         return tell(client, CHANGED, &job);
     default:
-        return yield(client, &job);
+        job.yields++;
+        return tell(client, YIELDED, &job);
     }
 }
 

@@ -383,6 +383,27 @@ static void another_process_can_ring(void **state)
     assert_int_not_equal(mni_doorbell_seen(bell), seen);
 }
 
+static void what_is_held_is_open_until_the_spawner_drops_it(void **state)
+{
+    FIXTURE(state)
+    int ends[2][2];
+    char byte;
+
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(pipe2(ends[i], O_CLOEXEC), 0);
+        assert_int_equal(mni_spawner_hold(fixture->spawner, ends[i][1]), 0);
+        close(ends[i][1]);
+    }
+    assert_int_equal(read(ends[0][0], &byte, 1), 0); /* the second one took its place */
+    assert_int_equal(fcntl(ends[1][0], F_SETFL, O_NONBLOCK), 0);
+    assert_int_equal(read(ends[1][0], &byte, 1), -1);
+    assert_int_equal(fcntl(ends[1][0], F_SETFL, 0), 0);
+    assert_int_equal(mni_spawner_hold(fixture->spawner, -1), 0);
+    assert_int_equal(read(ends[1][0], &byte, 1), 0);
+    close(ends[0][0]);
+    close(ends[1][0]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -396,6 +417,7 @@ int main(void)
         WITH(subreaper, drained_output_is_in_the_log),
         cmocka_unit_test(a_method_without_sense_is_refused),
         WITH(subreaper, another_process_can_ring),
+        WITH(subreaper, what_is_held_is_open_until_the_spawner_drops_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

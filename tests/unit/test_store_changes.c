@@ -101,12 +101,12 @@ static void live(mni_store_t *store)
     record.info.host = "n1";
     record.info.rank = 3;
     record.info.cpus = "4-7";
-    assert_int_equal(mni_store_begun(store, &record.info), 0);
+    assert_int_equal(mni_store_changed(store, MNI_STORE_BEGUN, &record), 0);
     record.info.yields = 7;
     record.info.progress = 0.25;
     record.info.message = "a quarter";
     record.info.result = mn_array(MN_FLOAT64, values, 2);
-    assert_int_equal(mni_store_yielded(store, &record.info), 0);
+    assert_int_equal(mni_store_changed(store, MNI_STORE_YIELDED, &record), 0);
     record = record_of(2);
     record.info.status = MN_FAILED;
     record.info.reason = MN_REASON_ERROR;
@@ -115,8 +115,19 @@ static void live(mni_store_t *store)
     record.info.ended = 3000;
     record.retries = 2;
     record.lost = 1;
-    assert_int_equal(mni_store_changed(store, &record), 0);
+    assert_int_equal(mni_store_changed(store, MNI_STORE_CHANGED, &record), 0);
     assert_int_equal(mni_store_removed(store, id_of(3)), 0);
+    record = record_of(4); /* its whole life at once */
+    record.info.status = MN_SUCCEEDED;
+    record.info.reason = MN_REASON_RETURNED;
+    record.info.attempts = 1;
+    record.info.host = "n2";
+    record.info.yields = 1;
+    record.info.result = mn_array(MN_FLOAT64, values, 2);
+    record.info.ended = 4000;
+    assert_int_equal(
+        mni_store_changed(store, MNI_STORE_BEGUN | MNI_STORE_YIELDED | MNI_STORE_CHANGED, &record),
+        0);
 }
 
 static int check_life(void *argument, const mni_store_record_t *record)
@@ -157,8 +168,13 @@ static int check_life(void *argument, const mni_store_record_t *record)
         assert_int_equal(record->lost, 1);
         assert_true(info->ended == 3000);
     } else {
-        assert_int_equal(info->status, MN_PENDING);
-        assert_int_equal(info->yields, 0);
+        assert_int_equal(info->status, MN_SUCCEEDED);
+        assert_int_equal(info->reason, MN_REASON_RETURNED);
+        assert_int_equal(info->attempts, 1);
+        assert_string_equal(info->host, "n2");
+        assert_int_equal(info->yields, 1);
+        assert_true(((const double *)info->result.data)[0] == 0.5);
+        assert_true(info->ended == 4000);
     }
     return 0;
 }
@@ -241,7 +257,7 @@ static void a_later_run_goes_on_with_the_numbers(void **state)
     assert_int_equal(mni_store_recover(store, take, &taken), 0);
     assert_int_equal(mni_store_begin(store, MNI_DURABILITY_FSYNC, &bell, give, &taken), 0);
     told = mni_store_told(store);
-    assert_int_equal(told, 8);
+    assert_int_equal(told, 9);
     assert_int_equal(mni_store_kept(store), told);
     assert_int_equal(mni_store_removed(store, id_of(4)), 0);
     assert_int_equal(mni_store_told(store), told + 1);
