@@ -218,13 +218,61 @@ static bool was_synced(const image_t *image, uint64_t offset)
     return false;
 }
 
-static int add_damage(mni_journal_report_t *report, mni_journal_damage_t damage)
+/* Whether there may have been a record at an offset of a damaged part, with data behind its header. It is taken for one when two of
+ * these are right: its mark, its number, and that its size leads to another one, or to the end of the part. */
+static bool was_record(const image_t *image, const mni_journal_damage_t *damage, uint64_t offset,
+                       uint64_t *next)
+{
+    const uint8_t *at = image->bytes + offset;
+    uint64_t end = damage->offset + damage->bytes, room = end - offset - MNI_JOURNAL_RECORD;
+    uint64_t size = load_u64(at + 8), number = load_u64(at + 16);
+    bool mark = load_u32(at) == MARK;
+    bool counted = number >= damage->first && number - damage->first < damage->records;
+    bool leads = false;
+
+    if (size >= MNI_JOURNAL_HEAD && size <= room && padded(size) <= room) {
+        *next = offset + MNI_JOURNAL_RECORD + padded(size);
+        leads = *next == end || (end - *next >= 4 && load_u32(image->bytes + *next) == MARK);
+    }
+    if (!leads)
+        *next = offset + MNI_JOURNAL_RECORD;
+    return mark + counted + leads >= 2;
+}
+
+static int find_heads(const image_t *image, mni_journal_damage_t *damage)
+{
+    uint64_t least = MNI_JOURNAL_RECORD + MNI_JOURNAL_HEAD, next;
+    uint64_t offset = damage->offset, end = damage->offset + damage->bytes;
+
+    for (; end - offset >= least && damage->head_count < damage->records; offset = next) {
+        next = offset + 8;
+        if (!was_record(image, damage, offset, &next)) {
+            next = offset + 8;
+            continue;
+        }
+        uint8_t(*grown)[MNI_JOURNAL_HEAD] =
+            realloc(damage->heads, (damage->head_count + 1) * sizeof *grown);
+        if (!grown)
+            return -1;
+        damage->heads = grown;
+        memcpy(grown[damage->head_count++], image->bytes + offset + MNI_JOURNAL_RECORD,
+               MNI_JOURNAL_HEAD);
+    }
+    return 0;
+}
+
+static int add_damage(const image_t *image, mni_journal_report_t *report,
+                      mni_journal_damage_t damage)
 {
     mni_journal_damage_t *grown =
         realloc(report->damages, (report->damage_count + 1) * sizeof *grown);
-    if (!grown)
+
+    if (grown)
+        report->damages = grown;
+    if (!grown || find_heads(image, &damage) < 0) {
+        free(damage.heads);
         return mni_error(MN_E_NO_MEMORY, "no memory for what is damaged in a journal");
-    report->damages = grown;
+    }
     report->damages[report->damage_count++] = damage;
     return 0;
 }
@@ -272,10 +320,11 @@ static int read_records(const image_t *image, uint64_t after, mni_journal_visit_
         }
         uint64_t next = record.number + is_seal(image, &record); /* of what is before it */
         if (next != expected)                                    /* a seal alone may be lost */
-            rc = add_damage(report, (mni_journal_damage_t){.offset = from,
-                                                           .bytes = offset - from,
-                                                           .first = expected,
-                                                           .records = next - expected});
+            rc = add_damage(image, report,
+                            (mni_journal_damage_t){.offset = from,
+                                                   .bytes = offset - from,
+                                                   .first = expected,
+                                                   .records = next - expected});
         if (rc == 0 && !is_seal(image, &record))
             rc = take_record(image, &record, after, visit, argument, report);
         else if (rc == 0 && report->last < record.number)
@@ -307,6 +356,8 @@ int mni_journal_read(const char *path, mn_id_t store, uint64_t after, mni_journa
 
 void mni_journal_report_fini(mni_journal_report_t *report)
 {
+    for (size_t i = 0; i < report->damage_count; i++)
+        free(report->damages[i].heads);
     free(report->damages);
     *report = (mni_journal_report_t){0};
 }

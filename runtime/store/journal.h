@@ -30,10 +30,15 @@ typedef struct mni_journal_record {
 /* Takes a record; a negative code ends the reading, which returns it. */
 typedef int mni_journal_visit_t(void *argument, const mni_journal_record_t *record);
 
+#define MNI_JOURNAL_HEAD 16u
+
 /* A part of the file that makes no sense, with records behind it that do. */
 typedef struct mni_journal_damage {
     uint64_t offset, bytes;
     uint64_t first, records; /* number of the first record lost, and how many */
+    /* How the data of those begin that can still be told apart, as it is now: that may be damaged itself. */
+    uint8_t (*heads)[MNI_JOURNAL_HEAD];
+    size_t head_count;
 } mni_journal_damage_t;
 
 /* What was found in a file. Free with mni_journal_report_fini(). */

@@ -231,6 +231,42 @@ static int take_change(void *argument, const mni_journal_record_t *change)
     return table->no_memory ? mni_error(MN_E_NO_MEMORY, "no memory for the jobs of the store") : 0;
 }
 
+/* The job whose id it is, but for one byte at most. */
+static const saved_t *find_nearly(const table_t *table, mn_id_t id)
+{
+    const saved_t *saved = find(table, id);
+    if (saved != NULL)
+        return saved;
+    DL_FOREACH (table->jobs, saved) {
+        unsigned differ = 0;
+        for (unsigned i = 0; i < sizeof id.bytes; i++)
+            differ += saved->record.info.id.bytes[i] != id.bytes[i];
+        if (differ <= 1)
+            return saved;
+    }
+    return NULL;
+}
+
+/* Says which jobs had the records that are lost. */
+static void tell_touched(table_t *table, const mni_journal_damage_t *part)
+{
+    char name[MN_ID_TEXT];
+
+    for (size_t i = 0; i < part->head_count; i++) {
+        mn_id_t id;
+        memcpy(id.bytes, part->heads[i], sizeof id.bytes);
+        const saved_t *saved = find_nearly(table, id);
+        fprintf(table->damage,
+                saved != NULL ? "job %s has lost a change of it there\n"
+                              : "job %s, or one with nearly that id, was started or changed there, "
+                                "and is not known\n",
+                mn_id_format(saved != NULL ? saved->record.info.id : id, name));
+    }
+    if (part->head_count < part->records)
+        fprintf(table->damage, "of whom %" PRIu64 " of these records were cannot be told\n",
+                part->records - part->head_count);
+}
+
 static int read_journal(table_t *table)
 {
     mni_store_t *store = table->store;
@@ -248,6 +284,8 @@ static int read_journal(table_t *table)
                     " bytes with the records %" PRIu64 " to %" PRIu64 " are lost\n",
                     store->journal, part->offset, part->bytes, part->first,
                     part->first + part->records - 1);
+        if (table->damage != NULL)
+            tell_touched(table, part);
     }
     if (store->report.first > store->included + 1 && damage(table) != NULL)
         fprintf(table->damage,

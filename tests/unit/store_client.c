@@ -27,7 +27,8 @@ typedef struct client {
     uint32_t visited;
     uint64_t input[VALUE_MOST], result[VALUE_MOST];
     char name[32], key[32], message[32];
-    bool wrong; /* what was recovered is */
+    bool wrong;       /* what was recovered is */
+    uint64_t touched; /* jobs that may be in any state */
 } client_t;
 
 static uint64_t draw(client_t *client, uint64_t below)
@@ -174,6 +175,11 @@ static int take(void *argument, const mni_store_record_t *record)
         return wrong(client, "job %s was never started", text);
     if (client->known[job])
         return wrong(client, "job %u is there twice", job);
+    if (client->touched & UINT64_C(1) << job) {
+        client->known[job] = true;
+        client->now[job] = (client_entry_t){.job = job, .present = true, .lock = -1};
+        return 0;
+    }
     for (uint32_t i = first; i < log->count; i++)
         if (log->entries[i].job == job && is_as(client, record, &log->entries[i])) {
             client->known[job] = true;
@@ -202,7 +208,8 @@ static int check_absent(client_t *client)
             continue;
         const client_entry_t *entry = &log->entries[first];
         if (!client->known[job]) {
-            bool may = first >= log->acknowledged || !entry->present;
+            bool may = first >= log->acknowledged || !entry->present ||
+                       client->touched & UINT64_C(1) << job;
             for (uint32_t i = first; i < log->count && !may; i++)
                 may = log->entries[i].job == job && !log->entries[i].present;
             if (!may)
@@ -229,28 +236,39 @@ static int recover(client_t *client, const char *path)
     return rc == 0 ? check_absent(client) : rc;
 }
 
-bool client_audit(const char *path, const client_log_t *log, bool allow_damage, char why[512])
+bool client_audit_damaged(const char *path, const client_log_t *log, uint64_t touched,
+                          char damage[4096], char why[512])
 {
     client_t *client = calloc(1, sizeof *client);
-    if (!client)
-        return false;
     client_log_t *copy = malloc(sizeof *copy);
-    if (copy)
+    bool good = false;
+
+    if (client && copy) {
         *copy = *log;
-    client->log = copy;
-    int rc = recover(client, path);
-    bool good = rc == 0;
-    if (client->wrong)
-        snprintf(why, 512, "%s", copy->error);
-    else if (!good)
-        snprintf(why, 512, "the store is refused: %.400s", mn_error_message());
-    else if (mni_store_damage(client->store) && !allow_damage) {
-        snprintf(why, 512, "the store is damaged: %.400s", mni_store_damage(client->store));
-        good = false;
+        client->log = copy;
+        client->touched = touched;
+        good = recover(client, path) == 0;
+        const char *told = good ? mni_store_damage(client->store) : NULL;
+        snprintf(damage, 4096, "%s", told ? told : "");
+        if (client->wrong)
+            snprintf(why, 512, "%s", copy->error);
+        else if (!good)
+            snprintf(why, 512, "the store is refused: %.400s", mn_error_message());
+        mni_store_close(client->store);
     }
-    mni_store_close(client->store);
     free(copy);
     free(client);
+    return good;
+}
+
+bool client_audit(const char *path, const client_log_t *log, char why[512])
+{
+    char damage[4096];
+    bool good = client_audit_damaged(path, log, 0, damage, why);
+    if (good && damage[0]) {
+        snprintf(why, 512, "the store is damaged: %.400s", damage);
+        good = false;
+    }
     return good;
 }
 

@@ -52,9 +52,14 @@ typedef struct client_options {
  * recovered was wrong, and the log's error says what. */
 bool client_session(const char *path, client_log_t *log, const client_options_t *options);
 
-/* Holds what the store has against the log, and changes nothing. False: it is wrong, and `why` says what. `allow_damage`: the store
- * may tell of damage. */
-bool client_audit(const char *path, const client_log_t *log, bool allow_damage, char why[512]);
+/* Holds what the store has against the log, and changes nothing. False: it is wrong, and `why` says what; also when the store tells
+ * of damage. */
+bool client_audit(const char *path, const client_log_t *log, char why[512]);
+
+/* The same where some jobs (bit 1 << number) may be in any state, or missing, since changes of theirs are damaged. What the store
+ * tells of it is copied. */
+bool client_audit_damaged(const char *path, const client_log_t *log, uint64_t touched,
+                          char damage[4096], char why[512]);
 
 mn_id_t client_id(uint32_t job);
 

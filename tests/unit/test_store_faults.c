@@ -108,7 +108,7 @@ static bool try_fault(const mni_fault_plan_t *plan, client_options_t options)
         fail_msg("%s: the store fails without a sentence", what);
     if (!outcome.fired && log_->rc < 0)
         fail_msg("%s: without a fault: %s", what, log_->error);
-    if (!client_audit(path, log_, false, why))
+    if (!client_audit(path, log_, why))
         fail_msg("%s: %s (the session: %d, %s)", what, why, log_->rc, log_->error);
     check_files(outcome.killed || plan->kinds & 1u << MNI_FAULT_UNLINK);
     /* and it goes on, with a fault no more */
@@ -118,7 +118,7 @@ static bool try_fault(const mni_fault_plan_t *plan, client_options_t options)
     (void)after;
     if (log_->rc < 0 || log_->acknowledged != log_->count)
         fail_msg("%s: the next session: %s", what, log_->error);
-    if (!client_audit(path, log_, false, why))
+    if (!client_audit(path, log_, why))
         fail_msg("%s: after the next session: %s", what, why);
     return outcome.fired;
 }

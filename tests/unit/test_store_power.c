@@ -85,7 +85,7 @@ static void live(world_t *world, const char *folder)
         power_destroy(world->power);
         if (!good || world->log->rc < 0)
             fail_msg("SEED=%llu: a session: %s", (unsigned long long)seed, world->log->error);
-        if (!client_audit(path, world->log, false, why))
+        if (!client_audit(path, world->log, why))
             fail_msg("SEED=%llu: after a session: %s", (unsigned long long)seed, why);
     }
 }
@@ -96,13 +96,13 @@ static void check_cut(const world_t *world, cut_t *cut)
     client_options_t options = {.seed = world->random, .jobs = 1, .steps = 4, .patience = 1000};
 
     path_make(path, cut->folder, "store.h5");
-    if (!client_audit(path, cut->log, false, why))
+    if (!client_audit(path, cut->log, why))
         fail_msg("SEED=%llu, %s: %s", (unsigned long long)seed, cut->folder, why);
     client_log_t *after = log_copy(cut->log);
     if (!client_session(path, after, &options) || after->rc < 0)
         fail_msg("SEED=%llu, %s: a session after it: %s", (unsigned long long)seed, cut->folder,
                  after->error);
-    if (!client_audit(path, after, false, why))
+    if (!client_audit(path, after, why))
         fail_msg("SEED=%llu, %s: after a session after it: %s", (unsigned long long)seed,
                  cut->folder, why);
     free(after);
