@@ -131,8 +131,9 @@ static unsigned loop(unsigned kinds, bool for_good, mni_fault_end_t end, int err
     mni_fault_plan_t plan = {
         .kinds = kinds, .nth = 1, .for_good = for_good, .end = end, .error = error};
 
-    /* The points of the store's own opening and those of the end are at its both ends; a step takes some of all. */
-    for (uint64_t nth = 1 + seed % step;; nth += step, tried++) {
+    /* Allocations and HDF5's calls are many. */
+    unsigned by = kinds & (1u << MNI_FAULT_MEMORY | 1u << MNI_FAULT_HDF5) ? step : 1;
+    for (uint64_t nth = 1 + seed % by;; nth += by, tried++) {
         plan.nth = nth;
         if (!try_fault(&plan, *options))
             return tried;
@@ -264,7 +265,7 @@ int main(void)
     const char *text = getenv("SEED");
     seed = text ? strtoull(text, NULL, 10) : (uint64_t)getpid();
     text = getenv("FAULT_STEP");
-    step = text && atoi(text) > 0 ? (unsigned)atoi(text) : 11;
+    step = text && atoi(text) > 0 ? (unsigned)atoi(text) : 29;
     print_message("# SEED=%llu FAULT_STEP=%u\n", (unsigned long long)seed, step);
     folder_begin("test_store_faults");
     path_make(template, base, "template");

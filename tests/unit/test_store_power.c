@@ -4,7 +4,7 @@
  * instants of each session what a power loss might leave is put aside, with the log as it was; afterwards the store is recovered
  * from each of these and held against that log, and goes on. The next round begins with one of them.
  *
- * SEED repeats a run, as far as threads do; CUTS: how many losses (300).
+ * SEED repeats a run, as far as threads do; CUTS: how many losses (120).
  */
 #include "power.h"
 #include "store_client.h"
@@ -27,7 +27,7 @@ typedef struct world {
 } world_t;
 
 static uint64_t seed;
-static unsigned cuts_wanted = 300;
+static unsigned cuts_wanted = 120;
 
 static uint64_t draw(uint64_t *random, uint64_t below)
 {
