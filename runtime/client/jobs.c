@@ -201,7 +201,7 @@ int mn_remove(mn_id_t id)
 /* --- list
  * ---------------------------------------------------------------------------------------------- */
 
-static int check_list(const mn_list_options_t *options)
+int mni_list_check(const mn_list_options_t *options)
 {
     int rc;
     const unsigned known = (1u << (MN_CANCELLED + 1)) - 1;
@@ -278,7 +278,7 @@ int mn_list(const mn_list_options_t *options, mn_id_t *ids, size_t capacity, siz
         return mni_error(MN_E_INVALID, "no place for the count was given (NULL)");
     if (!ids && capacity > 0)
         return mni_error(MN_E_INVALID, "ids is NULL, with room for %zu", capacity);
-    if ((rc = check_list(options)) < 0)
+    if ((rc = mni_list_check(options)) < 0)
         return rc;
     if ((rc = mni_call_enter(MNI_CALL_READ)) < 0)
         return rc;

@@ -10,6 +10,7 @@
 #include "client/client.h"
 #include "client/main.h"
 #include "core/declare.h"
+#include "scheduler/heartbeat.h"
 #include "scheduler/rank.h"
 #include "service/control.h"
 #include "util/clock.h"
@@ -81,11 +82,13 @@ int mni_settings_read(mni_rank_options_t *options)
     int rc;
 
     options->grace = DEFAULT_GRACE;
+    options->heartbeat = MNI_HEARTBEAT_DEFAULT;
     options->executor_main = mni_client_serve;
     options->driver_main = mni_client_drive;
     options->store = store && store[0] ? store : NULL;
     if ((rc = read_number("MULTINODE_CPUS", MNI_MAX_CORES, &cpus)) < 0 ||
         (rc = read_number("MULTINODE_GRACE", 1e9, &options->grace)) < 0 ||
+        (rc = read_number("MULTINODE_HEARTBEAT", 1e6, &options->heartbeat)) < 0 ||
         (rc = read_number("MULTINODE_DRAIN_AT", 1e12, &options->drain_at)) < 0)
         return rc;
     options->cpus = (uint32_t)cpus;
@@ -212,7 +215,9 @@ static int run_rank(mni_rank_t *rank, mni_spawner_t *spawner, bool first)
         signalled_rank = NULL;
         line_close(&line, status);
     }
-    if (mni_rank_close(rank))
+    bool any_lost = mni_rank_close(rank);
+    mni_spawner_destroy(spawner);
+    if (any_lost)
         leave(status);
     return status;
 }
@@ -251,6 +256,7 @@ int mn_main(int argc, char **argv, mn_driver_t *driver)
     if ((rc = mni_comm_start(&argc, &argv, &comm)) < 0) {
         complain(rc);
         mni_spawner_stop(spawner, 0);
+        mni_spawner_destroy(spawner);
         return EXIT_FAILED;
     }
     bool first = mni_comm_rank(comm) == 0;
@@ -260,6 +266,7 @@ int mn_main(int argc, char **argv, mn_driver_t *driver)
         if (first)
             complain(rc);
         mni_spawner_stop(spawner, 0);
+        mni_spawner_destroy(spawner);
         return EXIT_FAILED;
     }
     if (first && mni_rank_damage(rank))

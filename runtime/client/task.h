@@ -96,6 +96,8 @@ void mni_block_run(const mni_msg_block_t *block, const mni_declaration_t *declar
 /* jobs.c: what a start is checked for before it is sent, and its message. */
 int mni_start_check(const mni_declaration_t *declaration, mn_value_t input,
                     const mn_start_options_t *options);
+/* Checks what jobs a list is to have. 0 or MN_E_INVALID. */
+int mni_list_check(const mn_list_options_t *options);
 mni_msg_start_t mni_start_message(const mni_declaration_t *declaration, mn_value_t input,
                                   const mn_start_options_t *options);
 

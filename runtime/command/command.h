@@ -36,7 +36,7 @@ typedef struct mni_usage {
     const char *examples; /* lines, broken by hand; NULL: none */
 } mni_usage_t;
 
-/* A verb gets the arguments behind its name and returns the exit status. */
+/* A verb gets the arguments behind its name and returns the exit status. Without usage and run another program has it. */
 typedef struct mni_verb {
     const char *name;
     const char *summary;
@@ -44,7 +44,7 @@ typedef struct mni_verb {
     int (*run)(int argc, char **argv);
 } mni_verb_t;
 
-/* The verbs there are, ended by a row whose name is NULL (main.c). */
+/* The verbs there are, ended by a row whose name is NULL (verbs.c; store_verbs.c in multinode-store). */
 extern const mni_verb_t mni_verbs[];
 extern const mni_usage_t mni_command_usage;
 
@@ -53,15 +53,20 @@ int mni_command_version(int argc, char **argv);
 int mni_command_help(int argc, char **argv);
 extern const mni_usage_t mni_run_usage, mni_version_usage, mni_help_usage;
 
+/* hand_on.c: becomes the program multinode-store, with the verb and its arguments. Returns when that cannot be: the exit status. */
+int mni_hand_on(int argc, char **argv);
+
 /* help.c: writes help to standard output; the exit status. */
 int mni_help_print(const mni_usage_t *usage);
 
-/* Where a parser is in a verb's arguments. Begin with {usage, argc, argv}. */
+/* Where a parser is in a verb's arguments. Begin with {usage, argc, argv} and, if it is so, `mixed`. */
 typedef struct mni_parser {
     const mni_usage_t *usage;
     int argc;
-    char **argv;
+    char **argv;       /* is put in order: options, then operands */
+    bool mixed;        /* options may also follow operands */
     int at;            /* after the last option: the first operand */
+    int operands;      /* that were met before an option */
     const char *value; /* of the option just read */
     size_t letters;    /* place within a group of short options */
 } mni_parser_t;
@@ -70,7 +75,7 @@ typedef struct mni_parser {
 #define MNI_PARSER_END (-1)
 #define MNI_PARSER_ERROR (-2) /* it has been reported */
 
-/* The next option: its index in the table. Options end at the first operand or behind "--". */
+/* The next option: its index in the table. Options end at the first operand (not if they are mixed) or behind "--". */
 int mni_parser_next(mni_parser_t *parser);
 
 /* Reports a usage error of a verb ("" for none) and how to get help; returns MNI_EXIT_USAGE. */

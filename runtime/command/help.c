@@ -60,6 +60,13 @@ int mni_help_print(const mni_usage_t *usage)
     return 0;
 }
 
+/* To the program that has the verb. */
+static int hand_on(char *verb)
+{
+    char *arguments[] = {verb, (char *)"--help"};
+    return mni_hand_on(2, arguments);
+}
+
 int mni_command_help(int argc, char **argv)
 {
     mni_parser_t parser = {.usage = &mni_help_usage, .argc = argc, .argv = argv};
@@ -77,6 +84,6 @@ int mni_command_help(int argc, char **argv)
                                argv[parser.at + 1]);
     for (const mni_verb_t *verb = mni_verbs; verb->name; verb++)
         if (strcmp(argv[parser.at], verb->name) == 0)
-            return mni_help_print(verb->usage);
+            return verb->usage ? mni_help_print(verb->usage) : hand_on(argv[parser.at]);
     return mni_usage_error("help", "there is no verb \"%s\"", argv[parser.at]);
 }

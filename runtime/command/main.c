@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * multinode: the table of verbs, and the way from the first argument to one of them.
+ * multinode: the way from the first argument to one of its verbs. Also the main of multinode-store, whose verbs are others.
  */
 #include "command/command.h"
 
@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#define MOST_VERBS 64
 
 static const mni_option_t options[] = {
     {"help", 'h', NULL, "Print this help."},
@@ -23,14 +25,8 @@ const mni_usage_t mni_command_usage = {
         "A batch runtime for HPC on Open MPI: jobs, functions and services of a C program, run in parallel.",
     .options = options,
     .examples = "  multinode run ./program            start a program\n"
+                "  multinode list -s results.h5       see what a run has kept\n"
                 "  multinode help run                 learn what `run` can do\n",
-};
-
-const mni_verb_t mni_verbs[] = {
-    {"run", "start a program on its ranks", &mni_run_usage, mni_command_run},
-    {"version", "print the version", &mni_version_usage, mni_command_version},
-    {"help", "explain a verb", &mni_help_usage, mni_command_help},
-    {NULL, NULL, NULL, NULL},
 };
 
 /* What is opened later must not take the numbers of closed standard streams. */
@@ -43,10 +39,10 @@ static void open_standard_streams(void)
 
 static int unknown_verb(const char *name)
 {
-    const char *names[sizeof mni_verbs / sizeof mni_verbs[0]];
+    const char *names[MOST_VERBS + 1];
     size_t count = 0;
 
-    for (const mni_verb_t *verb = mni_verbs; verb->name; verb++)
+    for (const mni_verb_t *verb = mni_verbs; verb->name && count < MOST_VERBS; verb++)
         names[count++] = verb->name;
     names[count] = NULL;
     const char *near = mni_nearest(name, names);
@@ -78,6 +74,6 @@ int main(int argc, char **argv)
     argv = parser.argv + parser.at;
     for (const mni_verb_t *verb = mni_verbs; verb->name; verb++)
         if (strcmp(argv[0], verb->name) == 0)
-            return verb->run(argc, argv + 1);
+            return verb->run ? verb->run(argc, argv + 1) : mni_hand_on(argc + 1, argv);
     return unknown_verb(argv[0]);
 }

@@ -191,19 +191,50 @@ static int read_short(mni_parser_t *parser, const char *group)
     return index;
 }
 
+/* The end of the options: the operands that were met are put behind them. */
+static int end_options(mni_parser_t *parser)
+{
+    char **argv = parser->argv;
+
+    for (int i = parser->operands - 1, to = parser->at - 1; i >= 0; i--, to--) {
+        char *operand = argv[i];
+        memmove(argv + i, argv + i + 1, (size_t)(to - i) * sizeof *argv);
+        argv[to] = operand;
+    }
+    parser->at -= parser->operands;
+    parser->operands = 0;
+    return MNI_PARSER_END;
+}
+
+/* Sets an operand aside: to the front, behind those that are there. */
+static void set_aside(mni_parser_t *parser)
+{
+    char **argv = parser->argv, *operand = argv[parser->at];
+
+    memmove(argv + parser->operands + 1, argv + parser->operands,
+            (size_t)(parser->at - parser->operands) * sizeof *argv);
+    argv[parser->operands++] = operand;
+    parser->at++;
+}
+
 int mni_parser_next(mni_parser_t *parser)
 {
     parser->value = NULL;
-    if (parser->at >= parser->argc)
-        return MNI_PARSER_END;
-    const char *word = parser->argv[parser->at];
     if (parser->letters > 0)
-        return read_short(parser, word + 1);
-    if (word[0] != '-' || word[1] == '\0')
-        return MNI_PARSER_END;
-    if (strcmp(word, "--") == 0) {
-        parser->at++;
-        return MNI_PARSER_END;
+        return read_short(parser, parser->argv[parser->at] + 1);
+    while (parser->at < parser->argc) {
+        const char *word = parser->argv[parser->at];
+        if (strcmp(word, "--") == 0) {
+            parser->at++;
+            break;
+        }
+        if (word[0] == '-' && word[1] == '-')
+            return read_long(parser, word + 2);
+        if (word[0] == '-' && word[1] != '\0')
+            return read_short(parser, word + 1);
+        if (!parser->mixed)
+            break;
+        set_aside(parser);
     }
-    return word[1] == '-' ? read_long(parser, word + 2) : read_short(parser, word + 1);
+    return end_options(parser);
 }

@@ -369,6 +369,12 @@ typedef struct mn_info {
     const char *host;    /**< where it runs or last ran */
     int rank;            /**< the worker that runs or last ran it; -1 before */
     const char *cpus;    /**< cores it was granted, as "0-3,8": hwloc's logical numbers */
+    double
+        cpu_time; /**< seconds of processor time that the last attempt that ended has used, with the
+                          children that it waited for */
+    uint64_t
+        peak_memory; /**< most bytes of memory that it had at a time; 0: not known, as of an attempt of
+                               less than a millisecond */
 } mn_info_t;
 
 /** Reads a job's state. Asks the scheduler.
@@ -482,6 +488,52 @@ MN_API int mn_log(mn_id_t id, unsigned attempt, mn_stream_t stream, char **text,
  * Asks the scheduler. @return 0, MN_E_UNDECLARED, MN_E_WRONG_KIND, MN_E_NO_RESULT (it is not up now),
  * MN_E_TOO_LARGE (`size` is too small), MN_E_NO_RUNTIME */
 MN_API int mn_service_address(const char *name, char *address, size_t size);
+/** @} */
+
+/* ------------------------------------------------------------------------------------------------- */
+/** @defgroup stores Reading a store
+ * The jobs that a run keeps in a file (multinode run --store FILE.h5), for any program: no runtime is needed, and one
+ * may have the store meanwhile. Read permission is enough, and nothing is written. What is read is the state at
+ * mn_store_open(), with all that was acknowledged by then; open again to see what came later.
+ * Calls may come from any thread, with the same store one at a time. They wait for the file system only.
+ * @{ */
+
+/** A store that is open to be read. */
+typedef struct mn_store mn_store_t;
+
+/** Opens a store and reads what it knows of its jobs, values apart.
+ * @param path  the HDF5 file; its journal lies beside it
+ * @param store receives the store, to be closed with mn_store_close()
+ * @return 0, MN_E_STORE (there is none, it cannot be read, or it is something else: the message says which),
+ * MN_E_INVALID, MN_E_NO_MEMORY */
+MN_API int mn_store_open(const char *path, mn_store_t **store);
+
+/** What was found to be damaged in it, as sentences, each ending with a newline; all else is there to be read. NULL:
+ * nothing. Valid until the store is closed. */
+MN_API const char *mn_store_damage(const mn_store_t *store);
+
+/** Lists jobs of a store, newest first: as mn_list().
+ * @return 0, MN_E_NO_JOB (`after` is unknown), MN_E_INVALID, MN_E_NO_MEMORY */
+MN_API int mn_store_list(mn_store_t *store, const mn_list_options_t *options, mn_id_t *ids,
+                         size_t capacity, size_t *count);
+
+/** Reads what a store knows of a job, its result included: as mn_get().
+ * A job that was under way when the runtime was lost is RUNNING here.
+ * @param store the store
+ * @param id    the job
+ * @param info  receives it, to be freed with mn_info_destroy(); it may outlive the store
+ * @return 0, MN_E_NO_JOB, MN_E_STORE (the result cannot be read), MN_E_INVALID, MN_E_NO_MEMORY */
+MN_API int mn_store_get(mn_store_t *store, mn_id_t id, mn_info_t **info);
+
+/** Reads the input that a job was started with.
+ * @param store the store
+ * @param id    the job
+ * @param input receives a copy, to be freed with mn_value_destroy(); empty if the job has none
+ * @return 0, MN_E_NO_JOB, MN_E_STORE (it cannot be read), MN_E_INVALID, MN_E_NO_MEMORY */
+MN_API int mn_store_input(mn_store_t *store, mn_id_t id, mn_value_t *input);
+
+/** Closes a store. NULL is fine. */
+MN_API void mn_store_close(mn_store_t *store);
 /** @} */
 
 /* ------------------------------------------------------------------------------------------------- */

@@ -52,6 +52,8 @@ typedef struct mni_history {
     mni_job_t *job;                  /* its own, when among them */
     unsigned untold;                 /* MNI_STORE_BEGUN, MNI_STORE_YIELDED; 0: not among them */
     double progress, started, ended;
+    double cpu_time;      /* of the last attempt that ended */
+    uint64_t peak_memory; /* the same; bytes */
     char *message;
     const char *host, *cpus; /* live as long as the scheduler */
     int32_t rank;            /* -1: it was never begun */
@@ -128,6 +130,7 @@ typedef enum mni_phase {
     MNI_PHASE_RUN,
     MNI_PHASE_DRAIN,    /* jobs and the driver are asked to stop */
     MNI_PHASE_SERVICES, /* only services are left, asked to stop */
+    MNI_PHASE_FINISH,   /* nothing is left; the store is to be written */
     MNI_PHASE_OVER
 } mni_phase_t;
 

@@ -84,7 +84,7 @@ static int file_check(const char *path)
     return rc;
 }
 
-int mni_file_check(const char *path, mode_t *mode)
+int mni_file_check(const char *path, bool writing, mode_t *mode)
 {
     static const unsigned char hdf5[8] = "\211HDF\r\n\032\n";
     unsigned char head[8];
@@ -99,7 +99,7 @@ int mni_file_check(const char *path, mode_t *mode)
         return mni_error(MN_E_STORE, "%.300s is %s, not a file; give another --store", path,
                          S_ISDIR(found.st_mode) ? "a folder" : "a device, pipe or socket");
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 || access(path, W_OK) < 0) {
+    if (fd < 0 || (writing && access(path, W_OK) < 0)) {
         int error = errno;
         if (fd >= 0)
             close(fd);
@@ -150,8 +150,14 @@ int mni_file_identity(const char *path, int *format, bool *has_id, mn_id_t *id, 
 
     if (file < 0)
         return mni_store_error("%.300s cannot be read", path);
-    *format = file_format(file);
-    rc = identity(file, path, has_id, id, included);
+    rc = mni_file_identify(file, path, format, has_id, id, included);
     H5Fclose(file);
     return rc;
+}
+
+int mni_file_identify(hid_t file, const char *path, int *format, bool *has_id, mn_id_t *id,
+                      uint64_t *included)
+{
+    *format = file_format(file);
+    return identity(file, path, has_id, id, included);
 }

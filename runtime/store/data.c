@@ -344,3 +344,18 @@ int mni_data_get(hid_t data, mn_id_t id, mn_value_t *input, mn_value_t *result)
     H5Gclose(group);
     return rc < 0 ? mni_error_prefix(rc, "job %s", text) : 0;
 }
+
+int mni_data_get_one(hid_t data, mn_id_t id, const char *name, mn_value_t *value)
+{
+    char text[MN_ID_TEXT];
+    hid_t group;
+
+    *value = (mn_value_t){0};
+    if (H5Lexists(data, mn_id_format(id, text), H5P_DEFAULT) <= 0)
+        return 0;
+    if ((group = H5Gopen2(data, text, H5P_DEFAULT)) < 0)
+        return mni_store_error("the values of job %s cannot be read", text);
+    int rc = value_get(group, name, value);
+    H5Gclose(group);
+    return rc < 0 ? mni_error_prefix(rc, "job %s", text) : 0;
+}

@@ -26,6 +26,7 @@ typedef struct want {
 
 typedef struct reader {
     int format;
+    bool scan; /* values are not wanted */
     hid_t set, type, data;
     size_t row_size;
     uint64_t count;
@@ -245,7 +246,7 @@ static int values_read(reader_t *reader)
 
 /* --- jobs ------------------------------------------------------------------------------------- */
 
-static int record_make(reader_t *reader, size_t i)
+static int record_make(reader_t *reader, uint64_t from, size_t i)
 {
     mni_row_t *row = row_at(reader, reader->rows, i);
     mni_store_record_t *record = &reader->records[i];
@@ -255,6 +256,11 @@ static int record_make(reader_t *reader, size_t i)
         mni_row_from_old((mni_old_row_t *)(void *)row);
     if ((rc = mni_row_record(row, record)) < 0)
         return rc;
+    if (reader->scan) {
+        record->input_row = record->result_row =
+            1 + (reader->order == NULL ? from + i : reader->order[from + i]);
+        return 0;
+    }
     if ((rc = want(reader, row->input_type, row->input_at, row->input_count, &record->input)) < 0)
         return rc;
     return want(reader, row->result_type, row->result_at, row->result_count, &record->info.result);
@@ -268,7 +274,8 @@ static int job_give(reader_t *reader, size_t i, mni_store_take_t *take, void *ar
     mn_value_t input = {0}, result = {0};
     int rc = 0;
 
-    if (row->grouped && (rc = mni_data_get(reader->data, record->info.id, &input, &result)) == 0) {
+    if (row->grouped && !reader->scan &&
+        (rc = mni_data_get(reader->data, record->info.id, &input, &result)) == 0) {
         if (input.ndims > 0)
             record->input = input;
         if (result.ndims > 0)
@@ -288,7 +295,7 @@ static int block_give(reader_t *reader, uint64_t from, size_t count, mni_store_t
 
     reader->want_count = 0;
     for (size_t i = 0; rc == 0 && i < count; i++)
-        rc = record_make(reader, i);
+        rc = record_make(reader, from, i);
     if (rc == 0)
         rc = values_read(reader);
     for (size_t i = 0; rc == 0 && i < count; i++)
@@ -343,14 +350,18 @@ static void reader_close(reader_t *reader)
     free(reader);
 }
 
-int mni_file_each(hid_t file, int format, mni_store_take_t *take, void *argument)
+static int each(hid_t file, int format, bool scan, mni_store_take_t *take, void *argument)
 {
     reader_t *reader = malloc(sizeof *reader);
 
     if (reader == NULL)
         return mni_error(MN_E_NO_MEMORY, "no memory to read the table of jobs");
-    *reader =
-        (reader_t){.format = format, .set = -1, .type = -1, .data = -1, .pools = MNI_POOLS_CLOSED};
+    *reader = (reader_t){.format = format,
+                         .scan = scan,
+                         .set = -1,
+                         .type = -1,
+                         .data = -1,
+                         .pools = MNI_POOLS_CLOSED};
     int rc = reader_open(reader, file);
     for (uint64_t from = 0; rc == 0 && from < reader->count; from += BLOCK) {
         uint64_t left = reader->count - from;
@@ -358,4 +369,14 @@ int mni_file_each(hid_t file, int format, mni_store_take_t *take, void *argument
     }
     reader_close(reader);
     return rc;
+}
+
+int mni_file_each(hid_t file, int format, mni_store_take_t *take, void *argument)
+{
+    return each(file, format, false, take, argument);
+}
+
+int mni_file_scan(hid_t file, int format, mni_store_take_t *take, void *argument)
+{
+    return each(file, format, true, take, argument);
 }

@@ -130,6 +130,7 @@ int mni_fold_follow(const mni_place_t *place, uint64_t included, uint64_t upto,
     unlink(path); /* of a runtime that was killed */
     if ((rc = mni_journal_map(place->journal, place->id, &map)) == 0 &&
         (rc = mni_journal_create(path, place->id, included + 1, &made)) == 0) {
+        mni_journal_share(made, place->path);
         *cursor = mni_journal_start(map);
         rc = mni_journal_copy(made, map, cursor, upto);
     }

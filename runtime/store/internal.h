@@ -11,6 +11,7 @@
 #include "store/journal.h"
 #include "store/keeper.h"
 #include "store/lock.h"
+#include "store/read.h"
 #include "store/sink.h"
 #include "store/snapshot.h"
 #include "store/store.h"
@@ -43,7 +44,20 @@ struct mni_store {
     mni_snapshot_t *snapshot;
     double age; /* seconds; see mni_store_snapshot_age() */
     mni_writer_t writer;
+
+    /* of a store that is only read (read.c) */
+    bool reading;
+    hid_t file; /* 0: it is not open */
+    mni_journal_map_t *map;
+    char *user; /* the runtime that has it */
+    bool verifying;
+    char *trouble; /* while verifying: why the journal cannot be read at all, and is left aside */
 };
+
+/* Makes the absolute paths of a store from that of its HDF5 file (store.c). */
+int mni_store_paths(mni_store_t *store, const char *path);
+/* As mni_store_open_read(); a journal that cannot be read at all is left aside, as store->trouble (read.c). */
+int mni_store_open_verify(const char *path, mni_store_t **store);
 
 /* --- hdf5.c ----------------------------------------------------------------------------------- */
 
@@ -76,9 +90,12 @@ void mni_rows_deselect(hid_t memory, hid_t space);
 /* --- check.c ---------------------------------------------------------------------------------- */
 
 /* Looks at what the path holds. 0: nothing; 1: a store of ours, its permissions in *mode. */
-int mni_file_check(const char *path, mode_t *mode);
+int mni_file_check(const char *path, bool writing, mode_t *mode);
 /* Its format; the store's id (has_id false: an early version had none) and the number of the last change that it includes. */
 int mni_file_identity(const char *path, int *format, bool *has_id, mn_id_t *id, uint64_t *included);
+/* The same of a file that is open. */
+int mni_file_identify(hid_t file, const char *path, int *format, bool *has_id, mn_id_t *id,
+                      uint64_t *included);
 
 /* --- text.c ----------------------------------------------------------------------------------- */
 
@@ -225,6 +242,8 @@ hid_t mni_data_begin(mni_data_t *data, const mni_store_record_t *record, bool ex
 int mni_data_put(mni_data_t *data, hid_t group, const char *name, const mn_value_t *value,
                  const char *file);
 int mni_data_remove(mni_data_t *data, mn_id_t id);
+/* Reads one of them, "input" or "result". */
+int mni_data_get_one(hid_t data, mn_id_t id, const char *name, mn_value_t *value);
 /* Reads /data/ID/input and result, `data` being that group of /data; copies, to be destroyed. Those that are not there are
  * empty. */
 int mni_data_get(hid_t data, mn_id_t id, mn_value_t *input, mn_value_t *result);
@@ -234,6 +253,8 @@ void mni_data_close(mni_data_t *data);
 
 /* Gives all jobs of a file of any format, oldest first. The record lives as long as the call. */
 int mni_file_each(hid_t file, int format, mni_store_take_t *take, void *argument);
+/* The same without values: the records say which rows have them. */
+int mni_file_scan(hid_t file, int format, mni_store_take_t *take, void *argument);
 
 /* --- window.c --------------------------------------------------------------------------------- */
 

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define ROOM_STEP (UINT64_C(4) << 20)
@@ -165,6 +166,15 @@ int mni_journal_continue(const char *path, mn_id_t store, const mni_journal_repo
     }
     *journal = made;
     return 0;
+}
+
+void mni_journal_share(const mni_journal_t *journal, const char *like)
+{
+    struct stat file;
+    int error = errno;
+
+    if (stat(like, &file) == 0 && fchmod(journal->fd, file.st_mode & 0666) < 0)
+        errno = error;
 }
 
 void mni_journal_close(mni_journal_t *journal)

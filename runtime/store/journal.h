@@ -61,6 +61,9 @@ void mni_journal_report_fini(mni_journal_report_t *report);
  * when this returns, the file's name when its folder has been synced. */
 int mni_journal_create(const char *path, mn_id_t store, uint64_t first, mni_journal_t **journal);
 
+/* Who may read the file `like` may read the journal. That this cannot be is no reason not to go on. */
+void mni_journal_share(const mni_journal_t *journal, const char *like);
+
 /* Reads a journal and changes nothing: `visit` gets each sound record with a number above `after`, in order; NULL: none. A record is
  * sound when its checksum is right. Behind damage the reading goes on at the next sound record. MN_E_STORE: the file is not a
  * journal, or of a later format, or belongs to another store than `store` (a nil id: to any); and what `visit` returned. */
@@ -72,6 +75,10 @@ int mni_journal_read(const char *path, mn_id_t store, uint64_t after, mni_journa
 typedef struct mni_journal_map mni_journal_map_t;
 int mni_journal_map(const char *path, mn_id_t store, mni_journal_map_t **map);
 void mni_journal_unmap(mni_journal_map_t *map); /* NULL is fine */
+/* A copy instead: what a runtime does to the file meanwhile, which may be written, cut and replaced, does not matter to it. NULL in
+ * *map, and 0: there is no such file. Its header is to be checked before anything else is done with it. */
+int mni_journal_load(const char *path, mni_journal_map_t **map);
+int mni_journal_check(mni_journal_map_t *map, const char *path, mn_id_t store);
 uint64_t mni_journal_seed(const mni_journal_map_t *map);
 bool mni_journal_groups(const mni_journal_map_t *map); /* its format has groups and seals */
 int mni_journal_scan(const mni_journal_map_t *map, uint64_t after, mni_journal_visit_t *visit,

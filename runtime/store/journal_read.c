@@ -21,6 +21,7 @@ struct mni_journal_map {
     uint64_t size;
     uint64_t seed; /* the header's checksum */
     bool groups;   /* the format has groups and seals */
+    bool copied;
 };
 
 static int map_file(const char *path, mni_journal_map_t *map)
@@ -47,7 +48,7 @@ static int map_file(const char *path, mni_journal_map_t *map)
     return 0;
 }
 
-static int check_header(mni_journal_map_t *map, const char *path, mn_id_t store)
+int mni_journal_check(mni_journal_map_t *map, const char *path, mn_id_t store)
 {
     const uint8_t *header = map->bytes;
 
@@ -78,7 +79,7 @@ int mni_journal_map(const char *path, mn_id_t store, mni_journal_map_t **map)
 
     if (!made)
         return mni_error(MN_E_NO_MEMORY, "no memory to read the journal %s", path);
-    if ((rc = map_file(path, made)) < 0 || (rc = check_header(made, path, store)) < 0) {
+    if ((rc = map_file(path, made)) < 0 || (rc = mni_journal_check(made, path, store)) < 0) {
         mni_journal_unmap(made);
         return rc;
     }
@@ -88,9 +89,66 @@ int mni_journal_map(const char *path, mn_id_t store, mni_journal_map_t **map)
 
 void mni_journal_unmap(mni_journal_map_t *map)
 {
-    if (map && map->bytes)
+    if (map && map->copied)
+        free((void *)map->bytes);
+    else if (map && map->bytes)
         munmap((void *)map->bytes, map->size);
     free(map);
+}
+
+/* Up to the end that the file had at first: it may be cut meanwhile. */
+static int read_all(int fd, uint8_t *bytes, uint64_t *size)
+{
+    uint64_t done = 0;
+    while (done < *size) {
+        ssize_t got = pread(fd, bytes + done, *size - done, (off_t)done);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return -1;
+        if (got == 0)
+            break;
+        done += (uint64_t)got;
+    }
+    *size = done;
+    return 0;
+}
+
+static int copy_file(int fd, const char *path, mni_journal_map_t *map)
+{
+    struct stat status;
+    if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
+        return mni_error(MN_E_STORE, "%s is not a file", path);
+    uint8_t *bytes = malloc((size_t)status.st_size + 1);
+    if (!bytes)
+        return mni_error(MN_E_NO_MEMORY, "no memory for the journal %s", path);
+    map->bytes = bytes;
+    map->copied = true;
+    map->size = (uint64_t)status.st_size;
+    if (read_all(fd, bytes, &map->size) < 0)
+        return mni_error(MN_E_STORE, "cannot read the journal %s: %s", path, strerror(errno));
+    return 0;
+}
+
+int mni_journal_load(const char *path, mni_journal_map_t **map)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 && errno == ENOENT) {
+        *map = NULL;
+        return 0;
+    }
+    if (fd < 0)
+        return mni_error(MN_E_STORE, "cannot open the journal %s: %s", path, strerror(errno));
+    mni_journal_map_t *made = calloc(1, sizeof *made);
+    int rc = made ? copy_file(fd, path, made)
+                  : mni_error(MN_E_NO_MEMORY, "no memory for the journal %s", path);
+    close(fd);
+    if (rc < 0) {
+        mni_journal_unmap(made);
+        return rc;
+    }
+    *map = made;
+    return 0;
 }
 
 uint64_t mni_journal_seed(const mni_journal_map_t *map)

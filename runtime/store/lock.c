@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <multinode.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +27,47 @@ struct mni_store_lock {
     int fd;
     int shared; /* -1: there is none */
     char *path;
+    dev_t device;
+    ino_t file;
+    mni_store_lock_t *next;
 };
+
+/* Those that this process has: who only looks must not open, and so close, their files. */
+static mni_store_lock_t *held;
+static pthread_mutex_t held_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+static void held_add(mni_store_lock_t *lock)
+{
+    struct stat file;
+    if (fstat(lock->fd, &file) == 0) {
+        lock->device = file.st_dev;
+        lock->file = file.st_ino;
+    }
+    pthread_mutex_lock(&held_mutex);
+    lock->next = held;
+    held = lock;
+    pthread_mutex_unlock(&held_mutex);
+}
+
+static void held_remove(mni_store_lock_t *lock)
+{
+    pthread_mutex_lock(&held_mutex);
+    for (mni_store_lock_t **at = &held; *at; at = &(*at)->next)
+        if (*at == lock) {
+            *at = lock->next;
+            break;
+        }
+    pthread_mutex_unlock(&held_mutex);
+}
+
+/* Of a file whose name was looked up: with the mutex. */
+static bool held_has(const struct stat *file)
+{
+    for (const mni_store_lock_t *lock = held; lock; lock = lock->next)
+        if (lock->device == file->st_dev && lock->file == file->st_ino)
+            return true;
+    return false;
+}
 
 static int try_lock(int fd, int command, short type, off_t byte)
 {
@@ -52,6 +93,9 @@ static void read_who(int fd, char *who, size_t room)
     ssize_t size = pread(fd, who, room - 1, 0);
     who[size > 0 ? size : 0] = '\0';
     who[strcspn(who, "\n")] = '\0';
+    for (char *at = who; *at; at++) /* it may be anything */
+        if ((unsigned char)*at < ' ')
+            *at = '?';
     if (who[0] == '\0')
         snprintf(who, room, "which has not told its name");
 }
@@ -172,14 +216,39 @@ int mni_store_lock(const char *path, const char *store, mni_store_lock_t **lock)
         return rc;
     }
     tell(made->fd);
+    held_add(made);
     *lock = made;
     return 0;
+}
+
+bool mni_store_lock_held(const char *path, char *who, size_t size)
+{
+    struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 1};
+    struct stat file;
+    bool is_held = false;
+
+    pthread_mutex_lock(&held_mutex);
+    if (stat(path, &file) == 0 && held_has(&file)) {
+        snprintf(who, size, "this process, pid %ld", (long)getpid());
+        is_held = true;
+    } else {
+        int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+        if (fd >= 0 && fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK) {
+            is_held = true;
+            read_who(fd, who, size);
+        }
+        if (fd >= 0)
+            close(fd);
+    }
+    pthread_mutex_unlock(&held_mutex);
+    return is_held;
 }
 
 void mni_store_unlock(mni_store_lock_t *lock)
 {
     if (!lock)
         return;
+    held_remove(lock);
     unlink(lock->path);
     release(lock);
 }

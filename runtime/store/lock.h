@@ -7,6 +7,9 @@
 #ifndef MNI_STORE_LOCK_H
 #define MNI_STORE_LOCK_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 typedef struct mni_store_lock mni_store_lock_t;
 
 /* Locks `path`, which is made if it is not there. The lock is the process's: the kernel drops it with the process, however
@@ -23,5 +26,8 @@ int mni_store_lock_shared(const mni_store_lock_t *lock);
 /* The same for another process than the one that has the lock, by the file's path; to be closed. -1: it cannot be had here, for
  * instance because this host does not see the store. */
 int mni_store_lock_join(const char *path);
+
+/* Whether somebody has the lock, this process included, and who, as "host NAME, pid NUMBER". Takes nothing and changes nothing. */
+bool mni_store_lock_held(const char *path, char *who, size_t size);
 
 #endif

@@ -22,13 +22,17 @@ typedef struct reading {
     void *argument;
     FILE *damage; /* sentences; NULL: none yet */
     size_t damage_size;
+    bool scan; /* values stay where they are: in the file, or in the store's copy of the journal */
     bool no_memory;
 } reading_t;
 
 static FILE *damage(reading_t *reading)
 {
-    if (reading->damage == NULL)
+    if (reading->damage == NULL) {
+        free(reading->store->damage); /* of an earlier reading */
+        reading->store->damage = NULL;
         reading->damage = open_memstream(&reading->store->damage, &reading->damage_size);
+    }
     if (reading->damage == NULL)
         reading->no_memory = true;
     return reading->damage;
@@ -63,9 +67,11 @@ static int read_journal(reading_t *reading)
     mni_store_t *store = reading->store;
 
     mni_journal_report_fini(&store->report);
-    int rc = mni_journal_map(store->place.journal, store->place.id, &reading->map);
+    int rc =
+        store->reading ? 0 : mni_journal_map(store->place.journal, store->place.id, &reading->map);
     if (rc == 0)
-        rc = mni_journal_scan(reading->map, store->included, take_change, reading, &store->report);
+        rc = mni_journal_scan(store->reading ? store->map : reading->map, store->included,
+                              take_change, reading, &store->report);
     if (rc < 0)
         return mni_error_prefix(rc, "the journal %.300s", store->place.journal);
     for (size_t i = 0; i < store->report.damage_count; i++) {
@@ -101,6 +107,10 @@ static int take_job(void *argument, const mni_store_record_t *record)
         return 0;
     mni_store_record_t changed = *record;
     mni_change_merge(&changed, item->set, &item->record);
+    if (item->set & MNI_CHANGE_BIT(MNI_CHANGE_START))
+        changed.input_row = 0;
+    if (item->set & MNI_CHANGE_BIT(MNI_CHANGE_VALUE))
+        changed.result_row = 0;
     return reading->take(reading->argument, &changed);
 }
 
@@ -111,12 +121,14 @@ static int read_file(reading_t *reading)
     int rc;
 
     mni_hdf5_enter(&before);
-    hid_t file = mni_file_open(store->place.path);
+    hid_t file = store->reading ? store->file : mni_file_open(store->place.path);
     if (file < 0)
         rc = mni_store_error("it cannot be read");
     else {
-        rc = mni_file_each(file, store->format, take_job, reading);
-        H5Fclose(file);
+        rc =
+            (reading->scan ? mni_file_scan : mni_file_each)(file, store->format, take_job, reading);
+        if (!store->reading)
+            H5Fclose(file);
     }
     mni_hdf5_leave(&before);
     return rc < 0 ? mni_error_prefix(rc, "the store %.300s", store->place.path) : 0;
@@ -142,9 +154,9 @@ static int take_started(reading_t *reading)
     return rc;
 }
 
-int mni_store_recover(mni_store_t *store, mni_store_take_t *take, void *argument)
+static int recover(mni_store_t *store, bool scan, mni_store_take_t *take, void *argument)
 {
-    reading_t reading = {.store = store, .take = take, .argument = argument};
+    reading_t reading = {.store = store, .take = take, .argument = argument, .scan = scan};
     int rc = 0;
 
     if (store->place.path == NULL || !store->exists)
@@ -162,6 +174,16 @@ int mni_store_recover(mni_store_t *store, mni_store_take_t *take, void *argument
     if (rc == 0 && reading.no_memory)
         rc = mni_error(MN_E_NO_MEMORY, "no memory for the jobs of the store");
     return rc;
+}
+
+int mni_store_recover(mni_store_t *store, mni_store_take_t *take, void *argument)
+{
+    return recover(store, false, take, argument);
+}
+
+int mni_store_scan(mni_store_t *store, mni_store_take_t *take, void *argument)
+{
+    return recover(store, true, take, argument);
 }
 
 const char *mni_store_damage(const mni_store_t *store)

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,8 +24,8 @@
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
-/* Makes the absolute path, behind symbolic links: a rename would replace the link itself. */
-static int paths_make(mni_store_t *store, const char *path)
+/* Behind symbolic links: a rename would replace the link itself. */
+int mni_store_paths(mni_store_t *store, const char *path)
 {
     char real[PATH_MAX], folder[PATH_MAX];
     struct stat link;
@@ -121,10 +122,10 @@ static int store_open(const char *path, mni_store_t *store)
 
     if (path == NULL)
         return 0;
-    if ((rc = paths_make(store, path)) < 0)
+    if ((rc = mni_store_paths(store, path)) < 0)
         return rc;
     snprintf(name, sizeof name, "%s.lock", store->place.path);
-    if ((rc = mni_file_check(store->place.path, &mode)) < 0)
+    if ((rc = mni_file_check(store->place.path, true, &mode)) < 0)
         return rc;
     store->exists = rc == 1;
     if ((rc = place_check(store)) < 0 ||
@@ -185,6 +186,15 @@ void mni_store_close(mni_store_t *store)
         return;
     keeping_stop(store);
     mni_store_unlock(store->lock);
+    if (store->file > 0) {
+        mni_hdf5_t before;
+        mni_hdf5_enter(&before);
+        H5Fclose(store->file);
+        mni_hdf5_leave(&before);
+    }
+    mni_journal_unmap(store->map);
+    free(store->user);
+    free(store->trouble);
     mni_writer_fini(&store->writer);
     mni_journal_report_fini(&store->report);
     free(store->damage);
@@ -218,8 +228,10 @@ static int journal_begin(mni_store_t *store, mni_journal_t **journal)
         return mni_journal_continue(store->place.journal, store->place.id, &store->report, journal);
     unlink(store->place.journal); /* all of it is in the file */
     if ((rc = mni_journal_create(store->place.journal, store->place.id, store->included + 1,
-                                 journal)) == 0 &&
-        (rc = mni_folder_sync(store->place.folder)) < 0)
+                                 journal)) < 0)
+        return rc;
+    mni_journal_share(*journal, store->place.path);
+    if ((rc = mni_folder_sync(store->place.folder)) < 0)
         mni_journal_close(*journal);
     return rc;
 }
@@ -259,7 +271,7 @@ int mni_store_begin(mni_store_t *store, mni_durability_t durability, mni_doorbel
     store->has_journal = true;
     rc = mni_keeper_start(journal, durability == MNI_DURABILITY_FSYNC, bell, &store->keeper);
     /* the program's own threads may use HDF5 too, where this process is the program */
-    if (rc < 0 || !mni_hdf5_threads())
+    if (rc < 0 || !mni_hdf5_threads() || isinf(store->age))
         return rc;
     return mni_snapshot_start(&store->place, store->keeper, store->included, store->age,
                               &store->snapshot);

@@ -28,6 +28,8 @@ typedef struct mni_store_record {
     mn_id_t parent;         /* the job whose cancel reaches it; nil: none */
     bool has_need;          /* false: from a file of an early version, which did not have it */
     uint32_t retries, lost; /* of the attempts, as in mni_job_t */
+    /* From mni_store_scan() (read.h): 1 + the row of the file that the value belongs to, which has not been read; 0: it is here. */
+    uint64_t input_row, result_row;
 } mni_store_record_t;
 
 /* When a change counts as kept: once it is on disk; once the system has it, which survives the end of all processes but no power
@@ -86,7 +88,7 @@ uint64_t mni_store_kept(const mni_store_t *store);
 int mni_store_trouble(mni_store_t *store, bool *for_good);
 
 /* While changes are kept, a thread brings them into the HDF5 file (snapshot.h): in mid-run a reader of the file sees the jobs as they
- * were, at most, so many seconds ago. Before mni_store_begin(). */
+ * were, at most, so many seconds ago; INFINITY: as they were at the beginning. Before mni_store_begin(). */
 void mni_store_snapshot_age(mni_store_t *store, double seconds);
 /* Why that does not succeed at present, once; it is tried again. Nothing is lost by it: the journal grows. */
 bool mni_store_snapshot_trouble(mni_store_t *store, char *text, size_t room);

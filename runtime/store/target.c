@@ -48,7 +48,7 @@ static int target_begin(const mni_place_t *place, mni_target_t **result)
                              .table = MNI_TABLE_CLOSED,
                              .pools = MNI_POOLS_CLOSED,
                              .data = MNI_DATA_CLOSED};
-    if ((exists = rc = mni_file_check(place->path, &mode)) >= 0) {
+    if ((exists = rc = mni_file_check(place->path, true, &mode)) >= 0) {
         unlink(place->fresh);
         rc = mni_sink_create(place->fresh, mode, &target->sink);
     }

@@ -73,9 +73,11 @@
     X(TASK_LOG_TEXT, 74) /* worker: u64 client, u64 request, bytes text */                            \
     X(JOB_OUTPUT,                                                                                     \
       75) /* worker: id, u8 stream, bytes text: what a slot wrote for a job, or for nobody */         \
-    X(SHUTDOWN, 76)     /* rank 0: end all executors, answer GOODBYE, leave the loop */               \
-    X(GOODBYE, 77)      /* worker: - */                                                               \
-    X(RANK_LOST, 78)    /* rank 0: u32 rank */                                                        \
+    X(SHUTDOWN, 76)  /* rank 0: end all executors, answer GOODBYE, leave the loop */                  \
+    X(GOODBYE, 77)   /* worker: - */                                                                  \
+    X(RANK_LOST, 78) /* rank 0: u32 rank */                                                           \
+    X(HEARTBEAT,                                                                                      \
+      80) /* rank 0 and worker: u8 last; 1 from rank 0: no more of them, nothing runs */              \
     X(TASK_ADDRESS, 79) /* worker: u64 task, text host:port: where a service can be reached */        \
     /* worker <-> worker. payload: bytes that follow instead of those in the message; 0: none do */   \
     X(BLOCK_SEND,                                                                                     \
@@ -126,6 +128,7 @@ typedef struct mni_msg_run {
     mn_id_t id; /* the job; zero for others */
     uint32_t attempt;
     mni_cpus_t cpus;  /* cores granted */
+    uint64_t memory;  /* bytes that it may have, 0: no limit */
     uint32_t threads; /* what mn_task_cpus() says */
     uint32_t port;    /* services */
     bool has_last;
@@ -168,6 +171,8 @@ typedef struct mni_msg_finished {
         items; /* of a block: items that are complete; the item after them failed when code < 0 */
     uint64_t results_bytes; /* of a block by value: bytes of the pack of results */
     bool again;             /* the process may be used again */
+    uint64_t cpu_time;      /* of its processes, nanoseconds */
+    uint64_t peak_memory;   /* bytes; 0: not known; the worker's word, not the executor's */
 } mni_msg_finished_t;
 
 /* A map, as its caller opens it. Offsets are into the caller's arena. */

@@ -92,6 +92,41 @@ static void a_kill_leaves_nothing_of_a_tree(void **state)
     assert_all_gone(others);
 }
 
+/* Whether a process is in a group below a spawner's folder. */
+static bool is_below(pid_t pid, const char *directory)
+{
+    char path[64], text[8192];
+    snprintf(path, sizeof path, "/proc/%d/cgroup", (int)pid);
+    FILE *file = fopen(path, "re");
+    size_t got = file ? fread(text, 1, sizeof text - 1, file) : 0;
+    if (file)
+        fclose(file);
+    text[got] = '\0';
+    return strstr(text, strrchr(directory, '/')) != NULL;
+}
+
+/* The driver too is killed with all that it has started; no limit of memory is its. */
+static void executors_and_the_driver_have_groups(void **state)
+{
+    FIXTURE(state)
+    const char *directory = mni_spawner_directory(fixture->spawner);
+    const char *limits = mni_spawner_confine_directory(fixture->spawner);
+    for (uint32_t slot = 0; slot < 2; slot++) {
+        spawn_in(fixture, slot, spread_and_wait, slot == 1);
+        mni_spawn_event_t event = expect_event(fixture->spawner, MNI_SPAWNED, slot);
+        assert_true(directory[0] == '\0' || is_below(event.pid, directory));
+        assert_true(limits[0] == '\0' || is_below(event.pid, limits) == (slot == 0) ||
+                    strcmp(limits, directory) == 0);
+    }
+    for (uint32_t slot = 0; slot < 2; slot++) {
+        notes_t *notes = notes_of(fixture->channels[slot]);
+        assert_true(wait_for_notes(notes, SPREAD + 1));
+        assert_int_equal(mni_spawner_kill(fixture->spawner, slot), 0);
+        expect_event(fixture->spawner, MNI_ENDED, slot);
+        assert_all_gone(notes);
+    }
+}
+
 static void an_end_leaves_nothing_of_a_tree(void **state)
 {
     FIXTURE(state)
@@ -133,6 +168,9 @@ static void a_stop_leaves_nothing(void **state)
     notes_t *notes = notes_of(fixture->channels[0]);
     assert_true(wait_for_notes(notes, SPREAD + 1));
     mni_spawner_stop(fixture->spawner, 10);
+    mni_doorbell_ring(
+        mni_spawner_doorbell(fixture->spawner)); /* threads of the rank do so until they end */
+    mni_spawner_destroy(fixture->spawner);
     fixture->spawner = NULL;
     assert_all_gone(notes);
 }
@@ -140,7 +178,7 @@ static void a_stop_leaves_nothing(void **state)
 /* --- the death of a side ---------------------------------------------------------------------- */
 
 typedef struct death_notes {
-    char directory[MNI_TREE_PATH];
+    char directory[MNI_CGROUP_PATH];
     pid_t spawner;
     notes_t tree;
 } death_notes_t;
@@ -227,14 +265,38 @@ static void the_rank_is_told_when_the_spawner_is_killed(void **state)
     assert_int_equal(mni_spawner_kill(fixture->spawner, 0), MN_E_SYSTEM);
 }
 
+/* The rank lives and does nothing any more, as one that was stopped. */
+static void all_ends_when_the_lease_is_not_renewed(void **state)
+{
+    FIXTURE(state)
+    uint32_t count = SPREAD + 1;
+    mni_spawn_event_t event;
+
+    spawn_in(fixture, 0, spread_and_wait, false);
+    expect_event(fixture->spawner, MNI_SPAWNED, 0);
+    notes_t *notes = notes_of(fixture->channels[0]);
+    assert_true(wait_for_notes(notes, count));
+    mni_spawner_lease(fixture->spawner, 1);
+    for (int i = 0; i < 30; i++) { /* longer than a lease, and it goes on */
+        usleep(100000);
+        mni_spawner_renew(fixture->spawner, mni_clock_now());
+    }
+    assert_false(mni_spawner_next_event(fixture->spawner, &event));
+    do
+        assert_true(wait_event(fixture->spawner, &event));
+    while (event.kind == MNI_ENDED);
+    assert_int_equal(event.kind, MNI_SPAWNER_LOST);
+    assert_all_gone(notes);
+}
+
 /* --- what a rank that was killed left ----------------------------------------------------------- */
 
 static void directories_of_the_dead_are_removed(void **state)
 {
     FIXTURE(state)
-    char path[MNI_TREE_PATH], parent[MNI_TREE_PATH], kept[MNI_TREE_PATH + 64],
-        dead[MNI_TREE_PATH + 64];
-    char inside[MNI_TREE_PATH + 80];
+    char path[MNI_CGROUP_PATH], parent[MNI_CGROUP_PATH], kept[MNI_CGROUP_PATH + 64],
+        dead[MNI_CGROUP_PATH + 64];
+    char inside[MNI_CGROUP_PATH + 80];
     struct stat space;
 
     snprintf(path, sizeof path, "%s", mni_spawner_directory(fixture->spawner));
@@ -261,6 +323,7 @@ static void directories_of_the_dead_are_removed(void **state)
     assert_int_equal(access(kept, F_OK), 0);
     assert_int_equal(access(path, F_OK), 0);
     mni_spawner_stop(second, 5);
+    mni_spawner_destroy(second);
     assert_int_equal(rmdir(kept), 0);
 }
 
@@ -268,11 +331,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_EACH(a_kill_leaves_nothing_of_a_tree),
+        WITH_EACH(executors_and_the_driver_have_groups),
         WITH_EACH(an_end_leaves_nothing_of_a_tree),
         WITH_EACH(processes_that_keep_forking_are_killed),
         WITH_EACH(a_stop_leaves_nothing),
         WITH_EACH(all_ends_when_the_rank_is_killed),
         WITH_EACH(the_rank_is_told_when_the_spawner_is_killed),
+        WITH_EACH(all_ends_when_the_lease_is_not_renewed),
         WITH(cgroup2, directories_of_the_dead_are_removed),
         WITH(freezer, directories_of_the_dead_are_removed),
     };

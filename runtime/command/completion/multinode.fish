@@ -5,6 +5,11 @@
 complete -c multinode -f
 
 complete -c multinode -n __fish_use_subcommand -a run -d 'Start a program on its ranks'
+complete -c multinode -n __fish_use_subcommand -a list -d 'List the jobs of a store'
+complete -c multinode -n __fish_use_subcommand -a get -d 'Show a job of a store'
+complete -c multinode -n __fish_use_subcommand -a result -d 'Print the result of a job'
+complete -c multinode -n __fish_use_subcommand -a check -d 'Check whether a store is sound'
+complete -c multinode -n __fish_use_subcommand -a compact -d 'Make a store as small as it can be'
 complete -c multinode -n __fish_use_subcommand -a version -d 'Print the version'
 complete -c multinode -n __fish_use_subcommand -a help -d 'Explain a verb'
 complete -c multinode -n __fish_use_subcommand -s h -l help -d 'Print help'
@@ -17,6 +22,7 @@ complete -c multinode -n '__fish_seen_subcommand_from run' -l cpus -x -d 'Cores 
 complete -c multinode -n '__fish_seen_subcommand_from run' -l memory -x -d 'Memory that a node offers'
 complete -c multinode -n '__fish_seen_subcommand_from run' -l grace -x -d 'Seconds that jobs have to stop'
 complete -c multinode -n '__fish_seen_subcommand_from run' -l walltime -x -d 'Time that the run has'
+complete -c multinode -n '__fish_seen_subcommand_from run' -l heartbeat -x -d 'Seconds of silence after which a worker is lost'
 complete -c multinode -n '__fish_seen_subcommand_from run' -l lead -x -d 'Seconds before its end at which jobs are asked to stop'
 complete -c multinode -n '__fish_seen_subcommand_from run' -l host -x -a '(__fish_print_hostnames)' -d 'Hosts to run on'
 complete -c multinode -n '__fish_seen_subcommand_from run' -l hostfile -r -F -d 'File of hosts'
@@ -25,8 +31,46 @@ complete -c multinode -n '__fish_seen_subcommand_from run' -s v -l verbose -d 'S
 complete -c multinode -n '__fish_seen_subcommand_from run' -s h -l help -d 'Print help'
 complete -c multinode -n '__fish_seen_subcommand_from run' -F
 
+# Ids of the 1,000 newest jobs of the default store.
+function __multinode_ids
+    echo last
+    multinode list -n 1000 --format id 2>/dev/null
+end
+
+complete -c multinode -n '__fish_seen_subcommand_from list' -s s -l store -r -F -d 'HDF5 file that has the jobs'
+complete -c multinode -n '__fish_seen_subcommand_from list' -s j -l job -x -d 'Jobs of this job function'
+complete -c multinode -n '__fish_seen_subcommand_from list' -l status -x -a 'active pending running succeeded failed cancelling cancelled' -d 'Jobs with one of these'
+complete -c multinode -n '__fish_seen_subcommand_from list' -l lock -x -d 'Jobs that hold this lock or held it'
+complete -c multinode -n '__fish_seen_subcommand_from list' -s t -l tag -x -d 'Jobs with this tag'
+complete -c multinode -n '__fish_seen_subcommand_from list' -s n -l limit -x -d 'So many of the newest'
+complete -c multinode -n '__fish_seen_subcommand_from list' -l format -x -a 'id job status reason error attempts lock tag key created started ended progress message yields host rank cpus' -d 'Columns with tabs between'
+complete -c multinode -n '__fish_seen_subcommand_from list' -l json -d 'Print JSON'
+complete -c multinode -n '__fish_seen_subcommand_from list' -s h -l help -d 'Print help'
+
+complete -c multinode -n '__fish_seen_subcommand_from get' -s s -l store -r -F -d 'HDF5 file that has the jobs'
+complete -c multinode -n '__fish_seen_subcommand_from get' -l json -d 'Print JSON'
+complete -c multinode -n '__fish_seen_subcommand_from get' -s h -l help -d 'Print help'
+complete -c multinode -n '__fish_seen_subcommand_from get' -a '(__multinode_ids)'
+
+complete -c multinode -n '__fish_seen_subcommand_from result' -s s -l store -r -F -d 'HDF5 file that has the jobs'
+complete -c multinode -n '__fish_seen_subcommand_from result' -s o -l output -r -F -d 'Write the bytes to a file'
+complete -c multinode -n '__fish_seen_subcommand_from result' -l json -d 'Print JSON'
+complete -c multinode -n '__fish_seen_subcommand_from result' -s h -l help -d 'Print help'
+complete -c multinode -n '__fish_seen_subcommand_from result' -a '(__multinode_ids)'
+
+complete -c multinode -n '__fish_seen_subcommand_from check' -s s -l store -r -F -d 'HDF5 file that has the jobs'
+complete -c multinode -n '__fish_seen_subcommand_from check' -s q -l quiet -d 'Print what is wrong only'
+complete -c multinode -n '__fish_seen_subcommand_from check' -l json -d 'Print JSON'
+complete -c multinode -n '__fish_seen_subcommand_from check' -s h -l help -d 'Print help'
+complete -c multinode -n '__fish_seen_subcommand_from check' -F
+
+complete -c multinode -n '__fish_seen_subcommand_from compact' -s s -l store -r -F -d 'HDF5 file that has the jobs'
+complete -c multinode -n '__fish_seen_subcommand_from compact' -s q -l quiet -d 'Print errors only'
+complete -c multinode -n '__fish_seen_subcommand_from compact' -s h -l help -d 'Print help'
+complete -c multinode -n '__fish_seen_subcommand_from compact' -F
+
 complete -c multinode -n '__fish_seen_subcommand_from version' -l json -d 'Print JSON'
 complete -c multinode -n '__fish_seen_subcommand_from version' -s h -l help -d 'Print help'
 
-complete -c multinode -n '__fish_seen_subcommand_from help' -a 'run version help'
+complete -c multinode -n '__fish_seen_subcommand_from help' -a 'run list get result check compact version help'
 complete -c multinode -n '__fish_seen_subcommand_from help' -s h -l help -d 'Print help'
