@@ -224,7 +224,7 @@ static void earlier_formats_are_read(void **state)
         count++;
     }
     closedir(stream);
-    assert_true(count >= 4);
+    assert_true(count >= 5);
 }
 
 /* --- making one ------------------------------------------------------------------------------------------ */
