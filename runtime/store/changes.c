@@ -4,6 +4,7 @@
  */
 #include "store/changes.h"
 
+#include "store/points.h"
 #include "util/error.h"
 
 #include <string.h>

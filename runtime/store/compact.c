@@ -5,6 +5,7 @@
 #include "store/read.h"
 
 #include "store/internal.h"
+#include "store/points.h"
 #include "util/error.h"
 
 #include <errno.h>

@@ -4,6 +4,8 @@
  */
 #include "store/internal.h"
 
+#include "store/points.h"
+
 #include <limits.h>
 #include <string.h>
 

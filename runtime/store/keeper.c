@@ -5,6 +5,7 @@
 #include "store/keeper.h"
 
 #include "store/folder.h"
+#include "store/points.h"
 #include "util/error.h"
 
 #include <pthread.h>
@@ -64,6 +65,8 @@ static bool write_group(mni_keeper_t *keeper)
     int rc = mni_files_write(keeper->files, keeper->sync);
     if (rc == 0)
         rc = mni_journal_write(keeper->journal, keeper->sync);
+    if (rc == 0)
+        mni_journal_seal(keeper->journal);
     pthread_mutex_lock(&keeper->mutex);
     if (rc < 0) {
         snprintf(keeper->trouble, sizeof keeper->trouble, "%s", mn_error_message());
@@ -161,14 +164,16 @@ static void *keep(void *argument)
         if (!good && !keeper->stop)
             wait_a_while(keeper);
         keeper->wanted = false;
-        bool stop = keeper->stop, taken = mni_journal_take(keeper->journal);
-        if (taken || !good)
+        bool again = !good, stop = keeper->stop, taken = mni_journal_take(keeper->journal);
+        if (taken || again)
             good = write_group(keeper);
+        if (again && good) /* what was committed meanwhile comes next */
+            keeper->wanted = true;
         if (keeper->follow && good)
             follow_now(keeper);
         if (__atomic_load_n(&keeper->troubled, __ATOMIC_RELAXED) == 2)
             break;
-        if (stop && (!good || !taken)) /* what was put behind a group that had failed comes next */
+        if (stop && (!good || !(taken || again)))
             break;
     }
     keeper->over = true;

@@ -5,6 +5,7 @@
 #include "store/large.h"
 
 #include "store/internal.h"
+#include "store/points.h"
 #include "util/error.h"
 
 #include <limits.h>

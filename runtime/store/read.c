@@ -8,6 +8,7 @@
 
 #include "store/internal.h"
 #include "store/large.h"
+#include "store/points.h"
 #include "util/error.h"
 
 #include <errno.h>

@@ -6,12 +6,14 @@
 #include "store/internal.h"
 
 #include "store/changes.h"
+#include "store/points.h"
 #include "util/error.h"
 
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct reading {
     mni_store_t *store;
@@ -45,6 +47,22 @@ static int take_change(void *argument, const mni_journal_record_t *change)
     return mni_window_add(&reading->window, change);
 }
 
+/* Says which jobs had the records that are lost, as far as these still tell. */
+static void tell_touched(reading_t *reading, const mni_journal_damage_t *part)
+{
+    char name[MN_ID_TEXT];
+
+    for (size_t i = 0; i < part->head_count; i++) {
+        mn_id_t id;
+        memcpy(id.bytes, part->heads[i], sizeof id.bytes);
+        fprintf(reading->damage, "job %s, as its id reads there, has lost a change\n",
+                mn_id_format(id, name));
+    }
+    if (part->head_count < part->records)
+        fprintf(reading->damage, "of whom %" PRIu64 " of these records were cannot be told\n",
+                part->records - part->head_count);
+}
+
 static int read_journal(reading_t *reading)
 {
     mni_store_t *store = reading->store;
@@ -65,6 +83,8 @@ static int read_journal(reading_t *reading)
                     " bytes with the records %" PRIu64 " to %" PRIu64 " are lost\n",
                     store->place.journal, part->offset, part->bytes, part->first,
                     part->first + part->records - 1);
+        if (reading->damage != NULL)
+            tell_touched(reading, part);
     }
     if (store->report.first > store->included + 1 && damage(reading) != NULL)
         fprintf(reading->damage,

@@ -3,6 +3,7 @@
  * See shared.h.
  */
 #include "store/shared.h"
+#include "store/points.h"
 
 #include <stdlib.h>
 #include <string.h>

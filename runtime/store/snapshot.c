@@ -4,6 +4,7 @@
  */
 #include "store/internal.h"
 
+#include "store/points.h"
 #include "util/clock.h"
 #include "util/error.h"
 

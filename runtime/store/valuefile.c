@@ -10,6 +10,7 @@
 
 #include "store/internal.h"
 #include "store/sink.h"
+#include "store/points.h"
 #include "util/error.h"
 
 #include <endian.h>
