@@ -34,6 +34,7 @@
 
 /* Seconds that jobs have to stop in a drain, unless MULTINODE_GRACE says otherwise. */
 #define DEFAULT_GRACE 30.0
+#define DEFAULT_SNAPSHOT 60.0 /* seconds: so old is at most what a reader of the HDF5 file sees */
 
 static mni_rank_t *volatile signalled_rank;
 static volatile sig_atomic_t drain_wanted; /* a mni_drain_t; 0: no signal has come */
@@ -82,11 +83,13 @@ int mni_settings_read(mni_rank_options_t *options)
     int rc;
 
     options->grace = DEFAULT_GRACE;
+    options->snapshot = DEFAULT_SNAPSHOT;
     options->heartbeat = MNI_HEARTBEAT_DEFAULT;
     options->executor_main = mni_client_serve;
     options->driver_main = mni_client_drive;
     options->store = store && store[0] ? store : NULL;
     if ((rc = read_number("MULTINODE_CPUS", MNI_MAX_CORES, &cpus)) < 0 ||
+        (rc = read_number("MULTINODE_SNAPSHOT", 1e9, &options->snapshot)) < 0 ||
         (rc = read_number("MULTINODE_GRACE", 1e9, &options->grace)) < 0 ||
         (rc = read_number("MULTINODE_HEARTBEAT", 1e6, &options->heartbeat)) < 0 ||
         (rc = read_number("MULTINODE_DRAIN_AT", 1e12, &options->drain_at)) < 0)
@@ -181,6 +184,7 @@ static int run_rank(mni_rank_t *rank, mni_spawner_t *spawner, bool first)
 {
     line_t line = {.socket = -1};
     const char *error = NULL;
+    char warning[MNI_ERROR_MAX];
     int status = 0, rc = 0;
 
     if (first) {
@@ -197,6 +201,8 @@ static int run_rank(mni_rank_t *rank, mni_spawner_t *spawner, bool first)
     while (!mni_rank_over(rank))
         if ((rc = mni_rank_step(rank, MNI_NEVER)) < 0)
             break;
+        else if (first && mni_rank_warning(rank, warning, sizeof warning))
+            fprintf(stderr, "multinode: %s\n", warning);
     if (rc < 0 && !mni_rank_over(rank)) {
         if (first)
             complain(rc);

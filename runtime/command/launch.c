@@ -389,6 +389,7 @@ char **mni_launch_arguments(const mni_run_options_t *options, const mni_place_t 
     add_export(&list, "MULTINODE_STORE");
     add_export(&list, "MULTINODE_STORE_LOCK");
     add_export(&list, "MULTINODE_DURABILITY");
+    add_export(&list, "MULTINODE_SNAPSHOT");
     add_export(&list, "MULTINODE_CPUS");
     add_export(&list, "MULTINODE_MEMORY");
     add_export(&list, "MULTINODE_GRACE");

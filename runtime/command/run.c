@@ -27,6 +27,7 @@ enum {
     OPTION_RANKS,
     OPTION_STORE,
     OPTION_DURABILITY,
+    OPTION_SNAPSHOT,
     OPTION_CPUS,
     OPTION_MEMORY,
     OPTION_GRACE,
@@ -50,6 +51,9 @@ static const mni_option_t options[] = {
     [OPTION_DURABILITY] = {"durability", 0, "MODE",
                            "When a job counts as kept: fsync (on disk, the default), flush (the\n"
                            "system has it), memory (at the end of the run)."},
+    [OPTION_SNAPSHOT] = {"snapshot", 0, "SECONDS",
+                         "The HDF5 file follows the run: it is at most about so much behind.\n"
+                         "Default: 60."},
     [OPTION_CPUS] = {"cpus", 0, "N", "Cores that a node offers to tasks. Default: all it may use."},
     [OPTION_MEMORY] = {"memory", 0, "SIZE",
                        "Memory that a node offers to tasks, such as 4GiB, 512MB or\n"
@@ -201,6 +205,7 @@ static bool is_durability(const char *text)
 static int read_option(int option, const char *value, mni_run_options_t *run)
 {
     long count;
+    double seconds;
     int rc = 0;
 
     switch (option) {
@@ -212,6 +217,10 @@ static int read_option(int option, const char *value, mni_run_options_t *run)
         if (!is_durability(value))
             return mni_usage_error("run", "--durability is \"%s\": fsync, flush or memory", value);
         return export_text("MULTINODE_DURABILITY", value);
+    case OPTION_SNAPSHOT:
+        if ((rc = read_seconds("--snapshot", value, &seconds)) == 0)
+            rc = export_text("MULTINODE_SNAPSHOT", value);
+        return rc;
     case OPTION_CPUS:
         if ((rc = read_count("--cpus", value, MOST_CPUS, &count)) == 0)
             rc = export_text("MULTINODE_CPUS", value);

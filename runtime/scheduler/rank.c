@@ -246,6 +246,8 @@ int mni_rank_open(mni_comm_t *comm, mni_spawner_t *spawner, const mni_rank_optio
         rc = mni_machine_open(&machine, &made->machine);
     if (rc == 0 && made->number == 0)
         rc = mni_store_open(options->store, &made->store);
+    if (rc == 0 && made->store)
+        mni_store_snapshot_age(made->store, options->snapshot);
     if (all && made->peers) {
         introduce(&mine, spawner, made->machine, made->store, rc);
         char message[MNI_ERROR_MAX];
@@ -494,6 +496,11 @@ mni_channel_t *mni_rank_client(mni_rank_t *rank)
 const char *mni_rank_damage(const mni_rank_t *rank)
 {
     return mni_store_damage(rank->store);
+}
+
+bool mni_rank_warning(mni_rank_t *rank, char *text, size_t room)
+{
+    return rank->store && mni_store_snapshot_trouble(rank->store, text, room);
 }
 
 int mni_rank_status(const mni_rank_t *rank, const char **error)

@@ -16,6 +16,7 @@ typedef struct mni_rank mni_rank_t;
 typedef struct mni_rank_options {
     const char *store; /* HDF5 file, NULL: none */
     mni_durability_t durability;
+    double snapshot;  /* seconds that the HDF5 file may be behind */
     uint32_t cpus;    /* offered by a node at most, 0: what there is */
     uint64_t memory;  /* likewise, bytes */
     double grace;     /* seconds that jobs have to stop in a drain */
@@ -45,6 +46,9 @@ mni_channel_t *mni_rank_client(mni_rank_t *rank);
 
 /* Rank 0: what is damaged in the store, as sentences, a line each; NULL: nothing. */
 const char *mni_rank_damage(const mni_rank_t *rank);
+
+/* Rank 0: what goes wrong with the store while the run goes on nevertheless, once; false: nothing. */
+bool mni_rank_warning(mni_rank_t *rank, char *text, size_t room);
 
 /* Rank 0: the exit status of the run, and what went wrong (NULL: nothing). */
 int mni_rank_status(const mni_rank_t *rank, const char **error);

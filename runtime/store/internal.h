@@ -144,6 +144,7 @@ typedef struct mni_row {
     uint32_t input_count, result_count;
     char input_type[8], result_type[8];
     uint8_t grouped;
+    char parent[MN_ID_TEXT - 1]; /* no NUL, or nothing */
 } mni_row_t;
 
 /* A row of format 1 or 2. */

@@ -34,6 +34,9 @@ void mni_row_set(mni_row_t *row, const mni_store_record_t *record)
     char id[MN_ID_TEXT];
 
     memcpy(row->id, mn_id_format(info->id, id), sizeof row->id);
+    memset(row->parent, 0, sizeof row->parent);
+    if (!mn_id_equal(record->parent, (mn_id_t){{0}}))
+        memcpy(row->parent, mn_id_format(record->parent, id), sizeof row->parent);
     word_copy(row->job, sizeof row->job, info->job);
     word_copy(row->status, sizeof row->status, mn_status_name(info->status));
     word_copy(row->reason, sizeof row->reason, mn_reason_name(info->reason));
@@ -123,6 +126,7 @@ static const struct {
     COLUMN(max_lost, UINT32)
     COLUMN(retries, UINT32)
     COLUMN(lost, UINT32)
+    COLUMN(parent, WORD)
     COLUMN(grouped, UINT8)
     COLUMN(input_type, WORD)
     COLUMN(input_at, UINT64)
@@ -166,10 +170,11 @@ static hid_t column_type(size_t i)
         break;
     }
     hid_t type = H5Tcopy(H5T_C_S1);
-    /* an id fills its field; the others end with a NUL */
+    const bool id =
+        columns[i].size == MN_ID_TEXT - 1; /* fills its field; the others end with a NUL */
     if (type >= 0 &&
         (H5Tset_size(type, columns[i].size) < 0 || H5Tset_cset(type, H5T_CSET_UTF8) < 0 ||
-         H5Tset_strpad(type, i == 0 ? H5T_STR_NULLPAD : H5T_STR_NULLTERM) < 0)) {
+         H5Tset_strpad(type, id ? H5T_STR_NULLPAD : H5T_STR_NULLTERM) < 0)) {
         H5Tclose(type);
         return -1;
     }
@@ -235,7 +240,7 @@ static mn_reason_t reason_named(const char *name, size_t room)
 
 int mni_row_record(const mni_row_t *row, mni_store_record_t *record)
 {
-    char text[MN_ID_TEXT] = "";
+    char text[MN_ID_TEXT] = "", parent[MN_ID_TEXT] = "";
     int status = status_named(row->status, sizeof row->status);
 
     *record = (mni_store_record_t){.info = {.job = row->job,
@@ -269,8 +274,10 @@ int mni_row_record(const mni_row_t *row, mni_store_record_t *record)
     memcpy(text, row->id, sizeof row->id);
     if (mn_id_parse(text, &record->info.id) < 0)
         return mni_error(MN_E_STORE, "a row of the table of jobs has no id: it is damaged");
-    if (status < 0 || row->job[sizeof row->job - 1] != '\0' ||
-        row->host[sizeof row->host - 1] != '\0' || row->cpus[sizeof row->cpus - 1] != '\0')
+    memcpy(parent, row->parent, sizeof row->parent);
+    if (status < 0 || (parent[0] != '\0' && mn_id_parse(parent, &record->parent) < 0) ||
+        row->job[sizeof row->job - 1] != '\0' || row->host[sizeof row->host - 1] != '\0' ||
+        row->cpus[sizeof row->cpus - 1] != '\0')
         return mni_error(MN_E_STORE, "the row of job %s in the table of jobs is damaged", text);
     return 0;
 }

@@ -33,6 +33,7 @@
 struct mni_snapshot {
     const mni_place_t *place;
     mni_keeper_t *keeper;
+    mni_doorbell_t *bell;
     double age;
     pthread_t thread;
     pthread_mutex_t mutex;
@@ -43,7 +44,8 @@ struct mni_snapshot {
     double oldest;        /* when the first change came that the file does not include */
     double not_before;
     uint64_t limit; /* bytes of the journal at which it is time */
-    bool failing, untold;
+    bool failing;
+    bool untold; /* atomic */
     char trouble[MNI_ERROR_MAX];
 };
 
@@ -126,7 +128,10 @@ static void make(mni_snapshot_t *snapshot)
     if (snapshot->not_before < end + RETRY)
         snapshot->not_before = end + RETRY;
     snprintf(snapshot->trouble, sizeof snapshot->trouble, "%s", mn_error_message());
-    snapshot->untold |= !snapshot->failing;
+    if (!snapshot->failing) {
+        __atomic_store_n(&snapshot->untold, true, __ATOMIC_RELEASE);
+        mni_doorbell_ring(snapshot->bell);
+    }
     snapshot->failing = true;
 }
 
@@ -169,8 +174,8 @@ static void snapshot_free(mni_snapshot_t *snapshot)
     free(snapshot);
 }
 
-int mni_snapshot_start(const mni_place_t *place, mni_keeper_t *keeper, uint64_t included,
-                       double age, mni_snapshot_t **snapshot)
+int mni_snapshot_start(const mni_place_t *place, mni_keeper_t *keeper, mni_doorbell_t *bell,
+                       uint64_t included, double age, mni_snapshot_t **snapshot)
 {
     mni_snapshot_t *made = calloc(1, sizeof *made);
     pthread_condattr_t monotonic;
@@ -181,6 +186,7 @@ int mni_snapshot_start(const mni_place_t *place, mni_keeper_t *keeper, uint64_t 
         return mni_error(MN_E_NO_MEMORY, "no memory for the thread that makes snapshots");
     *made = (mni_snapshot_t){.place = place,
                              .keeper = keeper,
+                             .bell = bell,
                              .age = age,
                              .kept = mni_keeper_kept(keeper),
                              .bytes = mni_keeper_bytes(keeper),
@@ -221,11 +227,11 @@ uint64_t mni_snapshot_stop(mni_snapshot_t *snapshot)
 
 bool mni_snapshot_trouble(mni_snapshot_t *snapshot, char *text, size_t room)
 {
+    if (!__atomic_load_n(&snapshot->untold, __ATOMIC_ACQUIRE))
+        return false;
     pthread_mutex_lock(&snapshot->mutex);
-    bool untold = snapshot->untold;
-    snapshot->untold = false;
-    if (untold)
-        snprintf(text, room, "%s", snapshot->trouble);
+    __atomic_store_n(&snapshot->untold, false, __ATOMIC_RELAXED);
+    snprintf(text, room, "%s", snapshot->trouble);
     pthread_mutex_unlock(&snapshot->mutex);
-    return untold;
+    return true;
 }

@@ -13,9 +13,9 @@ typedef struct mni_snapshot mni_snapshot_t;
 struct mni_place;
 
 /* Starts the thread. `place` and keeper must outlive it; the file includes all changes up to `included`; `age` is the most seconds that
- * a change waits. */
-int mni_snapshot_start(const struct mni_place *place, mni_keeper_t *keeper, uint64_t included,
-                       double age, mni_snapshot_t **snapshot);
+ * a change waits; `bell` is rung when there is trouble. */
+int mni_snapshot_start(const struct mni_place *place, mni_keeper_t *keeper, mni_doorbell_t *bell,
+                       uint64_t included, double age, mni_snapshot_t **snapshot);
 /* Ends the thread, after the fold that it is at. Returns up to which number the file includes all. */
 uint64_t mni_snapshot_stop(mni_snapshot_t *snapshot);
 /* Why the last snapshot could not be made; once for each time that it begins to fail. False: there is nothing to tell. */

@@ -290,7 +290,7 @@ int mni_store_begin(mni_store_t *store, mni_durability_t durability, mni_doorbel
     /* the program's own threads may use HDF5 too, where this process is the program */
     if (rc < 0 || !mni_hdf5_threads() || isinf(store->age))
         return rc;
-    return mni_snapshot_start(&store->place, store->keeper, store->included, store->age,
+    return mni_snapshot_start(&store->place, store->keeper, bell, store->included, store->age,
                               &store->snapshot);
 }
 

@@ -76,6 +76,7 @@ static mni_store_record_t record_of(unsigned number)
                  .yields = job->yields,
                  .result = value_of(job->type, job->size, job->seed)},
         .input = value_of(job->input_type, job->input_size, number),
+        .parent = number % 3 == 1 ? id_of(number - 1) : (mn_id_t){{0}},
         .has_need = true,
         .need = {.max_concurrency = UINT32_MAX, .timeout = INFINITY, .max_lost = 3}};
 }
@@ -182,6 +183,7 @@ static int check_job(void *argument, const mni_store_record_t *record)
     assert_true(same_text(record->info.error, expected.info.error));
     assert_true(same_text(record->info.key, expected.info.key));
     assert_int_equal(record->need.max_lost, 3);
+    assert_true(mn_id_equal(record->parent, expected.parent));
     check_same(record->input, expected.input);
     check_same(record->info.result, expected.info.result);
     return 0;

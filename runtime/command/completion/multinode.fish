@@ -18,6 +18,7 @@ complete -c multinode -n __fish_use_subcommand -s V -l version -d 'Print the ver
 complete -c multinode -n '__fish_seen_subcommand_from run' -s n -l ranks -x -d 'MPI ranks'
 complete -c multinode -n '__fish_seen_subcommand_from run' -s s -l store -r -F -d 'HDF5 file that keeps the jobs'
 complete -c multinode -n '__fish_seen_subcommand_from run' -l durability -x -a 'fsync flush memory' -d 'When a job counts as kept'
+complete -c multinode -n '__fish_seen_subcommand_from run' -l snapshot -x -d 'How far the HDF5 file may be behind'
 complete -c multinode -n '__fish_seen_subcommand_from run' -l cpus -x -d 'Cores that a node offers'
 complete -c multinode -n '__fish_seen_subcommand_from run' -l memory -x -d 'Memory that a node offers'
 complete -c multinode -n '__fish_seen_subcommand_from run' -l grace -x -d 'Seconds that jobs have to stop'
