@@ -40,7 +40,7 @@ struct mni_journal {
 static void make_header(uint8_t header[MNI_JOURNAL_HEADER], mn_id_t store, uint64_t first)
 {
     memset(header, 0, MNI_JOURNAL_HEADER);
-    memcpy(header, MNI_JOURNAL_MAGIC, 8);
+    memcpy(header, mni_journal_magic, sizeof mni_journal_magic);
     store_u32(header + 8, MNI_JOURNAL_FORMAT);
     store_u32(header + 12, MNI_JOURNAL_HEADER);
     memcpy(header + 16, store.bytes, sizeof store.bytes);

@@ -27,7 +27,7 @@
  * on the disk, with the number of the group's last record. */
 #define MNI_JOURNAL_GROUP UINT32_C(0x80000000)
 #define MNI_JOURNAL_SEAL UINT32_C(0x7fffffff)
-#define MNI_JOURNAL_MAGIC "\211MNJ\r\n\032\n" /* 8 bytes and a NUL that is not in the file */
+static const uint8_t mni_journal_magic[8] = {0x89, 0x4d, 0x4e, 0x4a, 0x0d, 0x0a, 0x1a, 0x0a};
 
 static inline void store_u32(uint8_t *at, uint32_t number)
 {

@@ -52,7 +52,7 @@ int mni_journal_check(mni_journal_map_t *map, const char *path, mn_id_t store)
 {
     const uint8_t *header = map->bytes;
 
-    if (map->size < 8 || memcmp(header, MNI_JOURNAL_MAGIC, 8) != 0)
+    if (map->size < 8 || memcmp(header, mni_journal_magic, sizeof mni_journal_magic) != 0)
         return mni_error(MN_E_STORE, "%s is not a journal of multinode", path);
     if (map->size < MNI_JOURNAL_HEADER)
         return mni_error(MN_E_STORE, "the journal %s ends in its header", path);
