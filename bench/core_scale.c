@@ -15,8 +15,8 @@
  * small ones. Then the other jobs are added at the ends of the queues, and it runs on for a while
  * before anything is timed. What runs is told, so that one can see that it is the same. The sizes
  * take turns, so that what else the machine does meets all of them. Bytes for a pending job are
- * what malloc has in use for those that were added, the scheduler's record of each with 64 bytes of
- * input and malloc's own share included.
+ * what malloc and the core's own pools have in use for those that were added, the scheduler's record
+ * of each with 64 bytes of input and malloc's own share included.
  *
  * With --check each action is checked from outside, the core from inside before and after each
  * round, and at the end all jobs run to their ends; the times then say nothing.
@@ -60,10 +60,10 @@ static double seconds_now(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-static size_t bytes_in_use(void)
+static size_t bytes_in_use(const row_t *row)
 {
     struct mallinfo2 info = mallinfo2();
-    return info.uordblks + info.hblkhd;
+    return info.uordblks + info.hblkhd + simulation_mapped(row->simulation);
 }
 
 /* Runs until as many tasks end as begin, or nearly, for as long as every task to have been replaced. */
@@ -92,11 +92,11 @@ static bool fill(row_t *row, size_t pending)
     }
     if (!simulation_fill(row->simulation, sizes[0]) || !settle(row))
         return false;
-    before = bytes_in_use();
+    before = bytes_in_use(row);
     if (!simulation_fill(row->simulation, pending))
         return false;
     if (pending > sizes[0])
-        row->bytes = (double)(bytes_in_use() - before) / (double)(pending - sizes[0]);
+        row->bytes = (double)(bytes_in_use(row) - before) / (double)(pending - sizes[0]);
     return settle(row) && (!options.simulation.check || simulation_check_core(row->simulation));
 }
 

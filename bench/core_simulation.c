@@ -283,7 +283,9 @@ static bool end_one(simulation_t *s)
     /* A real end comes with a message that says which task it was; so the next one is looked for in
      * the simulation's own memory meanwhile. */
     s->drawn = draw(s);
-    __builtin_prefetch(task_at(s, s->drawn));
+    task = task_at(s, s->drawn);
+    __builtin_prefetch(task);
+    __builtin_prefetch(&task->shape); /* it may begin in one cache line and end in another */
     s->counts.ends++;
     if (s->options.check && !book(s, &ended, true))
         return false;
@@ -437,6 +439,11 @@ void simulation_destroy(simulation_t *s)
     free(s->memory);
     free(s->lives);
     free(s);
+}
+
+size_t simulation_mapped(const simulation_t *s)
+{
+    return mni_core_mapped(s->core);
 }
 
 const char *simulation_error(const simulation_t *s)

@@ -51,6 +51,9 @@ bool simulation_finish(simulation_t *simulation);
 /* mni_core_check(): everything counted anew, from inside. */
 bool simulation_check_core(simulation_t *simulation);
 
+/* mni_core_mapped(). */
+size_t simulation_mapped(const simulation_t *simulation);
+
 const char *simulation_error(const simulation_t *simulation);
 void simulation_count(const simulation_t *simulation, simulation_counts_t *counts);
 /* The longest that a shape of which jobs are or were pending got nothing, in placements of all shapes;

@@ -10,6 +10,7 @@
 #include "client/client.h"
 #include "client/main.h"
 #include "core/declare.h"
+#include "scheduler/heartbeat.h"
 #include "scheduler/rank.h"
 #include "service/control.h"
 #include "service/server.h"
@@ -82,11 +83,13 @@ int mni_settings_read(mni_rank_options_t *options)
     int rc;
 
     options->grace = DEFAULT_GRACE;
+    options->heartbeat = MNI_HEARTBEAT_DEFAULT;
     options->executor_main = mni_client_serve;
     options->driver_main = mni_client_drive;
     options->store = store && store[0] ? store : NULL;
     if ((rc = read_number("MULTINODE_CPUS", MNI_MAX_CORES, &cpus)) < 0 ||
         (rc = read_number("MULTINODE_GRACE", 1e9, &options->grace)) < 0 ||
+        (rc = read_number("MULTINODE_HEARTBEAT", 1e6, &options->heartbeat)) < 0 ||
         (rc = read_number("MULTINODE_DRAIN_AT", 1e12, &options->drain_at)) < 0)
         return rc;
     options->cpus = (uint32_t)cpus;

@@ -393,6 +393,7 @@ char **mni_launch_arguments(const mni_run_options_t *options, const mni_place_t 
     add_export(&list, "MULTINODE_MEMORY");
     add_export(&list, "MULTINODE_GRACE");
     add_export(&list, "MULTINODE_DRAIN_AT");
+    add_export(&list, "MULTINODE_HEARTBEAT");
     add_program(&list, options->program);
     if (!list.failed)
         return list.items;

@@ -32,6 +32,7 @@ enum {
     OPTION_GRACE,
     OPTION_WALLTIME,
     OPTION_LEAD,
+    OPTION_HEARTBEAT,
     OPTION_HOST,
     OPTION_HOSTFILE,
     OPTION_QUIET,
@@ -62,6 +63,9 @@ static const mni_option_t options[] = {
     [OPTION_LEAD] = {"lead", 0, "SECONDS",
                      "So long before that jobs are asked to stop, to go on in a later run with\n"
                      "the same store. Default: the grace and 30, at most half of the time."},
+    [OPTION_HEARTBEAT] = {"heartbeat", 0, "SECONDS",
+                          "A worker that is silent for so long is lost, and what it ran runs\n"
+                          "again elsewhere. Default: 10; 0: never."},
     [OPTION_HOST] = {"host", 0, "LIST",
                      "Hosts to run on, as for mpirun; the first one is this host."},
     [OPTION_HOSTFILE] = {"hostfile", 0, "FILE", "The same from a file, as for mpirun."},
@@ -136,6 +140,17 @@ static int export_text(const char *variable, const char *value)
         return 0;
     mni_say("cannot set %s: %s", variable, strerror(errno));
     return MNI_EXIT_FAILED;
+}
+
+/* Below a second a busy machine would look like a lost worker. */
+static int read_heartbeat(const char *name, const char *text)
+{
+    double seconds = 0;
+    int rc = read_seconds(name, text, &seconds);
+
+    if (rc == 0 && seconds > 0 && seconds < 1)
+        return mni_usage_error("run", "%s is \"%s\": it must be 0 or at least 1", name, text);
+    return rc == 0 ? export_text("MULTINODE_HEARTBEAT", text) : rc;
 }
 
 static int export_memory(const char *text)
@@ -216,6 +231,8 @@ static int read_option(int option, const char *value, mni_run_options_t *run)
         return 0;
     case OPTION_LEAD:
         return read_seconds("--lead", value, &run->lead);
+    case OPTION_HEARTBEAT:
+        return read_heartbeat("--heartbeat", value);
     case OPTION_HOST:
     case OPTION_HOSTFILE:
         if (value[0] == '\0')
@@ -236,11 +253,14 @@ static int read_environment(mni_run_options_t *run)
 {
     const char *grace = getenv("MULTINODE_GRACE"), *store = getenv("MULTINODE_STORE");
     const char *durability = getenv("MULTINODE_DURABILITY");
+    const char *heartbeat = getenv("MULTINODE_HEARTBEAT");
     int rc = 0;
 
     run->grace = DEFAULT_GRACE;
     if (grace && grace[0])
         rc = read_seconds("MULTINODE_GRACE", grace, &run->grace);
+    if (rc == 0 && heartbeat && heartbeat[0])
+        rc = read_heartbeat("MULTINODE_HEARTBEAT", heartbeat);
     if (rc == 0 && store && store[0] && store[0] != '/')
         rc = export_store("MULTINODE_STORE", store);
     if (rc == 0 && durability && durability[0] && !is_durability(durability))

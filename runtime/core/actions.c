@@ -15,8 +15,10 @@ static void free_taken(mni_core_t *core)
         core->doomed = record->next;
         mni_job_free(core, record);
     }
-    free(core->refusal);
-    core->refusal = NULL;
+    if (core->refusal) {
+        free(core->refusal);
+        core->refusal = NULL;
+    }
 }
 
 void mni_core_enter(mni_core_t *core, uint64_t now)

@@ -13,12 +13,14 @@
 
 /* --- cores and memory ------------------------------------------------------------------ */
 
-static int check_piece(const mni_grant_t *grant, uint32_t number)
+static int check_piece(const mni_core_t *core, const mni_grant_t *grant, uint32_t number)
 {
+    const mni_node_t *node = grant->node;
     const mni_piece_t *piece = &grant->piece[number];
     uint32_t out = 0;
 
-    for (const mni_grant_t *other = grant->node->grants; other; other = other->node_next)
+    for (uint32_t k = 0; k < node->grant_count; k++) {
+        const mni_grant_t *other = mni_node_grant(core, node, k);
         for (uint32_t i = 0; i < other->pieces; i++)
             if (other->piece[i].source == grant && other->piece[i].source_piece == number) {
                 if (other->piece[i].core != piece->core)
@@ -26,6 +28,7 @@ static int check_piece(const mni_grant_t *grant, uint32_t number)
                                  other->id);
                 out += other->piece[i].mc;
             }
+    }
     if (out != piece->out || out > piece->mc)
         return WRONG("task %" PRIu64 " has %u of core %u, lends %u and counts %u", grant->id,
                      piece->mc, piece->core, out, piece->out);
@@ -85,10 +88,11 @@ static int check_node(const mni_core_t *core, const mni_node_t *node)
     uint64_t memory = 0;
     int rc;
 
-    for (const mni_grant_t *grant = node->grants; grant; grant = grant->node_next) {
+    for (uint32_t k = 0; k < node->grant_count; k++) {
+        const mni_grant_t *grant = mni_node_grant(core, node, k);
         lent = 0;
         for (uint32_t i = 0; i < grant->pieces; i++) {
-            if ((rc = check_piece(grant, i)) < 0)
+            if ((rc = check_piece(core, grant, i)) < 0)
                 return rc;
             if (!grant->piece[i].source)
                 used[grant->piece[i].core] += grant->piece[i].mc;
@@ -191,8 +195,8 @@ static int check_grants(const mni_core_t *core)
     int rc = running ? 0 : mni_error(MN_E_NO_MEMORY, "no memory for the check");
 
     for (uint32_t i = 0; rc == 0 && i < core->node_count; i++)
-        for (const mni_grant_t *grant = core->nodes[i]->grants; rc == 0 && grant;
-             grant = grant->node_next) {
+        for (uint32_t k = 0; rc == 0 && k < core->nodes[i]->grant_count; k++) {
+            const mni_grant_t *grant = mni_node_grant(core, core->nodes[i], k);
             rc = check_grant(core, grant, &blocked);
             bool holds = !grant->ended && !grant->follows;
             alive += holds;
@@ -231,8 +235,9 @@ static int check_job(const mni_core_t *core, const mni_record_t *record, size_t 
     if (runs &&
         (!record->at.run || record->at.run->record != record || record->at.run->id != job->task))
         return WRONG("a job that is %s has no task", mn_status_name(job->status));
-    if ((job->lock && !ended) != (record->labels && record->labels->locked))
-        return WRONG("lock %s is wrongly held or free", job->lock ? job->lock : "?");
+    const char *lock = mni_job_lock(job);
+    if ((lock && !ended) != (job->names && mni_labels(record)->locked))
+        return WRONG("lock %s is wrongly held or free", lock ? lock : "?");
     if (record->held && job->status != MN_PENDING)
         return WRONG("a job that is %s is held back", mn_status_name(job->status));
     if (ended && record->waiters)

@@ -63,8 +63,8 @@ void mni_heap_remove(mni_heap_t *heap, mni_heap_node_t *node);
 
 /* --- pool.c: memory for many things of one size ---------------------------------------- */
 
-#define MNI_POOL_CHUNK 256u
-#define MNI_POOL_BITS 28u /* of a thing's number */
+#define MNI_POOL_CHUNK 32768u /* of any number of cache lines they fill whole huge pages */
+#define MNI_POOL_BITS 28u     /* of a thing's number */
 #define MNI_POOL_MOST (1u << MNI_POOL_BITS)
 #define MNI_POOL_SEEN \
     32u /* bytes at the front of a thing that may be read when it was given back */
@@ -81,6 +81,7 @@ void mni_pool_fini(mni_pool_t *pool);
 void *mni_pool_take(mni_pool_t *pool, uint32_t *number); /* zeroed; NULL: no memory */
 /* Overwrites the first 16 bytes of it. */
 void mni_pool_give(mni_pool_t *pool, void *thing, uint32_t number);
+size_t mni_pool_mapped(const mni_pool_t *pool); /* bytes of all things ever made; not from malloc */
 /* The thing with a number below pool->made; it may have been given back. */
 static inline void *mni_pool_at(const mni_pool_t *pool, uint32_t number)
 {
@@ -106,6 +107,8 @@ typedef struct mni_tree {
 
 void mni_tree_insert(mni_tree_t *tree, mni_leaf_t *leaf);
 void mni_tree_remove(mni_tree_t *tree, mni_leaf_t *leaf); /* nothing happens when it is not in */
+/* Changes the order of one that is in. */
+void mni_tree_move(mni_tree_t *tree, mni_leaf_t *leaf, const uint64_t order[2]);
 /* The first in the order that has at least so much of both; NULL: none. */
 mni_leaf_t *mni_tree_first(const mni_tree_t *tree, uint32_t least, uint64_t other_least);
 
@@ -123,6 +126,7 @@ typedef struct mni_index {
 
 int mni_index_init(mni_index_t *index);
 void mni_index_fini(mni_index_t *index);
+size_t mni_index_mapped(const mni_index_t *index); /* bytes that are not from malloc */
 int mni_index_reserve(mni_index_t *index); /* room for one more; after that inserting cannot fail */
 void mni_index_insert(mni_index_t *index, uint64_t hash, uint32_t number);
 void mni_index_remove(mni_index_t *index, uint64_t hash, uint32_t number); /* it must be there */

@@ -37,8 +37,8 @@ int mni_core_create(mni_core_t **core)
 static void destroy_grants(mni_core_t *core)
 {
     for (uint32_t i = 0; i < core->node_count; i++)
-        for (mni_grant_t *grant = core->nodes[i]->grants, *next; grant; grant = next) {
-            next = grant->node_next;
+        for (uint32_t k = core->nodes[i]->grant_count; k-- > 0;) {
+            mni_grant_t *grant = mni_node_grant(core, core->nodes[i], k);
             while (grant->demands) {
                 mni_demand_t *demand = grant->demands;
                 grant->demands = demand->next;
@@ -72,7 +72,7 @@ void mni_core_destroy(mni_core_t *core)
             free(MNI_CONTAINER(link, mni_shape_t, link));
         }
     for (uint32_t i = 0; i < core->node_count; i++)
-        mni_node_destroy(core->nodes[i]);
+        mni_node_fini(core->nodes[i]);
     mni_layouts_destroy(core);
     for (uint32_t i = 0; i < core->declared_room; i++)
         free(core->declared[i].name);
@@ -91,6 +91,16 @@ void mni_core_destroy(mni_core_t *core)
     free(core->lent);
     free(core->lenders);
     free(core);
+}
+
+size_t mni_core_mapped(const mni_core_t *core)
+{
+    size_t bytes = mni_pool_mapped(&core->records) + mni_pool_mapped(&core->grants) +
+                   mni_index_mapped(&core->jobs);
+
+    for (const mni_layout_t *layout = core->layouts; layout; layout = layout->next)
+        bytes += mni_pool_mapped(&layout->nodes);
+    return bytes;
 }
 
 int mni_core_declare(mni_core_t *core, uint32_t declaration, const char *name)
@@ -180,9 +190,11 @@ int mni_core_possible(const mni_core_t *core, const char *name, const mni_need_t
 static void for_each_root(mni_core_t *core, void (*visit)(mni_core_t *, mni_grant_t *))
 {
     for (uint32_t i = 0; i < core->node_count; i++)
-        for (mni_grant_t *grant = core->nodes[i]->grants; grant; grant = grant->node_next)
+        for (uint32_t k = core->nodes[i]->grant_count; k-- > 0;) {
+            mni_grant_t *grant = mni_node_grant(core, core->nodes[i], k);
             if (!grant->finished && !grant->parent)
                 visit(core, grant);
+        }
 }
 
 static void interrupt(mni_core_t *core, mni_grant_t *root)

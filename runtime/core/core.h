@@ -53,6 +53,11 @@ typedef struct mni_need {
     double grace; /* seconds */
 } mni_need_t;
 
+/* What only some jobs have; NULL when none. */
+typedef struct mni_names {
+    const char *lock, *tag, *key;
+} mni_names_t;
+
 /* A job, as the upper layers see it. Read-only; lives until MNI_FORGET of it. */
 typedef struct mni_job {
     mn_id_t id;
@@ -63,12 +68,24 @@ typedef struct mni_job {
     uint64_t task;     /* the task that runs it, 0 when none */
     void *user;        /* of the layer above: input, result, waiters; not touched by the core */
     char *error;       /* a sentence when FAILED, else NULL */
-    uint64_t parent;   /* the task that started it, 0: none */
-    bool cancel_with_parent;
-    uint32_t retries, lost;       /* of the attempts, again after an error; after a lost worker */
-    const char *lock, *tag, *key; /* NULL when none */
+    const mni_names_t *names; /* NULL: none; see mni_job_lock() and its like */
+    uint32_t retries, lost;   /* of the attempts, again after an error; after a lost worker */
     mni_need_t need;
 } mni_job_t;
+
+/* NULL: it has none. */
+static inline const char *mni_job_lock(const mni_job_t *job)
+{
+    return job->names ? job->names->lock : NULL;
+}
+static inline const char *mni_job_tag(const mni_job_t *job)
+{
+    return job->names ? job->names->tag : NULL;
+}
+static inline const char *mni_job_key(const mni_job_t *job)
+{
+    return job->names ? job->names->key : NULL;
+}
 
 /* Options of a start. */
 typedef struct mni_start {
@@ -279,6 +296,9 @@ typedef struct mni_node_use {
 bool mni_core_node_use(const mni_core_t *core, uint32_t index, mni_node_use_t *use);
 
 bool mni_core_draining(const mni_core_t *core);
+
+/* Bytes of memory that the core has straight from the system, beside what it has from malloc. */
+size_t mni_core_mapped(const mni_core_t *core);
 
 /* Sentence on why a job is PENDING, such as "needs 16 cores and 4 GiB; node n3 has 12 cores free; 2 ahead of it".
  * Writes at most `room` bytes with the NUL. */

@@ -90,7 +90,8 @@ static void describe(const mni_core_t *core, mni_grant_t *caller, uint32_t decla
     if (length >= room)
         return;
     const char *between = "";
-    for (const mni_grant_t *grant = node->grants; grant; grant = grant->node_next) {
+    for (uint32_t i = node->grant_count; i-- > 0;) {
+        const mni_grant_t *grant = mni_node_grant(core, node, i);
         if (grant->ended || grant->memory == 0)
             continue;
         if (caller) {
@@ -131,9 +132,11 @@ static bool any_grant(mni_core_t *core, bool (*visit)(mni_core_t *, mni_grant_t 
                       void *argument)
 {
     for (uint32_t i = 0; i < core->node_count; i++)
-        for (mni_grant_t *grant = core->nodes[i]->grants; grant; grant = grant->node_next)
+        for (uint32_t k = core->nodes[i]->grant_count; k-- > 0;) {
+            mni_grant_t *grant = mni_node_grant(core, core->nodes[i], k);
             if (!grant->ended && visit(core, grant, argument))
                 return true;
+        }
     return false;
 }
 

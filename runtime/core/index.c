@@ -7,6 +7,7 @@
  */
 #include "core/containers.h"
 #include "util/error.h"
+#include "util/pages.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,16 +19,38 @@ static size_t home(const mni_index_t *index, uint32_t hash)
     return hash & index->mask;
 }
 
+/* Small ones come from malloc. */
+static mni_slot_t *slots_make(size_t room)
+{
+    size_t size = room * sizeof(mni_slot_t);
+    return size < MNI_PAGE ? calloc(1, size) : mni_pages_map(size, 0);
+}
+
+static void slots_free(mni_slot_t *slots, size_t room)
+{
+    size_t size = room * sizeof(mni_slot_t);
+    if (size < MNI_PAGE)
+        free(slots);
+    else
+        mni_pages_unmap(slots, size);
+}
+
+size_t mni_index_mapped(const mni_index_t *index)
+{
+    size_t size = (index->mask + 1) * sizeof(mni_slot_t);
+    return size < MNI_PAGE ? 0 : size;
+}
+
 int mni_index_init(mni_index_t *index)
 {
     *index = (mni_index_t){.mask = FIRST_SLOTS - 1};
-    index->slots = calloc(FIRST_SLOTS, sizeof *index->slots);
+    index->slots = slots_make(FIRST_SLOTS);
     return index->slots ? 0 : mni_error(MN_E_NO_MEMORY, "no memory for the scheduler's index");
 }
 
 void mni_index_fini(mni_index_t *index)
 {
-    free(index->slots);
+    slots_free(index->slots, index->mask + 1);
     *index = (mni_index_t){.slots = NULL};
 }
 
@@ -47,7 +70,7 @@ int mni_index_reserve(mni_index_t *index)
 
     if (index->count < room / 4 * 3)
         return 0;
-    mni_slot_t *slots = calloc(room * 2, sizeof *slots);
+    mni_slot_t *slots = slots_make(room * 2);
     if (!slots)
         return mni_error(MN_E_NO_MEMORY, "no memory for the scheduler's index");
     index->slots = slots;
@@ -55,7 +78,7 @@ int mni_index_reserve(mni_index_t *index)
     for (size_t i = 0; i < room; i++)
         if (old[i].number != 0)
             put(index, old[i]);
-    free(old);
+    slots_free(old, room);
     return 0;
 }
 

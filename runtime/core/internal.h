@@ -34,6 +34,8 @@
 #define MNI_MAX_DECLARATIONS 65536u
 #define MNI_LENDERS 256u /* ancestors looked at for one grant, nearest first */
 #define MNI_PIECES 8192u /* pieces that one grant may have */
+#define MNI_FEW 4u       /* that need no memory of their own */
+#define MNI_SOME 32u     /* tasks of a node: the same */
 
 typedef struct mni_record mni_record_t;
 typedef struct mni_labels mni_labels_t;
@@ -44,8 +46,8 @@ typedef struct mni_node mni_node_t;
 
 /* --- the things ------------------------------------------------------------------------ */
 
-/* A job. 1,000,000 of these may be pending: kept small, four cache lines; what a start, a placement
- * and an end look at is in the first and the last two of them. */
+/* A job. 1,000,000 of these may be pending: kept small, three cache lines, since each of them is fetched from
+ * memory when it gets its place, and again when it ends. */
 struct mni_record {
     mni_job_t job; /* first: a job's address is its record's */
     /* Counted in shape->users until the job is terminal, then NULL; NULL too when undeclared. */
@@ -57,7 +59,6 @@ struct mni_record {
         mni_grant_t *run;   /* RUNNING, CANCELLING: its own grant */
     } at;
     uint64_t age;         /* order of the starts */
-    mni_labels_t *labels; /* NULL: no lock, tag, key or parent */
     mni_grant_t *waiters; /* grants that wait for it */
     mni_labels_t *kids;   /* jobs that its cancel reaches */
     uint32_t number;      /* in core->records */
@@ -65,8 +66,9 @@ struct mni_record {
     bool held;            /* PENDING: put back, in core->held and not in its queue */
 };
 
-/* What only some jobs have. */
+/* What only some jobs have: a lock, a tag, a key, or a parent whose cancel reaches them. */
 struct mni_labels {
+    mni_names_t names; /* first: job.names of the record */
     mni_record_t *record;
     mni_link_t by_lock, by_key;
     mni_record_t *parent; /* whose kids it is among */
@@ -80,11 +82,11 @@ typedef struct mni_piece {
     uint16_t core;
     uint16_t mc;           /* millicores of that core */
     uint16_t out;          /* of those, how many are in use by borrowers */
-    uint32_t source_piece; /* which of the source's pieces */
+    uint16_t source_piece; /* which of the source's pieces */
     mni_grant_t *source;   /* NULL: the node's pool */
 } mni_piece_t;
 
-/* Its first lines are all that the end of a plain job looks at. */
+/* Its first four cache lines are all that the end of a plain job looks at. */
 struct mni_grant {
     mni_demand_t *demands; /* those that it is the caller of */
     mni_record_t *awaited; /* the job that it waits for */
@@ -92,9 +94,7 @@ struct mni_grant {
     mni_record_t
         *record; /* the job at the root; NULL below the driver or once the job is finished */
     mni_node_t *node;
-    mni_grant_t *node_next, *node_prev; /* grants of its node, ended ones too */
-    mni_piece_t *piece;                 /* `single`, or an array of its own */
-
+    mni_piece_t *piece; /* `few`, or an array of its own */
     uint64_t memory;
     uint64_t deadline; /* MNI_NEVER: not in the heap of timers */
     uint32_t rank;
@@ -113,13 +113,13 @@ struct mni_grant {
     bool put_back;         /* asked to stop to make room for others */
     bool follows;          /* in a line, and not its head: holds nothing */
     bool given_back;       /* by the worker, before it began */
-
-    mni_piece_t single;
-    char *error;
     mni_grant_t *parent, *children;
+
+    mni_piece_t few[MNI_FEW];
+
+    char *error;
     mni_demand_t
         *demand; /* that it was granted for; NULL for a job's own, or when the demand is closed */
-
     mni_grant_t *line_next, *line_prev; /* a ring; NULL: no line */
     mni_grant_t *sibling_next, *sibling_prev;
     mni_grant_t *slot_next, *slot_prev;
@@ -182,15 +182,18 @@ typedef struct mni_layout {
     uint32_t groups[3];   /* how many L3s, NUMA nodes, packages */
     uint64_t *masks[3];   /* groups[i] times words */
     uint16_t *parents[2]; /* of an L3 its NUMA node, of a NUMA node its package */
+    mni_pool_t nodes;     /* that are alike */
     mni_core_place_t place[];
 } mni_layout_t;
 
 enum { MNI_BY_CORES, MNI_BY_SHARE, MNI_BY_SIZE, MNI_TREES };
 
-/* One block of memory with its sets: what decisions look at lies together, at the front. */
+/* One block of memory with its sets, in its layout's pool: what decisions look at lies together, at the front. */
 struct mni_node {
     uint64_t memory, memory_used;
-    mni_grant_t *grants;
+    uint32_t *
+        grants; /* numbers of all that are here, ended ones too, oldest first; `some`, or an array */
+    uint32_t grant_count, grant_room;
     uint64_t *free;   /* bits: cores of which nothing is used */
     uint64_t *shared; /* bits: cores that are used, but not wholly */
     uint16_t *used;   /* millicores of each core taken from the pool */
@@ -205,6 +208,7 @@ struct mni_node {
     mni_layout_t *layout;
     uint64_t mark;
     char *host;
+    uint32_t some[MNI_SOME];
     /* Its places in the trees, by room and memory, which are the two quantities; it is `number`. */
     _Alignas(64) mni_leaf_t spot[MNI_TREES];
     uint64_t sets[]; /* free, shared, used */
@@ -252,6 +256,7 @@ struct mni_core {
     bool coreless;                  /* some need no core: full nodes are in the trees too */
     mni_node_t *stale;              /* nodes whose spots are out of date */
     mni_node_t *freed, *freed_last; /* nodes on which something was freed */
+    bool offering;                  /* one of those is being given out */
     mni_grant_t *dirty;             /* lenders to be looked at */
     mni_worker_t *workers;          /* by rank */
     uint32_t worker_room;
@@ -306,12 +311,20 @@ mni_node_t *mni_node_first(const mni_core_t *core, unsigned tree, uint32_t room,
 /* Whether it could run a request of the shape when it was empty; of those the one with most cores free, then memory. */
 bool mni_node_could_have(const mni_node_t *node, const mni_shape_t *shape);
 mni_node_t *mni_node_emptiest(const mni_core_t *core, const mni_shape_t *shape);
-void mni_node_destroy(mni_node_t *node);
-void mni_layouts_destroy(mni_core_t *core);
+void mni_node_fini(mni_node_t *node);
+void mni_layouts_destroy(mni_core_t *core); /* with the memory of all nodes */
 /* The worker of a node for one more task: the caller's own for a slot, else that with the fewest tasks; it has one. */
 uint32_t mni_node_worker(const mni_core_t *core, const mni_node_t *node,
                          const mni_demand_t *demand);
+/* Room for one more grant. False: no memory. */
+bool mni_node_reserve(mni_node_t *node);
 void mni_node_leave(mni_core_t *core, uint32_t rank); /* the worker is gone from its node */
+/* One of its grants. */
+static inline mni_grant_t *mni_node_grant(const mni_core_t *core, const mni_node_t *node,
+                                          uint32_t i)
+{
+    return mni_pool_at(&core->grants, node->grants[i]);
+}
 static inline uint64_t mni_node_memory_free(const mni_node_t *node)
 {
     return node->memory - node->memory_used;
@@ -403,6 +416,12 @@ static inline mni_record_t *mni_record(const mni_job_t *job)
     return (mni_record_t *)(uintptr_t)job;
 }
 
+/* NULL: it has none. */
+static inline mni_labels_t *mni_labels(const mni_record_t *record)
+{
+    return (mni_labels_t *)(uintptr_t)record->job.names;
+}
+
 /* --- locks.c --------------------------------------------------------------------------- */
 
 uint64_t mni_lock_hash(const mni_link_t *link);
@@ -420,7 +439,7 @@ void mni_key_release(mni_core_t *core, mni_record_t *record);
 mni_grant_t *mni_grant_make(mni_core_t *core, uint32_t pieces);
 /* Makes it the attempt of a job that is in its queue. */
 void mni_grant_attempt(mni_core_t *core, mni_grant_t *grant, mni_record_t *record);
-void mni_grant_join(mni_grant_t *grant); /* those of its node */
+void mni_grant_join(mni_grant_t *grant); /* those of its node, which has reserved room for it */
 /* Begins an attempt of a job, or a slot for a demand, on what was worked out. False: no memory,
  * nothing changed. */
 bool mni_grant_begin(mni_core_t *core, mni_shape_t *shape, const mni_spread_t *spread,

@@ -48,7 +48,7 @@ mni_job_t *mni_core_older(const mni_core_t *core, const mni_job_t *job)
 
 void mni_job_free(mni_core_t *core, mni_record_t *record)
 {
-    free(record->labels);
+    free(mni_labels(record));
     free(record->job.error);
     mni_pool_give(&core->records, record, record->number);
 }
@@ -91,24 +91,26 @@ static const char *text_copy(char **to, const char *text)
 static int labels_make(mni_record_t *record, const mni_start_t *start, bool tied)
 {
     size_t size = text_size(start->lock) + text_size(start->tag) + text_size(start->key);
+    mni_labels_t *labels;
     char *to;
 
     if (size == 0 && !tied)
         return 0;
-    record->labels = calloc(1, sizeof *record->labels + size);
-    if (!record->labels)
+    labels = calloc(1, sizeof *labels + size);
+    if (!labels)
         return MN_E_NO_MEMORY;
-    to = record->labels->text;
-    record->labels->record = record;
-    record->job.lock = text_copy(&to, start->lock);
-    record->job.tag = text_copy(&to, start->tag);
-    record->job.key = text_copy(&to, start->key);
+    to = labels->text;
+    labels->record = record;
+    labels->names.lock = text_copy(&to, start->lock);
+    labels->names.tag = text_copy(&to, start->tag);
+    labels->names.key = text_copy(&to, start->key);
+    record->job.names = &labels->names;
     return 0;
 }
 
 static void tie(mni_record_t *record, mni_record_t *parent)
 {
-    mni_labels_t *labels = record->labels;
+    mni_labels_t *labels = mni_labels(record);
 
     labels->parent = parent;
     labels->kid_next = parent->kids;
@@ -119,13 +121,13 @@ static void tie(mni_record_t *record, mni_record_t *parent)
 
 const mni_job_t *mni_core_tied_to(const mni_job_t *job)
 {
-    const mni_labels_t *labels = ((const mni_record_t *)job)->labels;
+    const mni_labels_t *labels = mni_labels(mni_record(job));
     return labels && labels->parent ? &labels->parent->job : NULL;
 }
 
 static void untie(mni_record_t *record)
 {
-    mni_labels_t *labels = record->labels;
+    mni_labels_t *labels = mni_labels(record);
 
     if (!labels || !labels->parent)
         return;
@@ -167,8 +169,6 @@ static void fill(mni_record_t *record, const mni_start_t *start)
     record->job.id = start->id;
     record->job.declaration = start->declaration;
     record->job.status = MN_PENDING;
-    record->job.parent = start->parent;
-    record->job.cancel_with_parent = start->cancel_with_parent;
     record->job.need = start->need;
     record->job.user = start->user;
 }

@@ -51,10 +51,11 @@ void mni_lend_collect(mni_core_t *core, mni_grant_t *grant, mni_record_t *record
 void mni_lend_collect_node(mni_core_t *core, mni_node_t *node)
 {
     core->lender_count = 0;
-    for (mni_grant_t *grant = node->grants; grant && core->lender_count < MNI_LENDERS;
-         grant = grant->node_next)
+    for (uint32_t i = node->grant_count; i-- > 0 && core->lender_count < MNI_LENDERS;) {
+        mni_grant_t *grant = mni_node_grant(core, node, i);
         if (lends(grant))
             core->lenders[core->lender_count++] = grant;
+    }
 }
 
 void mni_lend_dirty(mni_core_t *core, mni_grant_t *grant)

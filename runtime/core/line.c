@@ -85,7 +85,8 @@ static const mni_shape_t *rival_of(mni_core_t *core, const mni_grant_t *head, mn
 
 static bool append(mni_core_t *core, mni_grant_t *head, mni_record_t *record)
 {
-    mni_grant_t *grant = mni_grant_make(core, 0), *last = head->line_prev ? head->line_prev : head;
+    mni_grant_t *last = head->line_prev ? head->line_prev : head;
+    mni_grant_t *grant = mni_node_reserve(head->node) ? mni_grant_make(core, 0) : NULL;
 
     if (!grant)
         return false;
@@ -131,22 +132,25 @@ int mni_core_follow(mni_core_t *core, uint64_t now, uint64_t task, uint32_t most
 
 /* Gives what the head holds to the one behind it. Pieces that are still out stay so: who has them now
  * is told. */
-static void hand_over(mni_grant_t *head, mni_grant_t *next)
+static void hand_over(const mni_core_t *core, mni_grant_t *head, mni_grant_t *next)
 {
+    const mni_node_t *node = next->node;
+
     next->pieces = head->pieces;
     next->lent = head->lent;
-    if (head->piece == &head->single) {
-        next->single = head->single;
+    if (head->piece == head->few) {
+        memcpy(next->few, head->few, sizeof next->few);
     } else {
         next->piece = head->piece;
-        head->piece = &head->single;
+        head->piece = head->few;
     }
     head->pieces = head->lent = 0;
-    for (mni_grant_t *other = next->lent > 0 ? next->node->grants : NULL; other;
-         other = other->node_next)
-        for (uint32_t i = 0; i < other->pieces; i++)
-            if (other->piece[i].source == head)
-                other->piece[i].source = next;
+    for (uint32_t i = 0; next->lent > 0 && i < node->grant_count; i++) {
+        mni_grant_t *other = mni_node_grant(core, node, i);
+        for (uint32_t k = 0; k < other->pieces; k++)
+            if (other->piece[k].source == head)
+                other->piece[k].source = next;
+    }
 }
 
 bool mni_line_pass(mni_core_t *core, mni_grant_t *head)
@@ -156,7 +160,7 @@ bool mni_line_pass(mni_core_t *core, mni_grant_t *head)
     if (!next)
         return false;
     unlink_from_line(head);
-    hand_over(head, next);
+    hand_over(core, head, next);
     next->follows = false;
     core->followers--;
     core->alive++;

@@ -19,13 +19,13 @@ static mni_labels_t *by_key(const mni_link_t *link)
 
 uint64_t mni_lock_hash(const mni_link_t *link)
 {
-    const char *name = by_lock(link)->record->job.lock;
+    const char *name = by_lock(link)->names.lock;
     return mni_hash_bytes(name, strlen(name));
 }
 
 uint64_t mni_key_hash(const mni_link_t *link)
 {
-    const char *key = by_key(link)->record->job.key;
+    const char *key = by_key(link)->names.key;
     return mni_hash_bytes(key, strlen(key));
 }
 
@@ -33,7 +33,7 @@ mni_record_t *mni_lock_find(const mni_core_t *core, const char *name)
 {
     for (mni_link_t *link = mni_table_chain(&core->locks, mni_hash_bytes(name, strlen(name))); link;
          link = link->next)
-        if (strcmp(by_lock(link)->record->job.lock, name) == 0)
+        if (strcmp(by_lock(link)->names.lock, name) == 0)
             return by_lock(link)->record;
     return NULL;
 }
@@ -42,41 +42,49 @@ mni_record_t *mni_key_find(const mni_core_t *core, const char *key)
 {
     for (mni_link_t *link = mni_table_chain(&core->keys, mni_hash_bytes(key, strlen(key))); link;
          link = link->next)
-        if (strcmp(by_key(link)->record->job.key, key) == 0)
+        if (strcmp(by_key(link)->names.key, key) == 0)
             return by_key(link)->record;
     return NULL;
 }
 
 void mni_lock_hold(mni_core_t *core, mni_record_t *record)
 {
-    if (!record->job.lock)
+    mni_labels_t *labels = mni_labels(record);
+
+    if (!labels || !labels->names.lock)
         return;
-    mni_table_insert(&core->locks, &record->labels->by_lock);
-    record->labels->locked = true;
+    mni_table_insert(&core->locks, &labels->by_lock);
+    labels->locked = true;
 }
 
 void mni_lock_release(mni_core_t *core, mni_record_t *record)
 {
-    if (!record->labels || !record->labels->locked)
+    mni_labels_t *labels = mni_labels(record);
+
+    if (!labels || !labels->locked)
         return;
-    mni_table_remove(&core->locks, &record->labels->by_lock);
-    record->labels->locked = false;
+    mni_table_remove(&core->locks, &labels->by_lock);
+    labels->locked = false;
 }
 
 void mni_key_hold(mni_core_t *core, mni_record_t *record)
 {
-    if (!record->job.key)
+    mni_labels_t *labels = mni_labels(record);
+
+    if (!labels || !labels->names.key)
         return;
-    mni_table_insert(&core->keys, &record->labels->by_key);
-    record->labels->keyed = true;
+    mni_table_insert(&core->keys, &labels->by_key);
+    labels->keyed = true;
 }
 
 void mni_key_release(mni_core_t *core, mni_record_t *record)
 {
-    if (!record->labels || !record->labels->keyed)
+    mni_labels_t *labels = mni_labels(record);
+
+    if (!labels || !labels->keyed)
         return;
-    mni_table_remove(&core->keys, &record->labels->by_key);
-    record->labels->keyed = false;
+    mni_table_remove(&core->keys, &labels->by_key);
+    labels->keyed = false;
 }
 
 void mni_core_locks(const mni_core_t *core, void (*visit)(void *, const char *, const mni_job_t *),
@@ -84,5 +92,5 @@ void mni_core_locks(const mni_core_t *core, void (*visit)(void *, const char *, 
 {
     for (size_t i = 0; i <= core->locks.mask; i++)
         for (mni_link_t *link = core->locks.buckets[i]; link; link = link->next)
-            visit(argument, by_lock(link)->record->job.lock, &by_lock(link)->record->job);
+            visit(argument, by_lock(link)->names.lock, &by_lock(link)->record->job);
 }

@@ -225,6 +225,7 @@ static void layout_destroy(mni_layout_t *layout)
         free(layout->masks[level]);
     free(layout->parents[0]);
     free(layout->parents[1]);
+    mni_pool_fini(&layout->nodes);
     free(layout);
 }
 
@@ -244,6 +245,8 @@ static mni_layout_t *layout_get(mni_core_t *core, const mni_node_offer_t *offer)
             free(layout);
             return other;
         }
+    mni_pool_init(&layout->nodes, sizeof(mni_node_t) + layout->words * (2 * sizeof(uint64_t) +
+                                                                        64 * sizeof(uint16_t)));
     if (layout_fill(layout) < 0) {
         layout_destroy(layout);
         return NULL;
@@ -262,17 +265,19 @@ void mni_layouts_destroy(mni_core_t *core)
     }
 }
 
-void mni_node_destroy(mni_node_t *node)
+void mni_node_fini(mni_node_t *node)
 {
-    if (!node)
-        return;
+    if (node->grants != node->some)
+        free(node->grants);
     free(node->host);
-    free(node);
 }
 
 int mni_core_node_add(mni_core_t *core, const mni_node_offer_t *offer, uint32_t *index)
 {
-    mni_node_t *node = NULL, **nodes;
+    mni_layout_t *layout;
+    mni_node_t *node, **nodes;
+    uint32_t number;
+    char *host = NULL;
 
     if (!offer || !offer->host || offer->cores > MNI_MAX_CORES || offer->memory > INT64_MAX)
         return mni_error(MN_E_INVALID,
@@ -287,12 +292,13 @@ int mni_core_node_add(mni_core_t *core, const mni_node_offer_t *offer, uint32_t 
         core->node_room = room;
     }
     size_t words = (offer->cores + 63) / 64;
-    size_t size = sizeof *node + words * (2 * sizeof *node->free + 64 * sizeof *node->used);
-    node = aligned_alloc(64, (size + 63) / 64 * 64);
-    if (node)
-        memset(node, 0, size);
-    if (!node || !(node->layout = layout_get(core, offer)) || !(node->host = strdup(offer->host)))
+    if (!(host = strdup(offer->host)) || !(layout = layout_get(core, offer)) ||
+        !(node = mni_pool_take(&layout->nodes, &number)))
         goto no_memory;
+    node->host = host;
+    node->layout = layout;
+    node->grants = node->some;
+    node->grant_room = MNI_SOME;
     node->free = node->sets;
     node->shared = node->free + words;
     node->used = (uint16_t *)(node->shared + words);
@@ -309,7 +315,7 @@ int mni_core_node_add(mni_core_t *core, const mni_node_offer_t *offer, uint32_t 
     return 0;
 
 no_memory:
-    mni_node_destroy(node);
+    free(host);
     return mni_error(MN_E_NO_MEMORY, "no memory for one more node");
 }
 
@@ -332,6 +338,23 @@ mni_node_t *mni_node_emptiest(const mni_core_t *core, const mni_shape_t *shape)
             best = node;
     }
     return best;
+}
+
+bool mni_node_reserve(mni_node_t *node)
+{
+    bool own = node->grants != node->some;
+    uint32_t room = node->grant_room * 2;
+
+    if (node->grant_count < node->grant_room)
+        return true;
+    uint32_t *grants = realloc(own ? node->grants : NULL, room * sizeof *grants);
+    if (!grants)
+        return false;
+    if (!own)
+        memcpy(grants, node->some, sizeof node->some);
+    node->grants = grants;
+    node->grant_room = room;
+    return true;
 }
 
 uint32_t mni_node_worker(const mni_core_t *core, const mni_node_t *node, const mni_demand_t *demand)

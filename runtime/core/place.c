@@ -103,8 +103,10 @@ static bool add_piece(mni_core_t *core, mni_spread_t *spread, uint32_t cpu, uint
 {
     if (spread->pieces == MNI_PIECES)
         return false;
-    core->scratch[spread->pieces++] = (mni_piece_t){
-        .core = (uint16_t)cpu, .mc = (uint16_t)mc, .source = source, .source_piece = source_piece};
+    core->scratch[spread->pieces++] = (mni_piece_t){.core = (uint16_t)cpu,
+                                                    .mc = (uint16_t)mc,
+                                                    .source = source,
+                                                    .source_piece = (uint16_t)source_piece};
     return true;
 }
 
@@ -151,8 +153,6 @@ void mni_place_on(mni_core_t *core, const mni_shape_t *shape, mni_node_t *node,
 
     spread->node = node;
     spread->pieces = 0;
-    if (node->grants)
-        mni_prefetch(node->grants, 64); /* it is about to get a neighbour */
     if (millicores == 0)
         return;
     if (millicores < MNI_WHOLE) {
@@ -166,6 +166,30 @@ void mni_place_on(mni_core_t *core, const mni_shape_t *shape, mni_node_t *node,
                       0);
 }
 
+/* Whether something that asks for no more lacks room everywhere: then nobody needs to look. Not while a node is
+ * being given out. */
+static bool is_hopeless(const mni_core_t *core, const mni_shape_t *shape)
+{
+    return !core->offering && !core->freed &&
+           mni_tree_first(&core->fitting, ~shape->millicores, ~shape->memory);
+}
+
+/* The node with least room that has enough. */
+static mni_node_t *look_up(mni_core_t *core, const mni_shape_t *shape)
+{
+    mni_node_t *node = NULL;
+
+    if (is_hopeless(core, shape))
+        return NULL;
+    mni_node_index(core);
+    if (shape->millicores > 0 && shape->millicores < MNI_WHOLE)
+        node = mni_node_first(core, MNI_BY_SHARE, shape->millicores, shape->memory);
+    if (!node)
+        node = mni_node_first(core, MNI_BY_CORES, (shape->millicores + MNI_WHOLE - 1) / MNI_WHOLE,
+                              shape->memory);
+    return node;
+}
+
 bool mni_place_free(mni_core_t *core, const mni_shape_t *shape, mni_node_t *prefer,
                     mni_spread_t *spread)
 {
@@ -176,12 +200,7 @@ bool mni_place_free(mni_core_t *core, const mni_shape_t *shape, mni_node_t *pref
     } else if (prefer && mni_place_fits(core, shape, prefer)) {
         node = prefer;
     } else {
-        mni_node_index(core);
-        if (shape->millicores > 0 && shape->millicores < MNI_WHOLE)
-            node = mni_node_first(core, MNI_BY_SHARE, shape->millicores, shape->memory);
-        if (!node)
-            node = mni_node_first(core, MNI_BY_CORES,
-                                  (shape->millicores + MNI_WHOLE - 1) / MNI_WHOLE, shape->memory);
+        node = look_up(core, shape);
         if (!node && core->reserved && mni_place_fits(core, shape, core->reserved))
             node = core->reserved;
     }

@@ -5,6 +5,7 @@
  * system with the pool: it stays as large as it ever was.
  */
 #include "core/containers.h"
+#include "util/pages.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -31,14 +32,24 @@ void mni_pool_init(mni_pool_t *pool, size_t size)
     *pool = (mni_pool_t){.size = (size + LINE - 1) / LINE * LINE};
 }
 
+static size_t chunk_bytes(const mni_pool_t *pool)
+{
+    return pool->size * MNI_POOL_CHUNK;
+}
+
 void mni_pool_fini(mni_pool_t *pool)
 {
-    for (uint32_t i = 0; i < pool->chunk_count; i++) {
-        UNPOISON(pool->chunks[i], pool->size * MNI_POOL_CHUNK);
-        free(pool->chunks[i]);
-    }
+    for (uint32_t i = 0; i < pool->made; i++)
+        UNPOISON(mni_pool_at(pool, i), pool->size);
+    for (uint32_t i = 0; i < pool->chunk_count; i++)
+        mni_pages_unmap(pool->chunks[i], chunk_bytes(pool));
     free(pool->chunks);
     *pool = (mni_pool_t){.size = pool->size};
+}
+
+size_t mni_pool_mapped(const mni_pool_t *pool)
+{
+    return (size_t)pool->made * pool->size;
 }
 
 static bool add_chunk(mni_pool_t *pool)
@@ -55,10 +66,9 @@ static bool add_chunk(mni_pool_t *pool)
         pool->chunks = chunks;
         pool->chunk_room = room;
     }
-    chunk = aligned_alloc(LINE, pool->size * MNI_POOL_CHUNK);
+    chunk = mni_pages_map(chunk_bytes(pool), pool->chunk_count == 0 ? MNI_PAGE : 0);
     if (!chunk)
         return false;
-    POISON(chunk, pool->size * MNI_POOL_CHUNK);
     pool->chunks[pool->chunk_count++] = chunk;
     return true;
 }
@@ -77,7 +87,6 @@ void *mni_pool_take(mni_pool_t *pool, uint32_t *number)
             return NULL;
         *number = pool->made++;
         thing = mni_pool_at(pool, *number);
-        UNPOISON(thing, pool->size);
     }
     pool->used++;
     return memset(thing, 0, pool->size);

@@ -83,12 +83,12 @@ static void before_change(mni_core_t *core, mni_shape_t *shape)
 {
     if (shape->state == MNI_SHAPE_READY)
         mni_heap_remove(&core->ready, &shape->ready);
-    else
-        mni_tree_remove(&core->fitting, &shape->leaf);
 }
 
 static void after_change(mni_core_t *core, mni_shape_t *shape, bool first_is_new)
 {
+    uint64_t order[2];
+
     if (is_empty(shape)) {
         if (shape->state == MNI_SHAPE_BLOCKED)
             unblock(core, shape);
@@ -105,8 +105,10 @@ static void after_change(mni_core_t *core, mni_shape_t *shape, bool first_is_new
     if (shape->state == MNI_SHAPE_READY) {
         mni_heap_insert(&core->ready, &shape->ready);
     } else if (shape->state == MNI_SHAPE_BLOCKED) {
-        if (!shape->crowded)
-            lack_room(core, shape);
+        if (!shape->crowded) {
+            mni_shape_order(shape, order);
+            mni_tree_move(&core->fitting, &shape->leaf, order);
+        }
     } else if (shape->state == MNI_SHAPE_IDLE) {
         shape->since = core->now;
         make_ready(core, shape, NULL);
@@ -298,9 +300,11 @@ static void give_out_with_care(mni_core_t *core, mni_node_t *node)
     /* What is left may do together with what is lent there. */
     if (node->waiting == 0)
         return;
-    for (mni_grant_t *grant = node->grants; grant; grant = grant->node_next)
+    for (uint32_t i = node->grant_count; i-- > 0;) { /* none goes meanwhile, new ones come last */
+        mni_grant_t *grant = mni_node_grant(core, node, i);
         if (mni_grant_waits(grant))
             mni_lend_serve(core, grant, true);
+    }
 }
 
 /* Offers a node, on which something was freed, to the shapes that were blocked. */
@@ -325,7 +329,9 @@ void mni_schedule(mni_core_t *core)
             if (!core->freed)
                 core->freed_last = NULL;
             node->freed = false;
+            core->offering = true;
             offer(core, node);
+            core->offering = false;
         }
     } while (core->dirty || (core->alive > 0 && core->blocked_grants == core->alive &&
                              core->followers == 0 && mni_deadlock_resolve(core)));

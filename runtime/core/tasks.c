@@ -126,8 +126,8 @@ mni_grant_t *mni_grant_make(mni_core_t *core, uint32_t pieces)
         return NULL;
     grant->id = (++core->next_task << MNI_POOL_BITS) + number;
     grant->deadline = MNI_NEVER;
-    grant->piece = &grant->single;
-    if (pieces > 1)
+    grant->piece = grant->few;
+    if (pieces > MNI_FEW)
         grant->piece = malloc(pieces * sizeof grant->piece[0]);
     if (!grant->piece) {
         mni_grant_free(core, grant);
@@ -140,7 +140,7 @@ void mni_grant_free(mni_core_t *core, mni_grant_t *grant)
 {
     uint32_t number = (uint32_t)(grant->id % MNI_POOL_MOST);
 
-    if (grant->piece != &grant->single)
+    if (grant->piece != grant->few)
         free(grant->piece);
     free(grant->error);
     grant->id = 0;
@@ -149,16 +149,16 @@ void mni_grant_free(mni_core_t *core, mni_grant_t *grant)
 
 void mni_grant_join(mni_grant_t *grant)
 {
-    grant->node_next = grant->node->grants;
-    if (grant->node_next)
-        grant->node_next->node_prev = grant;
-    grant->node->grants = grant;
+    mni_node_t *node = grant->node;
+
+    node->grants[node->grant_count++] = (uint32_t)(grant->id % MNI_POOL_MOST);
 }
 
 bool mni_grant_begin(mni_core_t *core, mni_shape_t *shape, const mni_spread_t *spread,
                      mni_record_t *record, mni_demand_t *demand)
 {
-    mni_grant_t *grant = mni_grant_make(core, spread->pieces);
+    mni_grant_t *grant =
+        mni_node_reserve(spread->node) ? mni_grant_make(core, spread->pieces) : NULL;
 
     if (!grant)
         return false; /* it stays where it is, and is tried again when something ends */
@@ -246,16 +246,23 @@ void mni_grant_unwait(mni_core_t *core, mni_grant_t *grant)
     mni_grant_review(core, grant);
 }
 
+static void leave_node(mni_grant_t *grant)
+{
+    mni_node_t *node = grant->node;
+    uint32_t number = (uint32_t)(grant->id % MNI_POOL_MOST), at = node->grant_count;
+
+    while (node->grants[--at] != number)
+        ;
+    node->grant_count--;
+    memmove(&node->grants[at], &node->grants[at + 1],
+            (node->grant_count - at) * sizeof node->grants[0]);
+}
+
 void mni_grant_free_if_done(mni_core_t *core, mni_grant_t *grant)
 {
     if (!grant->finished || grant->lent > 0)
         return;
-    if (grant->node_next)
-        grant->node_next->node_prev = grant->node_prev;
-    if (grant->node_prev)
-        grant->node_prev->node_next = grant->node_next;
-    else
-        grant->node->grants = grant->node_next;
+    leave_node(grant);
     mni_grant_free(core, grant);
 }
 
@@ -347,20 +354,19 @@ void mni_grant_end(mni_core_t *core, mni_grant_t *grant, mn_reason_t reason, con
 void mni_core_task_ended(mni_core_t *core, uint64_t now, uint64_t task,
                          const mni_outcome_t *outcome)
 {
-    mni_grant_t *grant = mni_grant_find(core, task);
+    mni_grant_t *grant;
 
     mni_core_enter(core, now);
-    if (!grant)
+    if (task % MNI_POOL_MOST < core->grants.made)
+        mni_prefetch(mni_pool_at(&core->grants, (uint32_t)(task % MNI_POOL_MOST)), 4 * 64);
+    if (!(grant = mni_grant_find(core, task)))
         return;
-    mni_prefetch(&grant->single, 64);
+    if (grant->piece != grant->few)
+        mni_prefetch(grant->piece, 64);
     mni_prefetch(grant->node, offsetof(mni_node_t, spot));
     mni_prefetch(grant->node->sets, 3 * 64);
     if (grant->record)
         mni_prefetch(grant->record, sizeof *grant->record);
-    if (grant->node_next)
-        mni_prefetch(grant->node_next, 64);
-    if (grant->node_prev)
-        mni_prefetch(grant->node_prev, 64);
     mni_grant_end(core, grant, outcome->reason, outcome->error);
     mni_schedule(core);
 }
@@ -389,7 +395,8 @@ void mni_core_worker_lost(mni_core_t *core, uint64_t now, uint32_t rank)
         mni_reserve_drop(core);
     mni_node_freed(core, node); /* out of the trees if it was the last */
     mni_node_index(core);
-    for (grant = node->grants; grant; grant = grant->node_next) {
+    for (uint32_t i = node->grant_count; i-- > 0;) {
+        grant = mni_node_grant(core, node, i);
         if (grant->ended || grant->rank != rank)
             continue;
         mni_grant_t **list = grant->follows ? &followers : &lost;

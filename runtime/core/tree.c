@@ -7,27 +7,24 @@
  */
 #include "core/containers.h"
 
-static bool before(const mni_leaf_t *a, const mni_leaf_t *b)
+/* Which way it goes is as good as random to the processor, so what can be said without a jump is. */
+static inline bool before(const mni_leaf_t *a, const mni_leaf_t *b)
 {
-    if (a->order[0] != b->order[0])
-        return a->order[0] < b->order[0];
-    return a->order[1] != b->order[1] ? a->order[1] < b->order[1] : a->number < b->number;
+    bool later =
+        (a->order[1] < b->order[1]) | ((a->order[1] == b->order[1]) & (a->number < b->number));
+    return (a->order[0] < b->order[0]) | ((a->order[0] == b->order[0]) & later);
 }
 
 static inline void update(mni_leaf_t *leaf)
 {
-    const mni_leaf_t *left = leaf->left, *right = leaf->right;
+    static const mni_leaf_t none;
+    const mni_leaf_t *left = leaf->left ? leaf->left : &none;
+    const mni_leaf_t *right = leaf->right ? leaf->right : &none;
+    uint32_t most = left->most > right->most ? left->most : right->most;
+    uint64_t other = left->other_most > right->other_most ? left->other_most : right->other_most;
 
-    leaf->most = leaf->has;
-    leaf->other_most = leaf->other_has;
-    if (left && left->most > leaf->most)
-        leaf->most = left->most;
-    if (right && right->most > leaf->most)
-        leaf->most = right->most;
-    if (left && left->other_most > leaf->other_most)
-        leaf->other_most = left->other_most;
-    if (right && right->other_most > leaf->other_most)
-        leaf->other_most = right->other_most;
+    leaf->most = most > leaf->has ? most : leaf->has;
+    leaf->other_most = other > leaf->other_has ? other : leaf->other_has;
 }
 
 /* Splits what is below `top` into what is before `key` and the rest. */
@@ -100,6 +97,33 @@ void mni_tree_remove(mni_tree_t *tree, mni_leaf_t *leaf)
         return;
     tree->top = take_out(tree->top, leaf);
     leaf->weight = 0;
+}
+
+/* What is above both its old place and `to`, the new one, stays as it is. */
+static mni_leaf_t *move(mni_leaf_t *top, mni_leaf_t *leaf, const mni_leaf_t *to)
+{
+    bool left = before(leaf, top);
+
+    if (top == leaf || left != before(to, top)) {
+        top = take_out(top, leaf);
+        leaf->order[0] = to->order[0];
+        leaf->order[1] = to->order[1];
+        leaf->left = leaf->right = NULL;
+        return insert(top, leaf);
+    }
+    if (left)
+        top->left = move(top->left, leaf, to);
+    else
+        top->right = move(top->right, leaf, to);
+    update(top);
+    return top;
+}
+
+void mni_tree_move(mni_tree_t *tree, mni_leaf_t *leaf, const uint64_t order[2])
+{
+    mni_leaf_t to = {.order = {order[0], order[1]}, .number = leaf->number};
+
+    tree->top = move(tree->top, leaf, &to);
 }
 
 static mni_leaf_t *first(mni_leaf_t *top, uint32_t least, uint64_t other_least)

@@ -277,6 +277,17 @@ int mni_spawner_hold(mni_spawner_t *spawner, int descriptor)
     return send_request(spawner, &request, &descriptor, descriptor >= 0 ? 1 : 0);
 }
 
+void mni_spawner_lease(mni_spawner_t *spawner, double seconds)
+{
+    mni_spawner_renew(spawner, mni_clock_now());
+    __atomic_store_n(&spawner->shared->lease, (uint64_t)(seconds * 1e9), __ATOMIC_RELEASE);
+}
+
+void mni_spawner_renew(mni_spawner_t *spawner, uint64_t now)
+{
+    __atomic_store_n(&spawner->shared->renewed, now, __ATOMIC_RELEASE);
+}
+
 /* --- a lost spawner --------------------------------------------------------------------------- */
 
 static bool reap(mni_spawner_t *spawner)

@@ -80,6 +80,11 @@ int mni_spawner_kill(mni_spawner_t *spawner, uint32_t slot);
  * others that something of this run is still there. -1: it keeps none any more. The caller's own stays its own. */
 int mni_spawner_hold(mni_spawner_t *spawner, int descriptor);
 
+/* The dead man's handle: when the rank does not renew it for so many seconds, because it was stopped or hangs, the spawner kills all
+ * that it started, and ends. Time in which the spawner did not run either does not count. 0: there is none, as at the beginning. Both cost a store. */
+void mni_spawner_lease(mni_spawner_t *spawner, double seconds);
+void mni_spawner_renew(mni_spawner_t *spawner, uint64_t now);
+
 /* Takes the next event. False: none. Never blocks; the doorbell rings when there is one. */
 bool mni_spawner_next_event(mni_spawner_t *spawner, mni_spawn_event_t *event);
 

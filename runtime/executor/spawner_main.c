@@ -27,6 +27,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define LEASE_LOOK 1000    /* ms between two looks whether the rank renews its lease */
 #define SET_UP_LIMIT 10000 /* ms that a new child may take before it is given up */
 #define END_LIMIT \
     (30 * MNI_SECOND) /* after the rank's end: what cannot be killed by then is left */
@@ -60,7 +61,8 @@ typedef struct spawner {
     int held; /* for the rank, -1: nothing */
     bool stopping;
     uint64_t stop_end;
-    int patience; /* ms until the next pass over trees that are being killed */
+    uint64_t looked, awake_since; /* of the lease */
+    int patience;                 /* ms until the next pass over trees that are being killed */
 } spawner_t;
 
 /* --- events ----------------------------------------------------------------------------------- */
@@ -442,7 +444,24 @@ static int pause_length(const spawner_t *spawner)
     for (const child_t *child = spawner->children; child; child = child->next)
         if (child->killing)
             return spawner->patience;
-    return spawner->waiting_count > 0 ? 5 : -1;
+    if (spawner->waiting_count > 0)
+        return 5;
+    return spawner->children ? LEASE_LOOK : -1;
+}
+
+/* Whether the rank has let go. After a pause of this process itself the rank, which was stopped with it, gets its chance. */
+static bool lease_is_over(spawner_t *spawner)
+{
+    const mni_spawner_shared_t *shared = spawner->setup.shared;
+    uint64_t now = mni_clock_now(), lease = __atomic_load_n(&shared->lease, __ATOMIC_ACQUIRE);
+    uint64_t renewed = __atomic_load_n(&shared->renewed, __ATOMIC_ACQUIRE);
+
+    if (now - spawner->looked > 2 * LEASE_LOOK * MNI_MILLISECOND)
+        spawner->awake_since = now;
+    spawner->looked = now;
+    if (renewed < spawner->awake_since)
+        renewed = spawner->awake_since;
+    return lease > 0 && spawner->children && now > renewed && now - renewed > lease;
 }
 
 static void loop(spawner_t *spawner)
@@ -463,6 +482,8 @@ static void loop(spawner_t *spawner)
         /* Only here are children forgotten: none of the events above names one that is no more. */
         tend_children(spawner);
         flush_waiting(spawner);
+        if (!spawner->stopping && lease_is_over(spawner))
+            stop(spawner);
     }
 }
 

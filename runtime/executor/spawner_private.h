@@ -25,6 +25,8 @@ typedef struct mni_spawner_record {
 typedef struct mni_spawner_shared {
     _Alignas(64) uint64_t written; /* by the spawner */
     _Alignas(64) uint64_t read;    /* by the rank */
+    uint64_t lease;                /* by the rank: nanoseconds; 0: none */
+    uint64_t renewed;              /* by the rank: when */
     mni_spawner_record_t records[MNI_SPAWNER_EVENTS];
 } mni_spawner_shared_t;
 

@@ -318,9 +318,10 @@ bool mni_job_is_listed(const mni_scheduler_t *scheduler, const mni_job_t *job,
     if (request->job &&
         strcmp(mni_core_declared(scheduler->core, job->declaration), request->job) != 0)
         return false;
-    if (request->lock && (!job->lock || strcmp(job->lock, request->lock) != 0))
+    const char *lock = mni_job_lock(job), *tag = mni_job_tag(job);
+    if (request->lock && (!lock || strcmp(lock, request->lock) != 0))
         return false;
-    return !request->tag || (job->tag && strcmp(job->tag, request->tag) == 0);
+    return !request->tag || (tag && strcmp(tag, request->tag) == 0);
 }
 
 static int call_list(mni_scheduler_t *scheduler, const mni_client_address_t *who,

@@ -130,6 +130,7 @@ typedef enum mni_phase {
     MNI_PHASE_RUN,
     MNI_PHASE_DRAIN,    /* jobs and the driver are asked to stop */
     MNI_PHASE_SERVICES, /* only services are left, asked to stop */
+    MNI_PHASE_FINISH,   /* nothing is left; the store is to be written */
     MNI_PHASE_OVER
 } mni_phase_t;
 

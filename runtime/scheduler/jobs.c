@@ -125,9 +125,9 @@ mn_info_t mni_job_info(const mni_scheduler_t *scheduler, const mni_job_t *job)
                        .created = data->created,
                        .started = history->started,
                        .ended = history->ended,
-                       .lock = job->lock,
-                       .tag = job->tag,
-                       .key = job->key,
+                       .lock = mni_job_lock(job),
+                       .tag = mni_job_tag(job),
+                       .key = mni_job_key(job),
                        .host = history->host,
                        .rank = history->rank,
                        .cpus = history->cpus};

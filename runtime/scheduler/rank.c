@@ -6,19 +6,15 @@
  * pidfds: rank 0 those of the workers, the workers that of rank 0. (An embedded runtime leaves lost ranks to the
  * MPI of its host program.)
  */
-#include "scheduler/rank.h"
+#include "scheduler/rank_private.h"
 
 #include "core/declare.h"
-#include "machine/machine.h"
-#include "scheduler/scheduler.h"
 #include "store/lock.h"
 #include "store/read.h"
 #include "util/clock.h"
 #include "util/error.h"
 #include "wire/message.h"
-#include "worker/worker.h"
 
-#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,9 +30,6 @@
 #define SLEEP_RUNG (200 * MNI_MILLISECOND)
 #define SLEEP_LEAST (50 * UINT64_C(1000))
 #define SLEEP_MOST (5 * MNI_MILLISECOND)
-
-/* How often processes are looked after. */
-#define WATCH_INTERVAL (200 * MNI_MILLISECOND)
 
 /* How long rank 0 waits at the end for the other ranks' goodbye. */
 #define GOODBYE_PATIENCE (10 * MNI_SECOND)
@@ -54,33 +47,6 @@ typedef struct introduction {
     int32_t pid, bell;         /* bell: descriptor of the doorbell in that process */
     int32_t failed;            /* 0, or the error that this rank met */
 } introduction_t;
-
-typedef struct peer {
-    uint32_t node;
-    int pidfd; /* -1: not watched */
-    mni_doorbell_t *bell;
-} peer_t;
-
-struct mni_rank {
-    mni_comm_t *comm;
-    mni_spawner_t *spawner;
-    mni_machine_t *machine;
-    mni_worker_t *worker;
-    mni_scheduler_t *scheduler; /* rank 0 */
-    mni_store_t *store;         /* rank 0 */
-    mni_doorbell_t *bell;
-    mni_channel_t *channel, *client;   /* embedded rank 0 */
-    mni_channel_t *outside, *outsider; /* rank 0: of those who are no processes of the runtime */
-    uint32_t number, size;
-    peer_t *peers;
-    bool embedded, all_near, any_lost;
-    bool shutdown, said_goodbye, over;
-    bool *gone; /* rank 0: has said goodbye */
-    uint64_t shutdown_at, watch_at, hot_until, pause;
-    pid_t parent;     /* to be noticed when it goes; 0: not watched */
-    int drain_wanted; /* a mni_drain_t, set from other threads and signal handlers; 0: none */
-    int drain_done;
-};
 
 /* --- start ------------------------------------------------------------------------------------------------------- */
 
@@ -284,6 +250,8 @@ int mni_rank_open(mni_comm_t *comm, mni_spawner_t *spawner, const mni_rank_optio
             rc = met;
     }
     if (rc == 0)
+        rc = mni_rank_watch_begin(made, options->embedded ? 0 : options->heartbeat);
+    if (rc == 0)
         rc = open_parts(made, options);
     free(all);
     if (rc < 0) {
@@ -329,8 +297,11 @@ static int handle(mni_rank_t *rank, uint32_t source, const void *frame, size_t s
     }
     if (reader.type == MNI_MSG_GOODBYE && rank->scheduler) {
         rank->gone[source] = true;
+        mni_heartbeat_forget(&rank->heartbeat, source);
         return 0;
     }
+    if (reader.type == MNI_MSG_HEARTBEAT)
+        return mni_rank_take_heartbeat(rank, source, &reader);
     if (for_scheduler(reader.type))
         return rank->scheduler
                    ? mni_scheduler_handle(rank->scheduler, source, frame, size)
@@ -348,47 +319,12 @@ static int take_frames(mni_rank_t *rank)
 
     while ((rc = mni_comm_poll(rank->comm, &source, &frame, &size)) == 1) {
         worked = 1;
+        if (source != rank->number)
+            mni_heartbeat_heard(&rank->heartbeat, source, mni_clock_now());
         if ((rc = handle(rank, source, frame, size)) < 0)
             return mni_error_prefix(rc, "a message from rank %u", source);
     }
     return rc < 0 ? rc : worked;
-}
-
-static bool process_ended(int pidfd)
-{
-    struct pollfd wait = {.fd = pidfd, .events = POLLIN};
-    return pidfd >= 0 && poll(&wait, 1, 0) == 1;
-}
-
-static void rank_lost(mni_rank_t *rank, uint32_t number)
-{
-    rank->any_lost = true;
-    close(rank->peers[number].pidfd);
-    rank->peers[number].pidfd = -1;
-    if (!rank->gone[number])
-        mni_scheduler_rank_lost(rank->scheduler, number);
-}
-
-/* Looks after the processes that this rank depends on. */
-static int watch(mni_rank_t *rank, uint64_t now)
-{
-    if (now < rank->watch_at)
-        return 0;
-    rank->watch_at = now + WATCH_INTERVAL;
-    if (rank->parent != 0 && getppid() != rank->parent)
-        return mni_error(MN_E_LOST, "mpirun is gone");
-    if (mni_worker_broken(rank->worker) && !rank->shutdown)
-        return mni_error(MN_E_LOST, "the process that starts executors on rank %u is gone",
-                         rank->number);
-    for (uint32_t i = 0; i < rank->size; i++) {
-        if (!process_ended(rank->peers[i].pidfd))
-            continue;
-        if (rank->number != 0 && !rank->shutdown)
-            return mni_error(MN_E_LOST, "rank 0 is gone");
-        if (rank->number == 0)
-            rank_lost(rank, i);
-    }
-    return 0;
 }
 
 static void finish_when_done(mni_rank_t *rank, uint64_t now)
@@ -441,6 +377,8 @@ static uint64_t sleep_time(mni_rank_t *rank, uint64_t now, uint64_t patience)
         limit = SLEEP_BUSY;
     if (rank->scheduler && mni_scheduler_next_time(rank->scheduler) < next)
         next = mni_scheduler_next_time(rank->scheduler);
+    if (rank->heartbeat.beat_at < next)
+        next = rank->heartbeat.beat_at;
     if (next <= now)
         return 0;
     if (next - now < limit)
@@ -462,7 +400,7 @@ int mni_rank_step(mni_rank_t *rank, uint64_t patience)
         take_drain(rank);
         if (rank->scheduler)
             worked |= mni_scheduler_step(rank->scheduler, now);
-        if ((rc = watch(rank, now)) < 0)
+        if ((rc = mni_rank_watch(rank, now)) < 0)
             return rc;
         finish_when_done(rank, now);
         if (rank->over)
@@ -566,6 +504,7 @@ bool mni_rank_close(mni_rank_t *rank)
         if (rank->peers[i].bell)
             mni_spawner_unmap_doorbell(rank->peers[i].bell);
     }
+    mni_heartbeat_fini(&rank->heartbeat);
     free(rank->peers);
     free(rank->gone);
     free(rank);

@@ -16,11 +16,12 @@ typedef struct mni_rank mni_rank_t;
 typedef struct mni_rank_options {
     const char *store; /* HDF5 file, NULL: none */
     mni_durability_t durability;
-    uint32_t cpus;   /* offered by a node at most, 0: what there is */
-    uint64_t memory; /* likewise, bytes */
-    double grace;    /* seconds that jobs have to stop in a drain */
-    double drain_at; /* calendar: when its time will be over; 0: never */
-    bool embedded;   /* the driver is rank 0's process itself, over mni_rank_client() */
+    uint32_t cpus;    /* offered by a node at most, 0: what there is */
+    uint64_t memory;  /* likewise, bytes */
+    double grace;     /* seconds that jobs have to stop in a drain */
+    double drain_at;  /* calendar: when its time will be over; 0: never */
+    double heartbeat; /* seconds of silence after which a rank is lost; 0: never */
+    bool embedded;    /* the driver is rank 0's process itself, over mni_rank_client() */
     mni_child_main_t *executor_main, *driver_main;
 } mni_rank_options_t;
 

@@ -190,6 +190,17 @@ void mni_scheduler_drain(mni_scheduler_t *scheduler, mni_drain_t how)
     scheduler->at_once |= at_once;
 }
 
+/* Nothing runs any more: no rank need be heard of while the store is written, which may take its time. */
+static void end_heartbeats(mni_scheduler_t *scheduler)
+{
+    for (uint32_t rank = 0; rank < scheduler->rank_count; rank++) {
+        mni_writer_begin(&scheduler->frame, MNI_MSG_HEARTBEAT, 0);
+        mni_put_u8(&scheduler->frame, 1);
+        if (!scheduler->lost[rank])
+            mni_comm_send(scheduler->comm, rank, &scheduler->frame);
+    }
+}
+
 /* Writes the store and lets all ranks go. */
 static void finish(mni_scheduler_t *scheduler)
 {
@@ -249,6 +260,10 @@ static bool advance(mni_scheduler_t *scheduler, uint64_t now)
             }
             return false;
         }
+        end_heartbeats(scheduler);
+        enter(scheduler, MNI_PHASE_FINISH);
+        return true;
+    case MNI_PHASE_FINISH:
         finish(scheduler);
         return true;
     case MNI_PHASE_OVER:

@@ -86,9 +86,11 @@
     X(TASK_LOG_TEXT, 74) /* worker: u64 client, u64 request, bytes text */                              \
     X(JOB_OUTPUT,                                                                                       \
       75) /* worker: id, u8 stream, bytes text: what a slot wrote for a job, or for nobody */           \
-    X(SHUTDOWN, 76)     /* rank 0: end all executors, answer GOODBYE, leave the loop */                 \
-    X(GOODBYE, 77)      /* worker: - */                                                                 \
-    X(RANK_LOST, 78)    /* rank 0: u32 rank */                                                          \
+    X(SHUTDOWN, 76)  /* rank 0: end all executors, answer GOODBYE, leave the loop */                    \
+    X(GOODBYE, 77)   /* worker: - */                                                                    \
+    X(RANK_LOST, 78) /* rank 0: u32 rank */                                                             \
+    X(HEARTBEAT,                                                                                        \
+      80) /* rank 0 and worker: u8 last; 1 from rank 0: no more of them, nothing runs */                \
     X(TASK_ADDRESS, 79) /* worker: u64 task, text host:port: where a service can be reached */          \
     /* worker <-> worker. payload: bytes that follow instead of those in the message; 0: none do */     \
     X(BLOCK_SEND,                                                                                       \

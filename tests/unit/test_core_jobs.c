@@ -266,7 +266,7 @@ static void a_lock_is_held_until_all_is_gone(void **state)
 
 static void visit_lock(void *argument, const char *name, const mni_job_t *holder)
 {
-    assert_string_equal(name, holder->lock);
+    assert_string_equal(name, mni_job_lock(holder));
     (*(int *)argument)++;
 }
 
@@ -299,7 +299,7 @@ static void a_key_names_the_first_job(void **state)
     mni_job_t *again = NULL;
     (void)state;
     mni_job_t *job = start_with(w, keyed);
-    assert_string_equal(job->tag, "scan");
+    assert_string_equal(mni_job_tag(job), "scan");
     keyed.id = world_id(w);
     assert_int_equal(mni_core_start(w->core, w->now, &keyed, &again), 1);
     assert_ptr_equal(again, job);

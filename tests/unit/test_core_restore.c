@@ -49,7 +49,7 @@ static void what_has_ended_is_there_to_be_read(void **state)
     assert_int_equal(job->retries, 2);
     assert_int_equal(job->lost, 1);
     assert_string_equal(job->error, "it broke");
-    assert_string_equal(job->tag, "sweep");
+    assert_string_equal(mni_job_tag(job), "sweep");
     mni_core_count(w->core, NULL, &unfinished);
     assert_int_equal(unfinished, 0);
     start_with(w, (mni_start_t){.need = need(1000, 0), .lock = "table"}); /* it is free */

@@ -227,6 +227,30 @@ static void the_rank_is_told_when_the_spawner_is_killed(void **state)
     assert_int_equal(mni_spawner_kill(fixture->spawner, 0), MN_E_SYSTEM);
 }
 
+/* The rank lives and does nothing any more, as one that was stopped. */
+static void all_ends_when_the_lease_is_not_renewed(void **state)
+{
+    FIXTURE(state)
+    uint32_t count = SPREAD + 1;
+    mni_spawn_event_t event;
+
+    spawn_in(fixture, 0, spread_and_wait, false);
+    expect_event(fixture->spawner, MNI_SPAWNED, 0);
+    notes_t *notes = notes_of(fixture->channels[0]);
+    assert_true(wait_for_notes(notes, count));
+    mni_spawner_lease(fixture->spawner, 1);
+    for (int i = 0; i < 30; i++) { /* longer than a lease, and it goes on */
+        usleep(100000);
+        mni_spawner_renew(fixture->spawner, mni_clock_now());
+    }
+    assert_false(mni_spawner_next_event(fixture->spawner, &event));
+    do
+        assert_true(wait_event(fixture->spawner, &event));
+    while (event.kind == MNI_ENDED);
+    assert_int_equal(event.kind, MNI_SPAWNER_LOST);
+    assert_all_gone(notes);
+}
+
 /* --- what a rank that was killed left ----------------------------------------------------------- */
 
 static void directories_of_the_dead_are_removed(void **state)
@@ -273,6 +297,7 @@ int main(void)
         WITH_EACH(a_stop_leaves_nothing),
         WITH_EACH(all_ends_when_the_rank_is_killed),
         WITH_EACH(the_rank_is_told_when_the_spawner_is_killed),
+        WITH_EACH(all_ends_when_the_lease_is_not_renewed),
         WITH(cgroup2, directories_of_the_dead_are_removed),
         WITH(freezer, directories_of_the_dead_are_removed),
     };

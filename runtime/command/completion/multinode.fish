@@ -31,6 +31,7 @@ complete -c multinode -n '__fish_seen_subcommand_from run' -l cpus -x -d 'Cores 
 complete -c multinode -n '__fish_seen_subcommand_from run' -l memory -x -d 'Memory that a node offers'
 complete -c multinode -n '__fish_seen_subcommand_from run' -l grace -x -d 'Seconds that jobs have to stop'
 complete -c multinode -n '__fish_seen_subcommand_from run' -l walltime -x -d 'Time that the run has'
+complete -c multinode -n '__fish_seen_subcommand_from run' -l heartbeat -x -d 'Seconds of silence after which a worker is lost'
 complete -c multinode -n '__fish_seen_subcommand_from run' -l lead -x -d 'Seconds before its end at which jobs are asked to stop'
 complete -c multinode -n '__fish_seen_subcommand_from run' -l host -x -a '(__fish_print_hostnames)' -d 'Hosts to run on'
 complete -c multinode -n '__fish_seen_subcommand_from run' -l hostfile -r -F -d 'File of hosts'
