@@ -205,3 +205,38 @@ int mni_change_apply(const mni_journal_record_t *change, mni_store_record_t *to)
                          (unsigned long long)change->number);
     return 0;
 }
+
+void mni_change_merge(mni_store_record_t *to, unsigned set, const mni_store_record_t *from)
+{
+    const unsigned begun = set & MNI_CHANGE_BIT(MNI_CHANGE_BEGIN),
+                   value = set & MNI_CHANGE_BIT(MNI_CHANGE_VALUE),
+                   state = set & MNI_CHANGE_BIT(MNI_CHANGE_STATE);
+    mn_info_t *info = &to->info;
+
+    if (begun || state) {
+        info->status = from->info.status;
+        info->reason = from->info.reason;
+        info->attempts = from->info.attempts;
+    }
+    if (begun) {
+        info->started = from->info.started;
+        info->host = from->info.host;
+        info->rank = from->info.rank;
+        info->cpus = from->info.cpus;
+    }
+    if (value) {
+        info->yields = from->info.yields;
+        info->result = from->info.result;
+        to->result_file = from->result_file;
+    }
+    if (value || state) {
+        info->progress = from->info.progress;
+        info->message = from->info.message;
+    }
+    if (state) {
+        to->retries = from->retries;
+        to->lost = from->lost;
+        info->ended = from->info.ended;
+        info->error = from->info.error;
+    }
+}

@@ -32,6 +32,8 @@ unsigned mni_change_set(const mni_journal_record_t *change);
 /* Applies a change to what is known of the job, `*to`, whose texts and values then point into the record. MN_E_STORE: it makes
  * no sense. MNI_CHANGE_REMOVE changes nothing here. */
 int mni_change_apply(const mni_journal_record_t *change, mni_store_record_t *to);
+/* Brings what changes of the set (without START) have made of `from` into a record that was not known when they were applied. */
+void mni_change_merge(mni_store_record_t *to, unsigned set, const mni_store_record_t *from);
 /* The job that it is about. False: it makes no sense. */
 bool mni_change_id(const mni_journal_record_t *change, mn_id_t *id);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The values of jobs, /data/<id>/input and /data/<id>/result: typed datasets with the dimensions
- * that the value has. Rank 0's main thread.
+ * The values of jobs that have a group, /data/<id>/input and /data/<id>/result: typed datasets with the dimensions that the value
+ * has, or links to files of their own.
  */
 #include "store/internal.h"
 
@@ -27,19 +27,32 @@ static hid_t creation_list(H5D_layout_t layout)
     return list;
 }
 
+static int lists_make(mni_data_t *data)
+{
+    if ((data->small = creation_list(H5D_COMPACT)) < 0 ||
+        (data->large = creation_list(H5D_CONTIGUOUS)) < 0)
+        return mni_store_error("the group of values cannot be used");
+    return 0;
+}
+
+int mni_data_make(mni_data_t *data, hid_t file)
+{
+    *data = MNI_DATA_CLOSED;
+    if ((data->group = H5Gcreate2(file, "data", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT)) < 0)
+        return mni_store_error("the group of values cannot be made");
+    return lists_make(data);
+}
+
 int mni_data_open(mni_data_t *data, hid_t file)
 {
-    *data = (mni_data_t){-1, -1, -1, -1, -1};
-    /* stops at the first that fails: the next call would clear what HDF5 says about it */
-    if ((data->group = H5Gcreate2(file, "data", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT)) < 0 ||
-        (data->string = mni_store_string()) < 0 || (data->scalar = H5Screate(H5S_SCALAR)) < 0 ||
-        (data->small = creation_list(H5D_COMPACT)) < 0 ||
-        (data->large = creation_list(H5D_CONTIGUOUS)) < 0) {
-        int rc = mni_store_error("the group of values cannot be made");
-        mni_data_close(data);
-        return rc;
-    }
-    return 0;
+    H5G_info_t info;
+
+    *data = MNI_DATA_CLOSED;
+    if ((data->group = H5Gopen2(file, "data", H5P_DEFAULT)) < 0 ||
+        H5Gget_info(data->group, &info) < 0)
+        return mni_store_error("the group of values cannot be read");
+    data->groups = info.nlinks;
+    return lists_make(data);
 }
 
 void mni_data_close(mni_data_t *data)
@@ -48,26 +61,9 @@ void mni_data_close(mni_data_t *data)
         H5Pclose(data->large);
     if (data->small >= 0)
         H5Pclose(data->small);
-    if (data->scalar >= 0)
-        H5Sclose(data->scalar);
-    if (data->string >= 0)
-        H5Tclose(data->string);
     if (data->group >= 0)
         H5Gclose(data->group);
-    *data = (mni_data_t){-1, -1, -1, -1, -1};
-}
-
-int mni_data_attribute(const mni_data_t *data, hid_t object, const char *name, const char *text)
-{
-    hid_t attribute =
-        H5Acreate2(object, name, data->string, data->scalar, H5P_DEFAULT, H5P_DEFAULT);
-    int rc = 0;
-
-    if (attribute < 0 || H5Awrite(attribute, data->string, &text) < 0)
-        rc = mni_store_error("the attribute %s cannot be written", name);
-    if (attribute >= 0 && H5Aclose(attribute) < 0 && rc == 0)
-        rc = mni_store_error("the attribute %s cannot be written", name);
-    return rc;
+    *data = MNI_DATA_CLOSED;
 }
 
 static hid_t number_type(mn_type_t type)
@@ -100,24 +96,16 @@ static hid_t number_type(mn_type_t type)
     return -1;
 }
 
-/* The type and shape of a value. Text is one string of its very length, so that it may hold
+/* The type and shape of a value, which is what it says. Text is one string of its very length, so that it may hold
  * NULs; the empty text, which HDF5's fixed strings cannot be, is a string type without an
  * element. */
 static int value_shape(const mn_value_t *value, hid_t *type, hid_t *space)
 {
     hsize_t dims[MN_MAX_DIMS];
-    size_t size = mn_type_size(value->type);
+    size_t size = value->size;
 
-    for (unsigned i = 0; i < value->ndims && i < MN_MAX_DIMS; i++) {
+    for (unsigned i = 0; i < value->ndims && i < MN_MAX_DIMS; i++)
         dims[i] = value->dims[i];
-        if (__builtin_mul_overflow(size, value->dims[i], &size))
-            size = SIZE_MAX;
-    }
-    if (value->ndims > MN_MAX_DIMS || size != value->size || mn_type_size(value->type) == 0 ||
-        (size > 0 && value->data == NULL))
-        return mni_error(MN_E_INTERNAL,
-                         "a value of %zu bytes does not match its type and dimensions",
-                         value->size);
     if (value->type == MN_TEXT) {
         *type = H5Tcopy(H5T_C_S1);
         *space = H5Screate(size > 0 ? H5S_SCALAR : H5S_NULL);
@@ -137,58 +125,6 @@ static int value_shape(const mn_value_t *value, hid_t *type, hid_t *space)
         return mni_store_error("a value of %zu bytes has no shape in HDF5", size);
     return 0;
 }
-
-/* Nothing is written for a value that is not there; one without elements is. */
-static int value_put(mni_data_t *data, hid_t group, const char *name, const mn_value_t *value)
-{
-    hid_t type = -1, space = -1, set = -1;
-    int rc;
-
-    if (value->ndims == 0)
-        return 0;
-    if ((rc = value_shape(value, &type, &space)) < 0)
-        goto cleanup;
-    set = H5Dcreate2(group, name, type, space, H5P_DEFAULT,
-                     value->size > 0 && value->size <= SMALL_MOST ? data->small : data->large,
-                     H5P_DEFAULT);
-    if (set < 0 ||
-        (value->size > 0 && H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, value->data) < 0)) {
-        rc = mni_store_error("%s of %zu bytes cannot be written", name, value->size);
-        goto cleanup;
-    }
-    /* unlike numbers of type uint8 */
-    if (value->type == MN_BYTES)
-        rc = mni_data_attribute(data, set, "kind", "bytes");
-cleanup:
-    if (set >= 0 && H5Dclose(set) < 0 && rc == 0)
-        rc = mni_store_error("%s of %zu bytes cannot be written", name, value->size);
-    if (space >= 0)
-        H5Sclose(space);
-    if (type >= 0)
-        H5Tclose(type);
-    return rc;
-}
-
-int mni_data_put(mni_data_t *data, const mni_store_record_t *record)
-{
-    char id[MN_ID_TEXT];
-    int rc;
-
-    mn_id_format(record->info.id, id);
-    hid_t group = H5Gcreate2(data->group, id, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-    if (group < 0)
-        return mni_store_error("the group of job %s cannot be made", id);
-    if ((rc = mni_data_attribute(data, group, "job", record->info.job)) < 0 ||
-        (rc = mni_data_attribute(data, group, "status", mn_status_name(record->info.status))) < 0 ||
-        (rc = value_put(data, group, "input", &record->input)) < 0 ||
-        (rc = value_put(data, group, "result", &record->info.result)) < 0)
-        rc = mni_error_prefix(rc, "job %s", id);
-    if (H5Gclose(group) < 0 && rc == 0)
-        rc = mni_store_error("the group of job %s cannot be written", id);
-    return rc;
-}
-
-/* --- reading ---------------------------------------------------------------------------------- */
 
 /* Negative: no value has that. */
 static int type_of(hid_t set, hid_t type)
@@ -240,6 +176,120 @@ static bool shape_of(hid_t set, hid_t type, hid_t space, mn_value_t *value)
     }
     return value->size <= MN_MAX_VALUE;
 }
+
+/* --- writing ---------------------------------------------------------------------------------- */
+
+hid_t mni_data_begin(mni_data_t *data, const mni_store_record_t *record, bool exists)
+{
+    char id[MN_ID_TEXT];
+
+    mn_id_format(record->info.id, id);
+    hid_t group = exists ? H5Gopen2(data->group, id, H5P_DEFAULT)
+                         : H5Gcreate2(data->group, id, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    if (group < 0) {
+        mni_store_error("the group of job %s cannot be %s", id, exists ? "opened" : "made");
+        return -1;
+    }
+    data->groups += !exists;
+    if ((!exists && mni_text_put(group, "job", record->info.job) < 0) ||
+        mni_text_put(group, "status", mn_status_name(record->info.status)) < 0) {
+        mni_error_prefix(MN_E_STORE, "job %s", id);
+        H5Gclose(group);
+        return -1;
+    }
+    return group;
+}
+
+/* Whether a dataset is as one for the value would be. */
+static bool fits(hid_t set, const mn_value_t *value)
+{
+    hid_t type = H5Dget_type(set), space = H5Dget_space(set);
+    mn_value_t there = {0};
+    bool same = type >= 0 && space >= 0 && shape_of(set, type, space, &there) &&
+                there.type == value->type && there.ndims == value->ndims;
+
+    for (unsigned i = 0; same && i < value->ndims; i++)
+        same = there.dims[i] == value->dims[i];
+    if (space >= 0)
+        H5Sclose(space);
+    if (type >= 0)
+        H5Tclose(type);
+    return same;
+}
+
+/* The dataset of a value: the one that is there, if it fits; else a new one. Negative on failure, with the sentence. */
+static hid_t set_make(const mni_data_t *data, hid_t group, const char *name,
+                      const mn_value_t *value, hid_t *type)
+{
+    hid_t space = -1, set = -1;
+
+    *type = -1;
+    if (H5Lexists(group, name, H5P_DEFAULT) > 0) {
+        set = H5Dopen2(group, name, H5P_DEFAULT);
+        if (set >= 0 && fits(set, value) && (*type = H5Dget_type(set)) >= 0)
+            return set;
+        if (set >= 0)
+            H5Dclose(set);
+        if (H5Ldelete(group, name, H5P_DEFAULT) < 0) {
+            mni_store_error("an earlier %s cannot be removed", name);
+            return -1;
+        }
+    }
+    if (value_shape(value, type, &space) == 0 &&
+        (set = H5Dcreate2(group, name, *type, space, H5P_DEFAULT,
+                          value->size > 0 && value->size <= SMALL_MOST ? data->small : data->large,
+                          H5P_DEFAULT)) < 0)
+        mni_store_error("%s of %zu bytes cannot be written", name, value->size);
+    if (space >= 0)
+        H5Sclose(space);
+    /* unlike numbers of type uint8 */
+    if (set >= 0 && value->type == MN_BYTES && mni_text_put(set, "kind", "bytes") < 0) {
+        H5Dclose(set);
+        set = -1;
+    }
+    return set;
+}
+
+static int link_put(hid_t group, const char *name, const char *file)
+{
+    if ((H5Lexists(group, name, H5P_DEFAULT) > 0 && H5Ldelete(group, name, H5P_DEFAULT) < 0) ||
+        H5Lcreate_external(file, "/value", group, name, H5P_DEFAULT, H5P_DEFAULT) < 0)
+        return mni_store_error("the link to %s cannot be written", file);
+    return 0;
+}
+
+int mni_data_put(mni_data_t *data, hid_t group, const char *name, const mn_value_t *value,
+                 const char *file)
+{
+    hid_t type = -1, set;
+    int rc = 0;
+
+    if (file != NULL)
+        return link_put(group, name, file);
+    if (value->ndims == 0)
+        return 0;
+    if ((set = set_make(data, group, name, value, &type)) < 0)
+        rc = MN_E_STORE;
+    else if (value->size > 0 && H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, value->data) < 0)
+        rc = mni_store_error("%s of %zu bytes cannot be written", name, value->size);
+    if (set >= 0 && H5Dclose(set) < 0 && rc == 0)
+        rc = mni_store_error("%s of %zu bytes cannot be written", name, value->size);
+    if (type >= 0)
+        H5Tclose(type);
+    return rc;
+}
+
+int mni_data_remove(mni_data_t *data, mn_id_t id)
+{
+    char text[MN_ID_TEXT];
+
+    if (H5Ldelete(data->group, mn_id_format(id, text), H5P_DEFAULT) < 0)
+        return mni_store_error("the group of job %s cannot be removed", text);
+    data->groups--;
+    return 0;
+}
+
+/* --- reading ---------------------------------------------------------------------------------- */
 
 static int value_get(hid_t group, const char *name, mn_value_t *value)
 {

@@ -1,64 +1,75 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the files of store/ share: rows of the table of jobs, the groups of values, HDF5's errors as
- * sentences. All of it runs in rank 0's main thread, between H5E_BEGIN_TRY and H5E_END_TRY of a
- * call in store.c, so that HDF5 prints nothing there and the user's own error handler is as it was
- * afterwards.
+ * What the files of store/ share. All that touches HDF5 runs between mni_hdf5_enter() and mni_hdf5_leave(), which store.c and
+ * snapshot.c call: the main thread of rank 0 before the first change is told and after the last one, the snapshot thread between.
  */
 #ifndef MNI_STORE_INTERNAL_H
 #define MNI_STORE_INTERNAL_H
 
+#include "store/folder.h"
+#include "store/ids.h"
 #include "store/journal.h"
 #include "store/keeper.h"
 #include "store/lock.h"
 #include "store/read.h"
+#include "store/sink.h"
+#include "store/snapshot.h"
 #include "store/store.h"
 #include "wire/wire.h"
 
 #include <hdf5.h>
 #include <sys/types.h>
 
-#define MNI_STORE_FORMAT 2 /* 1 had no needs of jobs, and no journal */
+/* 1 had no needs of jobs, and no journal; 1 and 2 had a group for every job, and a table that was not extendible. */
+#define MNI_STORE_FORMAT 3
+
+/* Where all lies; absolute. */
+typedef struct mni_place {
+    char *path, *folder;
+    char *fresh;   /* where a new file is made */
+    char *journal; /* the journal; where a new one is made is that and ".new" */
+    mn_id_t id;
+} mni_place_t;
 
 struct mni_store {
-    char *path; /* absolute; NULL: nothing is kept */
-    char *folder;
-    char *fresh; /* where a new file is made */
-    char *journal;
+    mni_place_t place; /* path NULL: nothing is kept */
     mni_store_lock_t *lock;
     bool exists, has_id, has_journal;
-    mn_id_t id;
+    int format;        /* of the file */
     uint64_t included; /* number of the last change that the file includes */
     uint64_t told;     /* and of the last one at all, while there is no keeper */
     mni_journal_report_t report;
     char *damage;
     mni_keeper_t *keeper; /* NULL: nothing is kept before the end */
+    mni_snapshot_t *snapshot;
+    double age; /* seconds; see mni_store_snapshot_age() */
     mni_writer_t writer;
 
     /* of a store that is only read (read.c) */
     bool reading;
     hid_t file; /* 0: it is not open */
-    mni_journal_image_t *image;
+    mni_journal_map_t *map;
     char *user; /* the runtime that has it */
     bool verifying;
     char *trouble; /* while verifying: why the journal cannot be read at all, and is left aside */
 };
 
-/* Opens a file to read it, without a lock: files of ours never change, they are replaced. */
-hid_t mni_file_open(const char *path);
-/* Looks at what the path holds. 0: nothing; 1: a store of ours, its permissions in *mode. */
-int mni_file_check(const char *path, bool writing, mode_t *mode);
-/* read.c: as mni_store_open_read(); a journal that cannot be read at all is left aside, as store->trouble. */
-int mni_store_open_verify(const char *path, mni_store_t **store);
-/* Number of the file's format, negative if it has none. */
-int mni_file_format(hid_t file);
-/* Makes the absolute paths of a store from that of its HDF5 file. */
+/* Makes the absolute paths of a store from that of its HDF5 file (store.c). */
 int mni_store_paths(mni_store_t *store, const char *path);
-/* Reads the store's id, and up to which change the file includes them; a file of an early version has neither. */
-int mni_store_identify(mni_store_t *store, hid_t file);
-/* file.c: writes all jobs to a new file and renames it over the old one. */
-int mni_file_write(mni_store_t *store, mni_store_visit_t *visit, void *argument);
-int mni_folder_sync(const char *folder);
+/* As mni_store_open_read(); a journal that cannot be read at all is left aside, as store->trouble (read.c). */
+int mni_store_open_verify(const char *path, mni_store_t **store);
+
+/* --- hdf5.c ----------------------------------------------------------------------------------- */
+
+/* One thread at a time, and HDF5 prints nothing meanwhile; afterwards the user's own error handler is as it was. */
+typedef struct mni_hdf5 {
+    H5E_auto2_t handler;
+    void *argument;
+} mni_hdf5_t;
+void mni_hdf5_enter(mni_hdf5_t *before);
+void mni_hdf5_leave(const mni_hdf5_t *before);
+/* Whether others may call HDF5 in this process while a thread of ours does. */
+bool mni_hdf5_threads(void);
 
 /* Keeps "sentence: what HDF5 says", HDF5's part being the innermost description of its error
  * stack, which the next HDF5 call clears: so call it at once. Returns MN_E_STORE. */
@@ -66,80 +77,256 @@ int mni_store_error(const char *format, ...) __attribute__((format(printf, 1, 2)
 
 /* A variable-length UTF-8 string; negative on failure. To be closed with H5Tclose(). */
 hid_t mni_store_string(void);
+/* Opens a file to read it, without a lock: files of ours never change, they are replaced. */
+hid_t mni_file_open(const char *path);
+/* An attribute that is a number; a text: made, or written over. */
+int mni_file_get(hid_t file, const char *name, uint64_t *number);
+int mni_file_put(hid_t file, const char *name, uint64_t number);
+int mni_text_put(hid_t object, const char *name, const char *text);
+/* A part of a one-dimensional dataset and as much memory; to be given back with mni_rows_deselect(). */
+int mni_rows_select(hid_t set, uint64_t first, uint64_t count, hid_t *memory, hid_t *space);
+void mni_rows_deselect(hid_t memory, hid_t space);
 
-/* --- table.c ---------------------------------------------------------------------------------- */
+/* --- check.c ---------------------------------------------------------------------------------- */
 
-/* A row of /jobs, as in memory. Strings that do not apply are NULL. */
-typedef struct mni_row {
-    char id[MN_ID_TEXT - 1]; /* no NUL */
-    char job[64];
-    char status[12];
-    char reason[16];
-    char *error;
-    uint32_t attempts;
-    char *lock, *tag, *key;
-    double created, started, ended, progress;
-    char *message;
-    uint64_t yields;
-    char *host;
-    int32_t rank;
-    char *cpus;
-    double cpu; /* cores */
-    uint64_t memory;
-    int32_t priority;
-    double timeout, grace;
-    uint32_t max_concurrency, max_retries, max_lost;
-    uint32_t retries, lost; /* of the attempts, as in mni_job_t */
-} mni_row_t;
+/* Looks at what the path holds. 0: nothing; 1: a store of ours, its permissions in *mode. */
+int mni_file_check(const char *path, bool writing, mode_t *mode);
+/* Its format; the store's id (has_id false: an early version had none) and the number of the last change that it includes. */
+int mni_file_identity(const char *path, int *format, bool *has_id, mn_id_t *id, uint64_t *included);
+/* The same of a file that is open. */
+int mni_file_identify(hid_t file, const char *path, int *format, bool *has_id, mn_id_t *id,
+                      uint64_t *included);
+
+/* --- text.c ----------------------------------------------------------------------------------- */
 
 typedef struct mni_text_block mni_text_block_t;
 
 /* A copy that lives with the blocks. NULL for NULL, and for no memory, which sets *failed. */
 char *mni_text_copy(mni_text_block_t **blocks, const char *text, bool *failed);
-void mni_texts_free(mni_text_block_t *blocks);
+void mni_texts_free(mni_text_block_t **blocks);
 
-typedef struct mni_rows {
-    mni_row_t *row;
-    size_t count, room;
-    mni_text_block_t *texts; /* copies of the strings */
-} mni_rows_t;
+/* --- row.c ------------------------------------------------------------------------------------ */
 
-/* Adds the row of a job, with copies of its strings. */
-int mni_rows_add(mni_rows_t *rows, const mni_store_record_t *record);
-void mni_rows_free(mni_rows_t *rows);
+/* A row of /jobs, as in memory. Texts that do not apply are NULL. */
+typedef struct mni_row {
+    char id[MN_ID_TEXT - 1]; /* no NUL */
+    char job[64];
+    char status[12];
+    char reason[16];
+    char host[64];
+    char cpus[48];
+    char *error, *lock, *tag, *key, *message;
+    uint32_t attempts;
+    int32_t rank;
+    double created, started, ended, progress;
+    uint64_t yields;
+    double cpu; /* cores */
+    uint64_t memory;
+    double timeout, grace;
+    int32_t priority;
+    uint32_t max_concurrency, max_retries, max_lost;
+    uint32_t retries, lost; /* of the attempts, as in mni_job_t */
+    /* Where the values are: elements of /values/TYPE, or datasets of /data/ID where the type is "" and the job has a group. */
+    uint64_t input_at, result_at;
+    uint32_t input_count, result_count;
+    char input_type[8], result_type[8];
+    uint8_t grouped;
+} mni_row_t;
 
-/* Reads /jobs of a file. The strings of the rows are HDF5's. */
-int mni_rows_read(hid_t file, mni_row_t **rows, size_t *count);
-/* Frees what mni_rows_read() made. */
-void mni_rows_reclaim(mni_row_t *rows, size_t count);
+/* A row of format 1 or 2. */
+typedef struct mni_old_row {
+    mni_row_t row;
+    char *host, *cpus;
+} mni_old_row_t;
 
+typedef enum mni_row_part {
+    MNI_ROW_WHOLE,
+    MNI_ROW_FIXED, /* without texts: those in the file are left alone */
+    MNI_ROW_OLD,   /* of an mni_old_row_t */
+    MNI_ROW_ID,    /* that alone, without a row around it */
+    MNI_ROW_CREATED
+} mni_row_part_t;
+
+/* The compound of a row, or a part of it, in memory; negative on failure. To be closed with H5Tclose(). */
+hid_t mni_row_type(mni_row_part_t part);
+
+/* Sets all of a row but where its values are; texts are the record's own. */
+void mni_row_set(mni_row_t *row, const mni_store_record_t *record);
 /* What a row says of a job, its values apart; pointers into the row. MN_E_STORE: it makes no sense. */
 int mni_row_record(const mni_row_t *row, mni_store_record_t *record);
+void mni_row_from_old(mni_old_row_t *old);
+uint64_t mni_row_text_space(const mni_row_t *row); /* bytes that its texts take in the file */
+bool mni_row_same_texts(const mni_row_t *a, const mni_row_t *b);
 
-/* Writes /jobs. */
-int mni_rows_write(hid_t file, const mni_row_t *rows, size_t count);
+/* --- table.c ---------------------------------------------------------------------------------- */
+
+#define MNI_TABLE_CHUNK 256 /* rows that lie together in the file */
+
+typedef struct mni_table {
+    hid_t set, whole, fixed;
+    uint64_t count;   /* rows, with those that wait */
+    mni_row_t *waits; /* rows to be added, with copies of their texts */
+    size_t waiting;
+    mni_text_block_t *texts;
+} mni_table_t;
+
+#define MNI_TABLE_CLOSED ((mni_table_t){.set = -1, .whole = -1, .fixed = -1})
+
+int mni_table_create(mni_table_t *table, hid_t file);
+int mni_table_open(mni_table_t *table, hid_t file);
+/* Adds a row, with copies of its texts. Adding is not to be mixed with what follows without a flush between. */
+int mni_table_add(mni_table_t *table, const mni_row_t *row);
+int mni_table_flush(mni_table_t *table);
+/* Rows as they are in the file; their texts are HDF5's, to be freed with mni_table_reclaim(). */
+int mni_table_read(mni_table_t *table, uint64_t first, uint64_t count, mni_row_t *rows);
+void mni_table_reclaim(const mni_table_t *table, mni_row_t *rows, uint64_t count);
+/* Writes over rows: all of them, or what is no text. */
+int mni_table_write(mni_table_t *table, mni_row_part_t part, uint64_t first, uint64_t count,
+                    const mni_row_t *rows);
+int mni_table_shrink(mni_table_t *table, uint64_t count);
+/* The ids of all rows, each with the number of its row. */
+int mni_table_index(const mni_table_t *table, mni_ids_t *index);
+void mni_table_close(mni_table_t *table);
+
+/* --- pools.c ---------------------------------------------------------------------------------- */
+
+/* Small values of many jobs, end to end, a dataset per type: /values/TYPE. */
+#define MNI_POOL_TYPES (MN_FLOAT64 + 1)
+#define MNI_POOL_MOST ((size_t)1 << 10) /* bytes of a value in a pool */
+
+typedef struct mni_pool {
+    hid_t set;            /* negative: there is none yet */
+    uint64_t count;       /* elements, with those that wait */
+    uint8_t *waits;       /* elements to be added */
+    size_t waiting, size; /* bytes of them; bytes of an element */
+} mni_pool_t;
+
+typedef struct mni_pools {
+    hid_t group; /* /values */
+    mni_pool_t pool[MNI_POOL_TYPES];
+} mni_pools_t;
+
+#define MNI_POOLS_CLOSED ((mni_pools_t){.group = -1})
+
+int mni_pools_create(mni_pools_t *pools, hid_t file);
+int mni_pools_open(mni_pools_t *pools, hid_t file);
+/* Whether a value may lie in a pool. */
+bool mni_pools_take(const mn_value_t *value);
+/* Adds a value; *at is where it begins. */
+int mni_pools_add(mni_pools_t *pools, const mn_value_t *value, uint64_t *at);
+int mni_pools_write(mni_pools_t *pools, const mn_value_t *value, uint64_t at);
+int mni_pools_flush(mni_pools_t *pools);
+/* Reads elements. MN_E_STORE: they are not there. */
+int mni_pools_read(const mni_pools_t *pools, mn_type_t type, uint64_t at, uint64_t count,
+                   void *elements);
+/* By its name in a row; negative: no type has that. */
+int mni_pool_type(const char name[8]);
+void mni_pools_close(mni_pools_t *pools);
 
 /* --- data.c ----------------------------------------------------------------------------------- */
 
 /* Writes groups of values below /data; what is needed for each is made once. */
 typedef struct mni_data {
-    hid_t group;  /* /data */
-    hid_t string; /* variable-length UTF-8 */
-    hid_t scalar;
+    hid_t group;        /* /data */
     hid_t small, large; /* dataset creation */
+    uint64_t groups;    /* how many jobs have one */
 } mni_data_t;
 
+#define MNI_DATA_CLOSED ((mni_data_t){-1, -1, -1, 0})
+
+int mni_data_make(mni_data_t *data, hid_t file);
 int mni_data_open(mni_data_t *data, hid_t file);
-/* Writes /data/<id>/ with its attributes, `input` and `result`. */
-int mni_data_put(mni_data_t *data, const mni_store_record_t *record);
+/* Makes /data/ID if it is not there, and opens it, with its attributes as they are to be. Negative on failure, with the sentence. */
+hid_t mni_data_begin(mni_data_t *data, const mni_store_record_t *record, bool exists);
+/* Writes `input` or `result` into such a group, over an earlier one; `file` is where it lies instead, or NULL. */
+int mni_data_put(mni_data_t *data, hid_t group, const char *name, const mn_value_t *value,
+                 const char *file);
+int mni_data_remove(mni_data_t *data, mn_id_t id);
 /* Reads one of them, "input" or "result". */
 int mni_data_get_one(hid_t data, mn_id_t id, const char *name, mn_value_t *value);
-/* Reads /data/<id>/input and result, `data` being that group of /data; copies, to be destroyed. Those that are not there are
+/* Reads /data/ID/input and result, `data` being that group of /data; copies, to be destroyed. Those that are not there are
  * empty. */
 int mni_data_get(hid_t data, mn_id_t id, mn_value_t *input, mn_value_t *result);
 void mni_data_close(mni_data_t *data);
 
-/* Writes a string as an attribute. */
-int mni_data_attribute(const mni_data_t *data, hid_t object, const char *name, const char *text);
+/* --- each.c ----------------------------------------------------------------------------------- */
+
+/* Gives all jobs of a file of any format, oldest first. The record lives as long as the call. */
+int mni_file_each(hid_t file, int format, mni_store_take_t *take, void *argument);
+/* The same without values: the records say which rows have them. */
+int mni_file_scan(hid_t file, int format, mni_store_take_t *take, void *argument);
+
+/* --- window.c --------------------------------------------------------------------------------- */
+
+/* What a part of the journal says of a job, in all. */
+typedef struct mni_window_item {
+    mni_store_record_t record; /* texts and values are the journal's */
+    unsigned set;              /* what of it is known: as mni_change_set() */
+    bool removed;
+    uint64_t number; /* of the first record about it */
+} mni_window_item_t;
+
+/* The changes of a part of a journal, an item per job, in the order of the first changes. */
+typedef struct mni_window {
+    mni_window_item_t *items;
+    size_t count, room;
+    mni_ids_t index;
+} mni_window_t;
+
+/* Adds a record of the journal. */
+int mni_window_add(mni_window_t *window, const mni_journal_record_t *change);
+mni_window_item_t *mni_window_find(const mni_window_t *window, mn_id_t id);
+void mni_window_clear(mni_window_t *window);
+void mni_window_fini(mni_window_t *window);
+
+/* --- target.c --------------------------------------------------------------------------------- */
+
+/* The file that is being made. */
+typedef struct mni_target {
+    const mni_place_t *place;
+    mni_sink_t *sink;
+    hid_t file;
+    mni_table_t table;
+    mni_pools_t pools;
+    mni_data_t data;
+    mni_ids_t rows; /* ids of the rows */
+    bool indexed;
+    uint64_t dead; /* bytes that belong to nothing any more */
+} mni_target_t;
+
+/* An empty file; a copy of the one that is there. On failure there is nothing to be closed. */
+int mni_target_create(const mni_place_t *place, mni_target_t **target);
+int mni_target_copy(const mni_place_t *place, mni_target_t **target);
+/* Adds a job. */
+int mni_target_add(mni_target_t *target, const mni_store_record_t *record);
+/* Makes a row, with where its values are, that of a record whose result may be another one (`value`), or its status (`status`). */
+int mni_target_set(mni_target_t *target, mni_row_t *row, const mni_store_record_t *record,
+                   bool value, bool status);
+/* Closes the file; if rc is 0 it is then the store's, and includes all changes up to `included`. Else, or when something fails, what
+ * was there stays as it was, and the file is gone. Returns rc, or what failed. */
+int mni_target_finish(mni_target_t *target, uint64_t included, int rc);
+
+/* --- apply.c ---------------------------------------------------------------------------------- */
+
+/* Applies what a window says. */
+int mni_target_apply(mni_target_t *target, const mni_window_t *window);
+
+/* --- file.c ----------------------------------------------------------------------------------- */
+
+/* Writes all jobs to a new file and renames it over the old one. */
+int mni_file_write(const mni_place_t *place, uint64_t included, mni_store_visit_t *visit,
+                   void *argument);
+
+/* --- fold.c ----------------------------------------------------------------------------------- */
+
+/* Replaces the file by one that includes the journal's records up to the number `upto` (those above `included` are applied), from
+ * the files alone. `rebuild`: also gives back all that is free or dead. */
+int mni_fold(const mni_place_t *place, uint64_t included, uint64_t upto, bool rebuild);
+/* Whether more of the file is free or dead than is worth keeping. */
+bool mni_fold_wasteful(const char *path);
+/* Begins the journal that follows once the file includes all up to `included`: beside the present one, with the records up to
+ * `upto` that stay. *cursor is behind these in the present one. */
+int mni_fold_follow(const mni_place_t *place, uint64_t included, uint64_t upto,
+                    mni_journal_t **follower, mni_journal_cursor_t *cursor);
 
 #endif

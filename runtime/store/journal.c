@@ -1,34 +1,22 @@
 /* SPDX-License-Identifier: MIT
  *
- * See journal.h. All numbers in the file are little-endian, everything is at a multiple of 8 bytes.
- *
- *     header   magic[8], u32 format, u32 bytes of the header, store[16], u64 number of the first record, zeros, u64 checksum
- *     record   u32 mark, u32 type, u64 size, u64 number, u64 checksum, then the bytes, then zeros to a multiple of 8
- *
- * Checksums are XXH3 (64 bits). That of a record is over its first 24 bytes and its data, and seeded with the header's, so that
- * bytes of some other journal, which may well be in somebody's data, are no records here. The file is longer than what is in
- * it: room is made in advance, since to append to the room that a file has needs no change of its size on disk.
+ * The writing of a journal (see journal.h). The file is longer than what is in it: room is made in advance, since to append to
+ * the room that a file has needs no change of its size on disk.
  */
-#include "store/journal.h"
+#include "store/journal_format.h"
 
 #include "util/error.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <xxhash.h>
 
-#define MARK UINT32_C(0x4c4e524a) /* "JRNL" */
 #define ROOM_STEP (UINT64_C(4) << 20)
 #define BUFFER_KEEP ((size_t)4 << 20) /* a larger buffer is given back when it is empty */
-
-static const uint8_t magic[8] = {0x89, 'M', 'N', 'J', '\r', '\n', 0x1a, '\n'};
 
 typedef struct buffer {
     uint8_t *bytes;
@@ -46,293 +34,16 @@ struct mni_journal {
     bool broken;
 };
 
-/* --- numbers -------------------------------------------------------------------------------------------------------- */
-
-static void store_u32(uint8_t *at, uint32_t number)
-{
-    number = htole32(number);
-    memcpy(at, &number, sizeof number);
-}
-
-static void store_u64(uint8_t *at, uint64_t number)
-{
-    number = htole64(number);
-    memcpy(at, &number, sizeof number);
-}
-
-static uint32_t load_u32(const uint8_t *at)
-{
-    uint32_t number;
-    memcpy(&number, at, sizeof number);
-    return le32toh(number);
-}
-
-static uint64_t load_u64(const uint8_t *at)
-{
-    uint64_t number;
-    memcpy(&number, at, sizeof number);
-    return le64toh(number);
-}
-
-static uint64_t padded(uint64_t size)
-{
-    return (size + 7) / 8 * 8;
-}
-
-static uint64_t checksum(uint64_t seed, const uint8_t *record, const void *data, size_t size)
-{
-    return XXH3_64bits_withSeed(data, size, XXH3_64bits_withSeed(record, 24, seed));
-}
-
 static void make_header(uint8_t header[MNI_JOURNAL_HEADER], mn_id_t store, uint64_t first)
 {
     memset(header, 0, MNI_JOURNAL_HEADER);
-    memcpy(header, magic, sizeof magic);
+    memcpy(header, MNI_JOURNAL_MAGIC, 8);
     store_u32(header + 8, MNI_JOURNAL_FORMAT);
     store_u32(header + 12, MNI_JOURNAL_HEADER);
     memcpy(header + 16, store.bytes, sizeof store.bytes);
     store_u64(header + 32, first);
     store_u64(header + 56, XXH3_64bits(header, 56));
 }
-
-/* --- reading -------------------------------------------------------------------------------------------------------- */
-
-typedef struct mni_journal_image {
-    const uint8_t *bytes;
-    uint64_t size;
-    uint64_t seed;
-} image_t;
-
-static int image_open(const char *path, image_t *image)
-{
-    struct stat status;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return mni_error(MN_E_STORE, "cannot open the journal %s: %s", path, strerror(errno));
-    if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode)) {
-        close(fd);
-        return mni_error(MN_E_STORE, "%s is not a file", path);
-    }
-    *image = (image_t){.size = (uint64_t)status.st_size};
-    if (image->size > 0) {
-        void *at = mmap(NULL, image->size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (at == MAP_FAILED) {
-            int rc = mni_error(MN_E_STORE, "cannot map the journal %s: %s", path, strerror(errno));
-            close(fd);
-            return rc;
-        }
-        image->bytes = at;
-    }
-    close(fd);
-    return 0;
-}
-
-static void image_close(image_t *image)
-{
-    if (image->bytes)
-        munmap((void *)image->bytes, image->size);
-}
-
-static int check_header(image_t *image, const char *path, mn_id_t store)
-{
-    const uint8_t *header = image->bytes;
-
-    if (image->size < sizeof magic || memcmp(header, magic, sizeof magic) != 0)
-        return mni_error(MN_E_STORE, "%s is not a journal of multinode", path);
-    if (image->size < MNI_JOURNAL_HEADER)
-        return mni_error(MN_E_STORE, "the journal %s ends in its header", path);
-    if (load_u32(header + 8) > MNI_JOURNAL_FORMAT)
-        return mni_error(
-            MN_E_STORE,
-            "the journal %s has format %" PRIu32
-            "; this version reads up to %u: use the version that wrote it, or a later one",
-            path, load_u32(header + 8), MNI_JOURNAL_FORMAT);
-    image->seed = load_u64(header + 56);
-    if (image->seed != XXH3_64bits(header, 56))
-        return mni_error(MN_E_STORE, "the header of the journal %s is damaged", path);
-    if (!mn_id_equal(store, (mn_id_t){0}) &&
-        memcmp(header + 16, store.bytes, sizeof store.bytes) != 0)
-        return mni_error(MN_E_STORE, "the journal %s belongs to another store", path);
-    return 0;
-}
-
-/* Whether a sound record is at an offset. */
-static bool record_at(const image_t *image, uint64_t offset, mni_journal_record_t *record)
-{
-    const uint8_t *at = image->bytes + offset;
-
-    if (image->size - offset < MNI_JOURNAL_RECORD || load_u32(at) != MARK)
-        return false;
-    uint64_t size = load_u64(at + 8), room = image->size - offset - MNI_JOURNAL_RECORD;
-    if (size > room || padded(size) > room)
-        return false;
-    *record = (mni_journal_record_t){.number = load_u64(at + 16),
-                                     .type = load_u32(at + 4),
-                                     .data = at + MNI_JOURNAL_RECORD,
-                                     .size = size};
-    return checksum(image->seed, at, record->data, record->size) == load_u64(at + 24);
-}
-
-/* Behind damage: the next sound record with a number above `last`. The end of the file: there is none. */
-static uint64_t find_record(const image_t *image, uint64_t offset, uint64_t last)
-{
-    mni_journal_record_t record;
-    for (; image->size - offset >= MNI_JOURNAL_RECORD; offset += 8)
-        if (record_at(image, offset, &record) && record.number > last)
-            return offset;
-    return image->size;
-}
-
-static int add_damage(mni_journal_report_t *report, mni_journal_damage_t damage)
-{
-    mni_journal_damage_t *grown =
-        realloc(report->damages, (report->damage_count + 1) * sizeof *grown);
-    if (!grown)
-        return mni_error(MN_E_NO_MEMORY, "no memory for what is damaged in a journal");
-    report->damages = grown;
-    report->damages[report->damage_count++] = damage;
-    return 0;
-}
-
-/* Bytes from an offset up to the last one that is not zero. */
-static uint64_t torn_bytes(const image_t *image, uint64_t offset)
-{
-    uint64_t end = image->size;
-    while (end > offset && image->bytes[end - 1] == 0)
-        end--;
-    return end - offset;
-}
-
-static int read_records(const image_t *image, uint64_t after, mni_journal_visit_t *visit,
-                        void *argument, mni_journal_report_t *report)
-{
-    uint64_t offset = MNI_JOURNAL_HEADER, expected = load_u64(image->bytes + 32);
-    mni_journal_record_t record;
-    int rc = 0;
-
-    report->end = offset;
-    while (rc == 0 && offset < image->size) {
-        uint64_t from = offset;
-        if (!record_at(image, offset, &record) || record.number < expected) {
-            offset = find_record(image, offset, expected - 1);
-            if (offset >= image->size)
-                break;
-            record_at(image, offset, &record);
-        }
-        if (offset > from || record.number != expected)
-            rc = add_damage(report, (mni_journal_damage_t){.offset = from,
-                                                           .bytes = offset - from,
-                                                           .first = expected,
-                                                           .records = record.number - expected});
-        if (rc == 0 && visit && record.number > after)
-            rc = visit(argument, &record);
-        if (report->first == 0)
-            report->first = record.number;
-        report->last = record.number;
-        report->records++;
-        expected = record.number + 1;
-        offset += MNI_JOURNAL_RECORD + padded(record.size);
-        report->end = offset;
-    }
-    report->torn = torn_bytes(image, report->end);
-    return rc;
-}
-
-int mni_journal_read(const char *path, mn_id_t store, uint64_t after, mni_journal_visit_t *visit,
-                     void *argument, mni_journal_report_t *report)
-{
-    image_t image;
-    *report = (mni_journal_report_t){0};
-    int rc = image_open(path, &image);
-    if (rc < 0)
-        return rc;
-    rc = mni_journal_image_read(&image, path, store, after, visit, argument, report);
-    image_close(&image);
-    return rc;
-}
-
-int mni_journal_image_read(const image_t *of, const char *path, mn_id_t store, uint64_t after,
-                           mni_journal_visit_t *visit, void *argument, mni_journal_report_t *report)
-{
-    image_t image = *of;
-    *report = (mni_journal_report_t){0};
-    int rc = check_header(&image, path, store);
-    if (rc == 0)
-        rc = read_records(&image, after, visit, argument, report);
-    if (rc < 0)
-        mni_journal_report_fini(report);
-    return rc;
-}
-
-/* Up to the end that the file had at first: it may be cut meanwhile. */
-static int read_all(int fd, uint8_t *bytes, uint64_t *size)
-{
-    uint64_t done = 0;
-    while (done < *size) {
-        ssize_t got = pread(fd, bytes + done, *size - done, (off_t)done);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return -1;
-        if (got == 0)
-            break;
-        done += (uint64_t)got;
-    }
-    *size = done;
-    return 0;
-}
-
-int mni_journal_image_load(const char *path, image_t **image)
-{
-    struct stat status;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), rc = 0;
-    if (fd < 0 && errno == ENOENT) {
-        *image = NULL;
-        return 0;
-    }
-    if (fd < 0)
-        return mni_error(MN_E_STORE, "cannot open the journal %s: %s", path, strerror(errno));
-    image_t *made = calloc(1, sizeof *made);
-    uint8_t *bytes = NULL;
-    if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
-        rc = mni_error(MN_E_STORE, "%s is not a file", path);
-    else if (!made || !(bytes = malloc((size_t)status.st_size + 1)))
-        rc = mni_error(MN_E_NO_MEMORY, "no memory for the journal %s", path);
-    else {
-        made->bytes = bytes;
-        made->size = (uint64_t)status.st_size;
-        if (read_all(fd, bytes, &made->size) < 0)
-            rc = mni_error(MN_E_STORE, "cannot read the journal %s: %s", path, strerror(errno));
-    }
-    close(fd);
-    if (rc < 0) {
-        free(bytes);
-        free(made);
-        return rc;
-    }
-    *image = made;
-    return 0;
-}
-
-uint64_t mni_journal_image_size(const image_t *image)
-{
-    return image->size;
-}
-
-void mni_journal_image_free(image_t *image)
-{
-    if (image)
-        free((void *)image->bytes);
-    free(image);
-}
-
-void mni_journal_report_fini(mni_journal_report_t *report)
-{
-    free(report->damages);
-    *report = (mni_journal_report_t){0};
-}
-
-/* --- writing -------------------------------------------------------------------------------------------------------- */
 
 static int system_error(const mni_journal_t *journal, const char *what)
 {
@@ -411,19 +122,16 @@ int mni_journal_create(const char *path, mn_id_t store, uint64_t first, mni_jour
 int mni_journal_continue(const char *path, mn_id_t store, const mni_journal_report_t *report,
                          mni_journal_t **journal)
 {
-    image_t image;
-    int rc = image_open(path, &image);
+    mni_journal_map_t *map = NULL;
+    int rc = mni_journal_map(path, store, &map);
     if (rc < 0)
         return rc;
-    rc = check_header(&image, path, store);
-    uint64_t first = rc == 0 ? load_u64(image.bytes + 32) : 0;
-    image_close(&image);
-    if (rc < 0)
-        return rc;
+    uint64_t seed = mni_journal_seed(map), first = mni_journal_start(map).next;
+    mni_journal_unmap(map);
     mni_journal_t *made = journal_make(path, 0);
     if (!made)
         return MN_E_STORE;
-    made->seed = image.seed;
+    made->seed = seed;
     made->written = report->last > 0 ? report->last : first - 1;
     made->next = made->written + 1;
     made->end = made->room = report->end;
@@ -434,6 +142,15 @@ int mni_journal_continue(const char *path, mn_id_t store, const mni_journal_repo
     }
     *journal = made;
     return 0;
+}
+
+void mni_journal_share(const mni_journal_t *journal, const char *like)
+{
+    struct stat file;
+    int error = errno;
+
+    if (stat(like, &file) == 0 && fchmod(journal->fd, file.st_mode & 0666) < 0)
+        errno = error;
 }
 
 void mni_journal_close(mni_journal_t *journal)
@@ -473,7 +190,7 @@ uint64_t mni_journal_put(mni_journal_t *journal, uint32_t type, const void *data
         return 0;
     }
     uint8_t *at = journal->waits.bytes + journal->waits.size;
-    store_u32(at, MARK);
+    store_u32(at, MNI_JOURNAL_MARK);
     store_u32(at + 4, type);
     store_u64(at + 8, size);
     store_u64(at + 16, journal->next);
@@ -544,7 +261,90 @@ uint64_t mni_journal_written(const mni_journal_t *journal)
     return journal->written;
 }
 
+const char *mni_journal_path(const mni_journal_t *journal)
+{
+    return journal->path;
+}
+
+bool mni_journal_half_written(const mni_journal_t *journal)
+{
+    return journal->group.size > 0;
+}
+
+void mni_journal_break(mni_journal_t *journal)
+{
+    journal->broken = true;
+}
+
 uint64_t mni_journal_bytes(const mni_journal_t *journal)
 {
     return journal->end;
+}
+
+/* --- a journal that follows another ---------------------------------------------------------------- */
+
+#define COPY_PIECE ((size_t)4 << 20)
+
+/* Adds a record with the number that it has. */
+static bool put_copy(mni_journal_t *journal, const mni_journal_record_t *record)
+{
+    journal->next = record->number;
+    return mni_journal_put(journal, record->type, record->data, record->size) != 0;
+}
+
+static int write_copies(mni_journal_t *journal, bool sync)
+{
+    mni_journal_take(journal);
+    return mni_journal_write(journal, sync);
+}
+
+int mni_journal_copy(mni_journal_t *follower, const mni_journal_map_t *from,
+                     mni_journal_cursor_t *cursor, uint64_t upto)
+{
+    mni_journal_record_t record;
+    int rc = 0;
+
+    while (rc == 0 && cursor->next <= upto && mni_journal_next(from, cursor, &record)) {
+        if (record.number <= follower->written)
+            continue;
+        if (!put_copy(follower, &record))
+            rc = MN_E_NO_MEMORY;
+        else if (follower->waits.size >= COPY_PIECE)
+            rc = write_copies(follower, false);
+    }
+    return rc < 0 ? rc : write_copies(follower, true);
+}
+
+int mni_journal_rename(mni_journal_t *follower, const mni_journal_t *journal)
+{
+    if (rename(follower->path, journal->path) < 0)
+        return system_error(follower, "put into place");
+    return 0;
+}
+
+void mni_journal_adopt(mni_journal_t *journal, mni_journal_t *follower)
+{
+    uint8_t *at = journal->waits.bytes;
+    const uint8_t *end = at + journal->waits.size;
+
+    close(journal->fd);
+    journal->fd = follower->fd;
+    follower->fd = -1;
+    journal->seed = follower->seed;
+    journal->end = follower->end;
+    journal->room = follower->room;
+    while (at < end) { /* what waits is to be a record of this file */
+        size_t size = load_u64(at + 8);
+        store_u64(at + 24, checksum(journal->seed, at, at + MNI_JOURNAL_RECORD, size));
+        at += MNI_JOURNAL_RECORD + padded(size);
+    }
+    mni_journal_close(follower);
+}
+
+void mni_journal_drop(mni_journal_t *journal)
+{
+    if (!journal)
+        return;
+    unlink(journal->path);
+    mni_journal_close(journal);
 }

@@ -14,6 +14,9 @@
 
 #include <multinode.h>
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #define MNI_JOURNAL_FORMAT 2u  /* 1 had no records of several changes */
 #define MNI_JOURNAL_HEADER 64u /* bytes of the file's header */
 #define MNI_JOURNAL_RECORD 32u /* bytes before those of a record */
@@ -53,22 +56,37 @@ void mni_journal_report_fini(mni_journal_report_t *report);
  * when this returns, the file's name when its folder has been synced. */
 int mni_journal_create(const char *path, mn_id_t store, uint64_t first, mni_journal_t **journal);
 
+/* Who may read the file `like` may read the journal. That this cannot be is no reason not to go on. */
+void mni_journal_share(const mni_journal_t *journal, const char *like);
+
 /* Reads a journal and changes nothing: `visit` gets each sound record with a number above `after`, in order; NULL: none. A record is
  * sound when its checksum is right. Behind damage the reading goes on at the next sound record. MN_E_STORE: the file is not a
  * journal, or of a later format, or belongs to another store than `store` (a nil id: to any); and what `visit` returned. */
 int mni_journal_read(const char *path, mn_id_t store, uint64_t after, mni_journal_visit_t *visit,
                      void *argument, mni_journal_report_t *report);
 
-/* A copy of a journal in memory: what a runtime does to the file meanwhile, which may be written, cut and replaced, does not matter
- * to it. NULL in *image, and 0: there is no such file. */
-typedef struct mni_journal_image mni_journal_image_t;
-int mni_journal_image_load(const char *path, mni_journal_image_t **image);
-uint64_t mni_journal_image_size(const mni_journal_image_t *image);
-/* As mni_journal_read(); the path is that of the file, for sentences. */
-int mni_journal_image_read(const mni_journal_image_t *image, const char *path, mn_id_t store,
-                           uint64_t after, mni_journal_visit_t *visit, void *argument,
-                           mni_journal_report_t *report);
-void mni_journal_image_free(mni_journal_image_t *image); /* NULL is fine */
+/* The same in steps: maps a journal into memory, where its records stay until it is unmapped; what is added to the file later is not
+ * there. */
+typedef struct mni_journal_map mni_journal_map_t;
+int mni_journal_map(const char *path, mn_id_t store, mni_journal_map_t **map);
+void mni_journal_unmap(mni_journal_map_t *map); /* NULL is fine */
+/* A copy instead: what a runtime does to the file meanwhile, which may be written, cut and replaced, does not matter to it. NULL in
+ * *map, and 0: there is no such file. Its header is to be checked before anything else is done with it. */
+int mni_journal_load(const char *path, mni_journal_map_t **map);
+int mni_journal_check(mni_journal_map_t *map, const char *path, mn_id_t store);
+uint64_t mni_journal_seed(const mni_journal_map_t *map);
+int mni_journal_scan(const mni_journal_map_t *map, uint64_t after, mni_journal_visit_t *visit,
+                     void *argument, mni_journal_report_t *report);
+
+/* A place in a journal: an offset, and the least number that a record there can have. */
+typedef struct mni_journal_cursor {
+    uint64_t offset, next;
+} mni_journal_cursor_t;
+
+mni_journal_cursor_t mni_journal_start(const mni_journal_map_t *map);
+/* The next sound record, behind damage if there is some. False: there is none. */
+bool mni_journal_next(const mni_journal_map_t *map, mni_journal_cursor_t *cursor,
+                      mni_journal_record_t *record);
 
 /* Goes on with a journal that was read: behind its last sound record; what is torn there is cut off. */
 int mni_journal_continue(const char *path, mn_id_t store, const mni_journal_report_t *report,
@@ -91,5 +109,25 @@ bool mni_journal_broken(const mni_journal_t *journal); /* it refuses */
 uint64_t mni_journal_written(const mni_journal_t *journal);
 uint64_t mni_journal_bytes(
     const mni_journal_t *journal); /* of the file, without room kept in advance */
+
+/* --- the replacement of a journal by one that begins later ---
+ *
+ * The follower is made by mni_journal_create() beside the journal, given the records that stay (in several steps: the last one
+ * while nothing is written to the journal), renamed over it, and adopted: the journal then goes on in the follower's file. */
+
+/* Copies the records behind the cursor, up to the number `upto`, those excepted that the follower has. They are on disk then. */
+int mni_journal_copy(mni_journal_t *follower, const mni_journal_map_t *from,
+                     mni_journal_cursor_t *cursor, uint64_t upto);
+/* Renames the follower's file over the journal's. */
+int mni_journal_rename(mni_journal_t *follower, const mni_journal_t *journal);
+/* No group may be half written. The follower is gone afterwards. Nobody may put records meanwhile. */
+void mni_journal_adopt(mni_journal_t *journal, mni_journal_t *follower);
+/* Closes a journal and removes its file. NULL is fine. */
+void mni_journal_drop(mni_journal_t *journal);
+
+const char *mni_journal_path(const mni_journal_t *journal);
+bool mni_journal_half_written(
+    const mni_journal_t *journal); /* a group could not be written, and is still there */
+void mni_journal_break(mni_journal_t *journal); /* nothing more is written to it */
 
 #endif

@@ -4,6 +4,7 @@
  */
 #include "store/keeper.h"
 
+#include "store/folder.h"
 #include "util/error.h"
 
 #include <pthread.h>
@@ -15,6 +16,17 @@
 
 #define RETRY_PAUSE 200000000L /* nanoseconds between two attempts to write */
 
+/* A journal that is to follow. */
+typedef struct follow {
+    mni_journal_t *journal;
+    mni_journal_cursor_t cursor;
+    mn_id_t store;
+    const char *folder;
+    bool done;
+    int rc;
+    char error[MNI_ERROR_MAX];
+} follow_t;
+
 struct mni_keeper {
     mni_journal_t *journal;
     mni_doorbell_t *bell;
@@ -22,8 +34,12 @@ struct mni_keeper {
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t more;
-    bool wanted, stop; /* under the mutex */
+    bool wanted, stop, over; /* under the mutex; over: the thread does nothing any more */
     char trouble[MNI_ERROR_MAX];
+    mni_keeper_hear_t *hear;
+    void *hear_argument;
+    follow_t *follow; /* under the mutex: what mni_keeper_follow() waits for */
+    pthread_cond_t followed;
     bool uncommitted; /* the putting thread's */
     uint64_t last;
     uint64_t kept; /* atomic */
@@ -54,8 +70,75 @@ static bool write_group(mni_keeper_t *keeper)
         __atomic_store_n(&keeper->kept, mni_journal_written(keeper->journal), __ATOMIC_RELEASE);
         __atomic_store_n(&keeper->troubled, 0, __ATOMIC_RELEASE);
     }
+    if (rc == 0 && keeper->hear)
+        keeper->hear(keeper->hear_argument, mni_journal_written(keeper->journal),
+                     mni_journal_bytes(keeper->journal));
     mni_doorbell_ring(keeper->bell);
     return rc == 0;
+}
+
+/* The part that needs the disk: afterwards the follower's file is in the journal's place, and has all that the journal has. */
+static int put_into_place(mni_journal_t *journal, follow_t *follow)
+{
+    mni_journal_map_t *map = NULL;
+    int rc = mni_journal_map(mni_journal_path(journal), follow->store, &map);
+
+    if (rc == 0)
+        rc = mni_journal_copy(follow->journal, map, &follow->cursor, mni_journal_written(journal));
+    mni_journal_unmap(map);
+    if (rc == 0)
+        rc = mni_journal_rename(follow->journal, journal);
+    if (rc < 0)
+        return rc;
+    if ((rc = mni_folder_sync(follow->folder)) < 0) {
+        mni_journal_break(journal); /* after a power loss either file may be there */
+        return mni_error_prefix(rc, "the journal %s", mni_journal_path(journal));
+    }
+    return 0;
+}
+
+/* Brings the follower into place; the mutex is held before and after. */
+static void follow_now(mni_keeper_t *keeper)
+{
+    follow_t *follow = keeper->follow;
+
+    pthread_mutex_unlock(&keeper->mutex);
+    int rc = put_into_place(keeper->journal, follow);
+    pthread_mutex_lock(&keeper->mutex);
+    if (rc == 0) {
+        mni_journal_adopt(keeper->journal, follow->journal);
+        if (keeper->hear)
+            keeper->hear(keeper->hear_argument, mni_journal_written(keeper->journal),
+                         mni_journal_bytes(keeper->journal));
+    } else {
+        snprintf(follow->error, sizeof follow->error, "%s", mn_error_message());
+        if (mni_journal_broken(keeper->journal)) {
+            snprintf(keeper->trouble, sizeof keeper->trouble, "%s", mn_error_message());
+            __atomic_store_n(&keeper->troubled, 2, __ATOMIC_RELEASE);
+            mni_journal_close(follow->journal);
+            mni_doorbell_ring(keeper->bell);
+        } else
+            mni_journal_drop(follow->journal);
+    }
+    follow->rc = rc;
+    follow->done = true;
+    keeper->follow = NULL;
+    pthread_cond_signal(&keeper->followed);
+}
+
+/* Whoever waits for a follower is told that there will be none; the mutex is held. */
+static void follow_never(mni_keeper_t *keeper)
+{
+    follow_t *follow = keeper->follow;
+
+    if (!follow)
+        return;
+    mni_journal_drop(follow->journal);
+    snprintf(follow->error, sizeof follow->error, "nothing more is written to the journal");
+    follow->rc = MN_E_STORE;
+    follow->done = true;
+    keeper->follow = NULL;
+    pthread_cond_signal(&keeper->followed);
 }
 
 static void *keep(void *argument)
@@ -65,7 +148,7 @@ static void *keep(void *argument)
 
     pthread_mutex_lock(&keeper->mutex);
     for (;;) {
-        while (good && !keeper->wanted && !keeper->stop)
+        while (good && !keeper->wanted && !keeper->stop && !keeper->follow)
             pthread_cond_wait(&keeper->more, &keeper->mutex);
         if (!good && !keeper->stop)
             wait_a_while(keeper);
@@ -73,11 +156,15 @@ static void *keep(void *argument)
         bool stop = keeper->stop, taken = mni_journal_take(keeper->journal);
         if (taken || !good)
             good = write_group(keeper);
+        if (keeper->follow && good)
+            follow_now(keeper);
         if (__atomic_load_n(&keeper->troubled, __ATOMIC_RELAXED) == 2)
             break;
         if (stop && (!good || !taken)) /* what was put behind a group that had failed comes next */
             break;
     }
+    keeper->over = true;
+    follow_never(keeper);
     pthread_mutex_unlock(&keeper->mutex);
     return NULL;
 }
@@ -97,6 +184,7 @@ int mni_keeper_start(mni_journal_t *journal, bool sync, mni_doorbell_t *bell, mn
                            .sync = sync,
                            .mutex = PTHREAD_MUTEX_INITIALIZER,
                            .more = PTHREAD_COND_INITIALIZER,
+                           .followed = PTHREAD_COND_INITIALIZER,
                            .last = mni_journal_written(journal),
                            .kept = mni_journal_written(journal)};
     sigfillset(&all); /* signals are for the rank's own threads */
@@ -110,6 +198,30 @@ int mni_keeper_start(mni_journal_t *journal, bool sync, mni_doorbell_t *bell, mn
     }
     *keeper = made;
     return 0;
+}
+
+void mni_keeper_watch(mni_keeper_t *keeper, mni_keeper_hear_t *hear, void *argument)
+{
+    pthread_mutex_lock(&keeper->mutex);
+    keeper->hear = hear;
+    keeper->hear_argument = argument;
+    pthread_mutex_unlock(&keeper->mutex);
+}
+
+int mni_keeper_follow(mni_keeper_t *keeper, mni_journal_t *follower, mni_journal_cursor_t cursor,
+                      mn_id_t store, const char *folder)
+{
+    follow_t follow = {.journal = follower, .cursor = cursor, .store = store, .folder = folder};
+
+    pthread_mutex_lock(&keeper->mutex);
+    keeper->follow = &follow;
+    if (keeper->over)
+        follow_never(keeper);
+    pthread_cond_signal(&keeper->more);
+    while (!follow.done)
+        pthread_cond_wait(&keeper->followed, &keeper->mutex);
+    pthread_mutex_unlock(&keeper->mutex);
+    return follow.rc < 0 ? mni_error(follow.rc, "%s", follow.error) : 0;
 }
 
 int mni_keeper_stop(mni_keeper_t *keeper)
@@ -126,6 +238,7 @@ int mni_keeper_stop(mni_keeper_t *keeper)
     rc = mni_keeper_trouble(keeper, NULL);
     mni_journal_close(keeper->journal);
     pthread_cond_destroy(&keeper->more);
+    pthread_cond_destroy(&keeper->followed);
     pthread_mutex_destroy(&keeper->mutex);
     free(keeper);
     return rc;
@@ -176,4 +289,9 @@ int mni_keeper_trouble(mni_keeper_t *keeper, bool *for_good)
     if (for_good)
         *for_good = troubled == 2;
     return rc;
+}
+
+uint64_t mni_keeper_bytes(const mni_keeper_t *keeper)
+{
+    return mni_journal_bytes(keeper->journal);
 }

@@ -28,8 +28,8 @@ static void forget(mni_store_t *store)
     if (store->file > 0)
         H5Fclose(store->file);
     store->file = 0;
-    mni_journal_image_free(store->image);
-    store->image = NULL;
+    mni_journal_unmap(store->map);
+    store->map = NULL;
     mni_journal_report_fini(&store->report);
     free(store->user);
     free(store->trouble);
@@ -45,47 +45,49 @@ static bool is_current(const mni_store_t *store)
     void *handle = NULL;
 
     return H5Fget_vfd_handle(store->file, H5P_DEFAULT, &handle) >= 0 &&
-           fstat(*(const int *)handle, &open) == 0 && stat(store->path, &named) == 0 &&
+           fstat(*(const int *)handle, &open) == 0 && stat(store->place.path, &named) == 0 &&
            open.st_ino == named.st_ino && open.st_dev == named.st_dev;
 }
 
 static int open_file(mni_store_t *store)
 {
     mode_t mode;
-    int rc = mni_file_check(store->path, false, &mode);
+    int rc = mni_file_check(store->place.path, false, &mode);
 
-    if (rc == 0 && access(store->journal, F_OK) == 0)
+    if (rc == 0 && access(store->place.journal, F_OK) == 0)
         return mni_error(
             MN_E_STORE,
             "the journal %.300s is there and its HDF5 file %.300s is not: bring that back",
-            store->journal, store->path);
+            store->place.journal, store->place.path);
     if (rc == 0)
-        return mni_error(MN_E_STORE, "there is no file %.300s", store->path);
+        return mni_error(MN_E_STORE, "there is no file %.300s", store->place.path);
     if (rc < 0)
         return rc;
-    if ((store->file = mni_file_open(store->path)) < 0)
-        return mni_store_error("%.300s cannot be read", store->path);
-    return mni_store_identify(store, store->file);
+    if ((store->file = mni_file_open(store->place.path)) < 0)
+        return mni_store_error("%.300s cannot be read", store->place.path);
+    return mni_file_identify(store->file, store->place.path, &store->format, &store->has_id,
+                             &store->place.id, &store->included);
 }
 
 static int load_journal(mni_store_t *store)
 {
-    int rc = mni_journal_image_load(store->journal, &store->image);
+    int rc = mni_journal_load(store->place.journal, &store->map);
 
-    store->has_journal = store->image != NULL;
+    store->has_journal = store->map != NULL;
     if (rc == 0 && store->has_journal && !store->has_id)
         rc = mni_error(MN_E_STORE,
                        "%.300s is the journal of another file than %.300s: move one of them away",
-                       store->journal, store->path);
+                       store->place.journal, store->place.path);
     return rc;
 }
 
 static int look_through(mni_store_t *store)
 {
     mni_journal_report_fini(&store->report);
-    return store->image == NULL ? 0
-                                : mni_journal_image_read(store->image, store->journal, store->id,
-                                                         UINT64_MAX, NULL, NULL, &store->report);
+    if (store->map == NULL)
+        return 0;
+    int rc = mni_journal_check(store->map, store->place.journal, store->place.id);
+    return rc < 0 ? rc : mni_journal_scan(store->map, UINT64_MAX, NULL, NULL, &store->report);
 }
 
 /* A journal that cannot be read at all is a finding of who verifies, and an error for all others. */
@@ -93,8 +95,8 @@ static int leave_aside(mni_store_t *store, int rc)
 {
     if (rc != MN_E_STORE || !store->verifying)
         return rc;
-    mni_journal_image_free(store->image);
-    store->image = NULL;
+    mni_journal_unmap(store->map);
+    store->map = NULL;
     store->has_journal = false;
     store->trouble = strdup(mn_error_message());
     return store->trouble == NULL ? mni_error(MN_E_NO_MEMORY, "no memory for the store") : 0;
@@ -106,7 +108,7 @@ static int look(mni_store_t *store)
     char lock[PATH_MAX + 32], who[200];
     int rc;
 
-    snprintf(lock, sizeof lock, "%s.lock", store->path);
+    snprintf(lock, sizeof lock, "%s.lock", store->place.path);
     if ((rc = open_file(store)) < 0)
         return rc;
     store->exists = true;
@@ -146,6 +148,7 @@ static int look_until_sound(mni_store_t *store)
 static int open_read(const char *path, bool verifying, mni_store_t **result)
 {
     mni_store_t *store = calloc(1, sizeof *store);
+    mni_hdf5_t before;
     int rc;
 
     if (store == NULL)
@@ -153,11 +156,9 @@ static int open_read(const char *path, bool verifying, mni_store_t **result)
     store->reading = true;
     store->verifying = verifying;
     if ((rc = mni_store_paths(store, path)) == 0) {
-        H5E_BEGIN_TRY
-        {
-            rc = look_until_sound(store);
-        }
-        H5E_END_TRY
+        mni_hdf5_enter(&before);
+        rc = look_until_sound(store);
+        mni_hdf5_leave(&before);
     }
     if (rc < 0) {
         mni_store_close(store);
@@ -179,7 +180,7 @@ int mni_store_open_verify(const char *path, mni_store_t **store)
 
 const char *mni_store_path(const mni_store_t *store)
 {
-    return store->path;
+    return store->place.path;
 }
 
 const char *mni_store_user(const mni_store_t *store)
@@ -187,22 +188,92 @@ const char *mni_store_user(const mni_store_t *store)
     return store->user;
 }
 
-static int get_value(mni_store_t *store, mn_id_t id, const char *name, uint64_t row,
-                     const mn_value_t *here, mn_value_t *value)
+/* The row of a file of format 3; its texts are not read. */
+static int read_row(const mni_store_t *store, uint64_t number, mni_row_t *row)
 {
-    void *copy = NULL;
+    hid_t set = H5Dopen2(store->file, "jobs", H5P_DEFAULT), type = mni_row_type(MNI_ROW_FIXED);
+    hid_t memory = -1, space = -1;
     int rc = 0;
 
+    memset(row, 0, sizeof *row);
+    if (set < 0 || type < 0 || mni_rows_select(set, number, 1, &memory, &space) < 0 ||
+        H5Dread(set, type, memory, space, H5P_DEFAULT, row) < 0)
+        rc = mni_store_error("the table of jobs cannot be read");
+    mni_rows_deselect(memory, space);
+    if (type >= 0)
+        H5Tclose(type);
+    if (set >= 0)
+        H5Dclose(set);
+    return rc;
+}
+
+static int read_pool(const mni_store_t *store, const char name[8], uint64_t at, uint32_t count,
+                     mn_value_t *value)
+{
+    mni_pools_t pools = MNI_POOLS_CLOSED;
+    int type = mni_pool_type(name), rc;
+    void *data = NULL;
+
+    if (type < 0 || count > MNI_POOL_MOST)
+        return mni_error(MN_E_STORE, "a row of the table of jobs has a value of no known type");
+    size_t size = count * mn_type_size((mn_type_t)type);
+    if (size > 0 && (data = malloc(size)) == NULL)
+        return mni_error(MN_E_NO_MEMORY, "no memory for a value of %zu bytes", size);
+    if ((rc = mni_pools_open(&pools, store->file)) == 0 && size > 0)
+        rc = mni_pools_read(&pools, (mn_type_t)type, at, count, data);
+    mni_pools_close(&pools);
+    if (rc < 0) {
+        free(data);
+        return rc;
+    }
+    *value = (mn_value_t){
+        .data = data, .size = size, .type = (mn_type_t)type, .ndims = 1, .dims = {count}};
+    return 0;
+}
+
+static int read_group(const mni_store_t *store, mn_id_t id, const char *name, mn_value_t *value)
+{
+    hid_t data = H5Gopen2(store->file, "data", H5P_DEFAULT);
+    int rc = data < 0 ? mni_store_error("the values of %.300s cannot be read", store->place.path)
+                      : mni_data_get_one(data, id, name, value);
+    if (data >= 0)
+        H5Gclose(data);
+    return rc;
+}
+
+static int read_value(const mni_store_t *store, mn_id_t id, bool input, uint64_t number,
+                      mn_value_t *value)
+{
+    const char *name = input ? "input" : "result";
+    char text[MN_ID_TEXT];
+    mni_row_t row;
+    int rc;
+
+    if (store->format < 3)
+        return read_group(store, id, name, value);
+    if ((rc = read_row(store, number, &row)) < 0)
+        return rc;
+    const char *type = input ? row.input_type : row.result_type;
+    if (type[0] != '\0')
+        rc = read_pool(store, type, input ? row.input_at : row.result_at,
+                       input ? row.input_count : row.result_count, value);
+    else if (row.grouped)
+        return read_group(store, id, name, value);
+    else
+        *value = (mn_value_t){0};
+    return rc < 0 ? mni_error_prefix(rc, "%s of job %s", name, mn_id_format(id, text)) : 0;
+}
+
+static int get_value(const mni_store_t *store, mn_id_t id, bool input, uint64_t row,
+                     const mn_value_t *here, mn_value_t *value)
+{
+    mni_hdf5_t before;
+    void *copy = NULL;
+
     if (row > 0) {
-        H5E_BEGIN_TRY
-        {
-            hid_t data = H5Gopen2(store->file, "data", H5P_DEFAULT);
-            rc = data < 0 ? mni_store_error("the values of %.300s cannot be read", store->path)
-                          : mni_data_get_one(data, id, name, value);
-            if (data >= 0)
-                H5Gclose(data);
-        }
-        H5E_END_TRY
+        mni_hdf5_enter(&before);
+        int rc = read_value(store, id, input, row - 1, value);
+        mni_hdf5_leave(&before);
         return rc;
     }
     if (here->size > 0) {
@@ -217,11 +288,11 @@ static int get_value(mni_store_t *store, mn_id_t id, const char *name, uint64_t 
 
 int mni_store_input(mni_store_t *store, const mni_store_record_t *record, mn_value_t *value)
 {
-    return get_value(store, record->info.id, "input", record->input_row, &record->input, value);
+    return get_value(store, record->info.id, true, record->input_row, &record->input, value);
 }
 
 int mni_store_result(mni_store_t *store, const mni_store_record_t *record, mn_value_t *value)
 {
-    return get_value(store, record->info.id, "result", record->result_row, &record->info.result,
+    return get_value(store, record->info.id, false, record->result_row, &record->info.result,
                      value);
 }

@@ -5,7 +5,7 @@
  * After the first failed write nothing more reaches the file. What HDF5 may read back before it
  * closes (metadata, and heaps of strings, which it hands down as raw data) is then kept in memory,
  * newest last, and reads see it, so that the library can close in order. Large raw data is dropped:
- * it is never read back here. Rank 0's main thread, below HDF5 calls.
+ * it is never read back here. The thread that makes a file, below its HDF5 calls.
  */
 #include "store/sink.h"
 
@@ -13,8 +13,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Raw data above it is no heap: those hold the short strings of the table of jobs. */
@@ -226,6 +229,53 @@ int mni_sink_create(const char *path, mode_t mode, mni_sink_t **result)
     }
     *result = sink;
     return 0;
+}
+
+/* The whole of one file into another: a second name for its blocks where the file system can, else within the kernel, else through
+ * here. 0 or -1 with errno. */
+static int copy_file(int from, int to, uint64_t size)
+{
+    static const size_t piece = (size_t)1 << 20;
+    off_t at = 0, end = (off_t)size;
+    ssize_t done = 0;
+
+    if (ioctl(to, FICLONE, from) == 0)
+        return 0;
+    while (at < end && (done = copy_file_range(from, &at, to, NULL, (size_t)(end - at), 0)) > 0)
+        ;
+    if (at >= end)
+        return 0;
+    if (done < 0 && errno != EXDEV && errno != ENOSYS && errno != EINVAL && errno != EOPNOTSUPP &&
+        errno != EPERM)
+        return -1;
+    char *bytes = malloc(piece);
+    for (done = bytes == NULL ? -1 : 1; at < end && done > 0; at += done) {
+        done = pread(from, bytes, piece, at);
+        if (done > 0 && pwrite(to, bytes, (size_t)done, at) != done) {
+            errno = errno == 0 ? ENOSPC : errno;
+            done = -1;
+        }
+    }
+    if (done == 0)
+        errno = EIO; /* it has become shorter meanwhile */
+    free(bytes);
+    return done > 0 ? 0 : -1;
+}
+
+int mni_sink_copy(mni_sink_t *sink, const char *path)
+{
+    int from = open(path, O_RDONLY | O_CLOEXEC), rc = 0;
+    struct stat found;
+
+    errno = from < 0 ? errno : 0;
+    if (from < 0 || fstat(from, &found) < 0 ||
+        copy_file(from, sink->fd, (uint64_t)found.st_size) < 0)
+        rc = mni_error(MN_E_STORE, "%.300s cannot be copied: %s", path, strerror(errno));
+    else
+        sink->eof = (haddr_t)found.st_size;
+    if (from >= 0)
+        close(from);
+    return rc;
 }
 
 hid_t mni_sink_access(mni_sink_t *sink)

@@ -3,8 +3,8 @@
  * A file that HDF5 writes to and that never fails under it. HDF5 1.10 cannot close a file that it
  * could not flush: what stays open crashes the process at exit (tried, with 1.10.8). So errors of
  * the kernel (disk full, quota, a file size limit) are kept here instead, HDF5 goes on as if
- * nothing had happened, and the writer asks mni_sink_error() before it believes in the file. Rank
- * 0's main thread.
+ * nothing had happened, and the writer asks mni_sink_error() before it believes in the file. One
+ * thread at a time.
  */
 #ifndef MNI_STORE_SINK_H
 #define MNI_STORE_SINK_H
@@ -20,8 +20,11 @@ typedef struct mni_sink mni_sink_t;
  * sentence. */
 int mni_sink_create(const char *path, mode_t mode, mni_sink_t **sink);
 
-/* A file access property list with which H5Fcreate() writes to the sink, whatever name it is
- * given; negative on failure. To be closed with H5Pclose(). One HDF5 file per sink, closed
+/* Fills the file with what another one holds, before HDF5 has seen it. MN_E_STORE with a sentence. */
+int mni_sink_copy(mni_sink_t *sink, const char *path);
+
+/* A file access property list with which H5Fcreate() writes to the sink and H5Fopen() goes on with what is in it, whatever name
+ * they are given; negative on failure. To be closed with H5Pclose(). One HDF5 file per sink, closed
  * before the sink. */
 hid_t mni_sink_access(mni_sink_t *sink);
 

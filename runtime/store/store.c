@@ -6,13 +6,11 @@
 #include "store/internal.h"
 
 #include "store/changes.h"
-#include "store/sink.h"
 #include "util/error.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <stdarg.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,169 +18,8 @@
 #include <unistd.h>
 #include <uuid/uuid.h>
 
-/* --- errors and small things of HDF5 ---------------------------------------------------------- */
-
-static herr_t innermost(unsigned n, const H5E_error2_t *error, void *argument)
-{
-    if (n == 0)
-        snprintf(argument, 256, "%s", error->desc == NULL ? "unknown error" : error->desc);
-    return 0;
-}
-
-int mni_store_error(const char *format, ...)
-{
-    char says[256] = "unknown error of HDF5", sentence[512];
-    va_list arguments;
-
-    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, innermost, says);
-    va_start(arguments, format);
-    vsnprintf(sentence, sizeof sentence, format, arguments);
-    va_end(arguments);
-    return mni_error(MN_E_STORE, "%s: %s", sentence, says);
-}
-
-hid_t mni_store_string(void)
-{
-    hid_t type = H5Tcopy(H5T_C_S1);
-    if (type >= 0 &&
-        (H5Tset_size(type, H5T_VARIABLE) < 0 || H5Tset_cset(type, H5T_CSET_UTF8) < 0)) {
-        H5Tclose(type);
-        return -1;
-    }
-    return type;
-}
-
-/* --- what is there already -------------------------------------------------------------------- */
-
-/* Opens a file to read it, without a lock: files of ours never change, they are replaced. */
-hid_t mni_file_open(const char *path)
-{
-    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    hid_t file = -1;
-
-    if (access < 0 || H5Pset_fapl_sec2(access) < 0)
-        goto cleanup;
-#if H5_VERSION_GE(1, 10, 7)
-    if (H5Pset_file_locking(access, 0, 1) < 0)
-        goto cleanup;
-#endif
-    file = H5Fopen(path, H5F_ACC_RDONLY, access);
-cleanup:
-    if (access >= 0) {
-        /* the error of a failed open is still to be read, and closing the list clears it */
-        hid_t stack = file < 0 ? H5Eget_current_stack() : -1;
-        H5Pclose(access);
-        if (stack >= 0)
-            H5Eset_current_stack(stack);
-    }
-    return file;
-}
-
-/* Whether the file says that multinode made it. */
-static bool file_is_ours(hid_t file)
-{
-    bool ours = false;
-    char *text = NULL;
-    hid_t type = -1, string = mni_store_string();
-    hid_t attribute = H5Aexists(file, "creator") > 0 ? H5Aopen(file, "creator", H5P_DEFAULT) : -1;
-
-    if (attribute >= 0 && string >= 0 && (type = H5Aget_type(attribute)) >= 0 &&
-        H5Tis_variable_str(type) > 0 && H5Aget_storage_size(attribute) > 0 &&
-        H5Aread(attribute, string, &text) >= 0 && text != NULL)
-        ours = strcmp(text, "multinode") == 0;
-    H5free_memory(text);
-    if (type >= 0)
-        H5Tclose(type);
-    if (attribute >= 0)
-        H5Aclose(attribute);
-    if (string >= 0)
-        H5Tclose(string);
-    return ours;
-}
-
-/* Number of the file's format, negative if it has none. */
-int mni_file_format(hid_t file)
-{
-    int format = -1;
-    hid_t attribute = H5Aexists(file, "format") > 0 ? H5Aopen(file, "format", H5P_DEFAULT) : -1;
-
-    if (attribute >= 0) {
-        if (H5Aread(attribute, H5T_NATIVE_INT, &format) < 0)
-            format = -1;
-        H5Aclose(attribute);
-    }
-    return format;
-}
-
-/* Looks into an HDF5 file that exists. */
-static int file_check(const char *path)
-{
-    hid_t file = mni_file_open(path);
-    int rc = 0;
-
-    if (file < 0) {
-        rc = mni_store_error(
-            "%.300s is an HDF5 file that cannot be opened; move it away or give another --store",
-            path);
-    } else if (!file_is_ours(file)) {
-        rc = mni_error(
-            MN_E_STORE,
-            "%.300s is an HDF5 file that multinode did not write; it is not touched: move it "
-            "away or give another --store",
-            path);
-    } else if (mni_file_format(file) < 1 || mni_file_format(file) > MNI_STORE_FORMAT) {
-        rc = mni_error(
-            MN_E_STORE,
-            "%.300s has store format %d and this multinode (%s) knows formats 1 to %d; use the "
-            "version that wrote it or give another --store",
-            path, mni_file_format(file), MN_VERSION, MNI_STORE_FORMAT);
-    } else if (H5Lexists(file, "jobs", H5P_DEFAULT) <= 0 ||
-               H5Lexists(file, "data", H5P_DEFAULT) <= 0) {
-        rc = mni_error(
-            MN_E_STORE,
-            "%.300s is a store without its table of jobs or its values: it is damaged; move "
-            "it away or give another --store",
-            path);
-    }
-    if (file >= 0)
-        H5Fclose(file);
-    return rc;
-}
-
-/* Looks at what the path holds. 0: nothing; 1: a store of ours, its permissions in *mode. */
-int mni_file_check(const char *path, bool writing, mode_t *mode)
-{
-    static const unsigned char hdf5[8] = "\211HDF\r\n\032\n";
-    unsigned char head[8];
-    struct stat found;
-
-    if (stat(path, &found) < 0) {
-        if (errno == ENOENT)
-            return 0;
-        return mni_error(MN_E_STORE, "cannot look at the store %.300s: %s", path, strerror(errno));
-    }
-    if (!S_ISREG(found.st_mode))
-        return mni_error(MN_E_STORE, "%.300s is %s, not a file; give another --store", path,
-                         S_ISDIR(found.st_mode) ? "a folder" : "a device, pipe or socket");
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 || (writing && access(path, W_OK) < 0)) {
-        int error = errno;
-        if (fd >= 0)
-            close(fd);
-        return mni_error(MN_E_STORE, "the store %.300s cannot be %s: %s", path,
-                         fd < 0 ? "read" : "written", strerror(error));
-    }
-    ssize_t got = pread(fd, head, sizeof head, 0);
-    close(fd);
-    if (got != (ssize_t)sizeof head || memcmp(head, hdf5, sizeof head) != 0)
-        return mni_error(MN_E_STORE,
-                         "%.300s is %s, not an HDF5 file; it is not touched: move it away or give "
-                         "another --store",
-                         path, found.st_size == 0 ? "an empty file" : "a file of another kind");
-    *mode = found.st_mode & 0777;
-    int rc = file_check(path);
-    return rc < 0 ? rc : 1;
-}
+/* Seconds that a change waits at most until the HDF5 file has it: so old is what a reader of the file sees. */
+#define AGE 60.0
 
 /* --- opening ---------------------------------------------------------------------------------- */
 
@@ -223,15 +60,15 @@ int mni_store_paths(mni_store_t *store, const char *path)
             return mni_error(MN_E_STORE, "the store's path %.300s is too long", path);
     }
     char *slash = strrchr(real, '/');
-    store->path = strdup(real);
-    store->folder = slash == real ? strdup("/") : strndup(real, (size_t)(slash - real));
+    store->place.path = strdup(real);
+    store->place.folder = slash == real ? strdup("/") : strndup(real, (size_t)(slash - real));
     char fresh[PATH_MAX + 32];
     snprintf(fresh, sizeof fresh, "%s.new.%ld", real, (long)getpid());
-    store->fresh = strdup(fresh);
+    store->place.fresh = strdup(fresh);
     snprintf(fresh, sizeof fresh, "%s.journal", real);
-    store->journal = strdup(fresh);
-    if (store->path == NULL || store->folder == NULL || store->fresh == NULL ||
-        store->journal == NULL)
+    store->place.journal = strdup(fresh);
+    if (store->place.path == NULL || store->place.folder == NULL || store->place.fresh == NULL ||
+        store->place.journal == NULL)
         return mni_error(MN_E_NO_MEMORY, "no memory for the store's path");
     return 0;
 }
@@ -243,73 +80,37 @@ static int place_check(const mni_store_t *store)
     mni_sink_t *sink = NULL;
     struct stat found;
 
-    if (stat(store->folder, &found) < 0 || !S_ISDIR(found.st_mode))
+    if (stat(store->place.folder, &found) < 0 || !S_ISDIR(found.st_mode))
         return mni_error(MN_E_STORE,
                          "the folder %.300s of the store is not a folder; give another --store",
-                         store->folder);
-    unlink(store->fresh); /* of a process of the past that had our number */
-    int rc = mni_sink_create(store->fresh, 0600, &sink);
+                         store->place.folder);
+    unlink(store->place.fresh); /* of a process of the past that had our number */
+    int rc = mni_sink_create(store->place.fresh, 0600, &sink);
     if (rc < 0)
         return mni_error_prefix(rc, "the store cannot be written in the folder %.300s",
-                                store->folder);
+                                store->place.folder);
     mni_sink_close(sink);
-    unlink(store->fresh);
+    unlink(store->place.fresh);
     return 0;
-}
-
-int mni_store_identify(mni_store_t *store, hid_t file)
-{
-    hid_t string = mni_store_string(), attribute = -1;
-    char *text = NULL;
-    int rc = 0;
-
-    if (string < 0)
-        rc = mni_store_error("%.300s cannot be read", store->path);
-    else if (H5Aexists(file, "store") > 0) {
-        if ((attribute = H5Aopen(file, "store", H5P_DEFAULT)) < 0 ||
-            H5Aread(attribute, string, &text) < 0 || mn_id_parse(text, &store->id) < 0)
-            rc = mni_error(MN_E_STORE, "the attribute store of %.300s is damaged", store->path);
-        if (attribute >= 0)
-            H5Aclose(attribute);
-        if (rc == 0 && ((attribute = H5Aopen(file, "changes", H5P_DEFAULT)) < 0 ||
-                        H5Aread(attribute, H5T_NATIVE_UINT64, &store->included) < 0))
-            rc = mni_error(MN_E_STORE, "the attribute changes of %.300s is damaged", store->path);
-        if (rc == 0)
-            H5Aclose(attribute);
-        store->has_id = rc == 0;
-    }
-    H5free_memory(text);
-    if (string >= 0)
-        H5Tclose(string);
-    return rc;
-}
-
-static int identity_read(mni_store_t *store)
-{
-    hid_t file = mni_file_open(store->path);
-    if (file < 0)
-        return mni_store_error("%.300s cannot be read", store->path);
-    int rc = mni_store_identify(store, file);
-    H5Fclose(file);
-    return rc;
 }
 
 /* Whether a journal is there, and may be. */
 static int journal_check(mni_store_t *store)
 {
-    store->has_journal = access(store->journal, F_OK) == 0;
+    store->has_journal = access(store->place.journal, F_OK) == 0;
     if (!store->has_journal)
         return 0;
     if (!store->exists)
         return mni_error(MN_E_STORE,
                          "the journal %.300s is there and its HDF5 file %.300s is not: bring that "
                          "back, move the journal away, or give another --store",
-                         store->journal, store->path);
+                         store->place.journal, store->place.path);
     if (!store->has_id)
         return mni_error(MN_E_STORE,
                          "%.300s is the journal of another file than %.300s: move one of them away",
-                         store->journal, store->path);
-    return mni_journal_read(store->journal, store->id, UINT64_MAX, NULL, NULL, &store->report);
+                         store->place.journal, store->place.path);
+    return mni_journal_read(store->place.journal, store->place.id, UINT64_MAX, NULL, NULL,
+                            &store->report);
 }
 
 static int store_open(const char *path, mni_store_t *store)
@@ -322,31 +123,32 @@ static int store_open(const char *path, mni_store_t *store)
         return 0;
     if ((rc = mni_store_paths(store, path)) < 0)
         return rc;
-    snprintf(name, sizeof name, "%s.lock", store->path);
-    if ((rc = mni_file_check(store->path, true, &mode)) < 0)
+    snprintf(name, sizeof name, "%s.lock", store->place.path);
+    if ((rc = mni_file_check(store->place.path, true, &mode)) < 0)
         return rc;
     store->exists = rc == 1;
     if ((rc = place_check(store)) < 0 ||
-        (rc = mni_store_lock(name, store->path, &store->lock)) < 0 ||
-        (store->exists && (rc = identity_read(store)) < 0))
+        (rc = mni_store_lock(name, store->place.path, &store->lock)) < 0 ||
+        (store->exists && (rc = mni_file_identity(store->place.path, &store->format, &store->has_id,
+                                                  &store->place.id, &store->included)) < 0))
         return rc;
     if (!store->has_id)
-        uuid_generate_random(store->id.bytes);
+        uuid_generate_random(store->place.id.bytes);
     return journal_check(store);
 }
 
 int mni_store_open(const char *path, mni_store_t **result)
 {
     mni_store_t *store = calloc(1, sizeof *store);
+    mni_hdf5_t before;
     int rc;
 
     if (store == NULL)
         return mni_error(MN_E_NO_MEMORY, "no memory for the store");
-    H5E_BEGIN_TRY
-    {
-        rc = store_open(path, store);
-    }
-    H5E_END_TRY
+    store->age = AGE;
+    mni_hdf5_enter(&before);
+    rc = store_open(path, store);
+    mni_hdf5_leave(&before);
     if (rc < 0) {
         mni_store_close(store);
         return rc;
@@ -365,29 +167,40 @@ int mni_store_lock_descriptor(const mni_store_t *store)
     return mni_store_lock_shared(store->lock);
 }
 
+/* Ends the threads, the snapshots' first, since they need the keeper. 0, or the trouble because of which not all changes are in the
+ * journal. */
+static int keeping_stop(mni_store_t *store)
+{
+    if (store->snapshot != NULL)
+        store->included = mni_snapshot_stop(store->snapshot);
+    store->snapshot = NULL;
+    int rc = mni_keeper_stop(store->keeper);
+    store->keeper = NULL;
+    return rc;
+}
+
 void mni_store_close(mni_store_t *store)
 {
     if (store == NULL)
         return;
-    mni_keeper_stop(store->keeper);
+    keeping_stop(store);
     mni_store_unlock(store->lock);
     if (store->file > 0) {
-        H5E_BEGIN_TRY
-        {
-            H5Fclose(store->file);
-        }
-        H5E_END_TRY
+        mni_hdf5_t before;
+        mni_hdf5_enter(&before);
+        H5Fclose(store->file);
+        mni_hdf5_leave(&before);
     }
-    mni_journal_image_free(store->image);
+    mni_journal_unmap(store->map);
     free(store->user);
     free(store->trouble);
     mni_writer_fini(&store->writer);
     mni_journal_report_fini(&store->report);
     free(store->damage);
-    free(store->path);
-    free(store->folder);
-    free(store->fresh);
-    free(store->journal);
+    free(store->place.path);
+    free(store->place.folder);
+    free(store->place.fresh);
+    free(store->place.journal);
     free(store);
 }
 
@@ -405,40 +218,72 @@ int mni_durability_parse(const char *text, mni_durability_t *durability)
 
 /* --- changes ---------------------------------------------------------------------------------- */
 
+/* The journal, as it goes on or new. */
+static int journal_begin(mni_store_t *store, mni_journal_t **journal)
+{
+    int rc;
+
+    if (store->has_journal && store->report.last >= store->included)
+        return mni_journal_continue(store->place.journal, store->place.id, &store->report, journal);
+    unlink(store->place.journal); /* all of it is in the file */
+    if ((rc = mni_journal_create(store->place.journal, store->place.id, store->included + 1,
+                                 journal)) < 0)
+        return rc;
+    mni_journal_share(*journal, store->place.path);
+    if ((rc = mni_folder_sync(store->place.folder)) < 0)
+        mni_journal_close(*journal);
+    return rc;
+}
+
+/* The file that a store must have before it has a journal. */
+static int file_begin(mni_store_t *store, mni_store_visit_t *visit, void *argument)
+{
+    mni_hdf5_t before;
+
+    mni_hdf5_enter(&before);
+    int rc = mni_file_write(&store->place, store->included, visit, argument);
+    mni_hdf5_leave(&before);
+    if (rc == 0)
+        store->has_id = store->exists = true;
+    if (rc == 0)
+        store->format = MNI_STORE_FORMAT;
+    return rc;
+}
+
 int mni_store_begin(mni_store_t *store, mni_durability_t durability, mni_doorbell_t *bell,
                     mni_store_visit_t *visit, void *argument)
 {
     mni_journal_t *journal = NULL;
     int rc = 0;
 
-    if (store->path == NULL)
+    if (store->place.path == NULL)
         return 0;
-    if (!store->has_id) {
-        H5E_BEGIN_TRY
-        {
-            rc = mni_file_write(store, visit, argument);
-        }
-        H5E_END_TRY
-        if (rc < 0)
-            return rc;
-        store->has_id = store->exists = true;
-    }
+    if (mni_store_lock_shared(store->lock) >= 0)
+        mni_folder_clean(store->place.folder, store->place.path);
+    if (!store->has_id && (rc = file_begin(store, visit, argument)) < 0)
+        return rc;
     store->told = store->report.last > store->included ? store->report.last : store->included;
     if (durability == MNI_DURABILITY_MEMORY)
         return 0;
-    if (store->has_journal && store->report.last >= store->included)
-        rc = mni_journal_continue(store->journal, store->id, &store->report, &journal);
-    else {
-        unlink(store->journal); /* all of it is in the file */
-        if ((rc = mni_journal_create(store->journal, store->id, store->included + 1, &journal)) ==
-                0 &&
-            (rc = mni_folder_sync(store->folder)) < 0)
-            mni_journal_close(journal);
-    }
-    if (rc < 0)
+    if ((rc = journal_begin(store, &journal)) < 0)
         return rc;
     store->has_journal = true;
-    return mni_keeper_start(journal, durability == MNI_DURABILITY_FSYNC, bell, &store->keeper);
+    rc = mni_keeper_start(journal, durability == MNI_DURABILITY_FSYNC, bell, &store->keeper);
+    /* the program's own threads may use HDF5 too, where this process is the program */
+    if (rc < 0 || !mni_hdf5_threads() || isinf(store->age))
+        return rc;
+    return mni_snapshot_start(&store->place, store->keeper, store->included, store->age,
+                              &store->snapshot);
+}
+
+void mni_store_snapshot_age(mni_store_t *store, double seconds)
+{
+    store->age = seconds;
+}
+
+bool mni_store_snapshot_trouble(mni_store_t *store, char *text, size_t room)
+{
+    return store->snapshot != NULL && mni_snapshot_trouble(store->snapshot, text, room);
 }
 
 /* Gives the journal what was put into store->writer, without the header of a message. */
@@ -504,26 +349,38 @@ int mni_store_trouble(mni_store_t *store, bool *for_good)
     return 0;
 }
 
+/* Brings what the file does not include into it, from the journal. */
+static int fold_rest(mni_store_t *store)
+{
+    int rc = 0;
+
+    if (store->told > store->included || store->format < MNI_STORE_FORMAT)
+        rc = mni_fold(&store->place, store->included, store->told, false);
+    if (rc == 0 && mni_fold_wasteful(store->place.path))
+        rc = mni_fold(&store->place, store->told, store->told, true);
+    return rc;
+}
+
 int mni_store_finish(mni_store_t *store, mni_store_visit_t *visit, void *argument)
 {
+    mni_hdf5_t before;
     int rc;
 
-    if (store->path == NULL)
+    if (store->place.path == NULL)
         return 0;
     store->told = mni_store_told(store);
-    mni_keeper_stop(store->keeper); /* its trouble does not matter when the file can be written */
-    store->keeper = NULL;
+    bool kept = store->keeper != NULL;
+    kept = keeping_stop(store) == 0 && kept;
+    mni_hdf5_enter(&before);
+    /* without a journal, or one that cannot be written, what the caller has in memory is all that there is */
+    rc = kept ? fold_rest(store) : mni_file_write(&store->place, store->told, visit, argument);
+    mni_hdf5_leave(&before);
+    if (rc < 0)
+        return rc;
     store->included = store->told;
-    H5E_BEGIN_TRY
-    {
-        rc = mni_file_write(store, visit, argument);
-    }
-    H5E_END_TRY
-    if (rc == 0 && store->has_journal && unlink(store->journal) == 0)
+    if (store->has_journal && unlink(store->place.journal) == 0)
         store->has_journal = false;
-    if (rc == 0) {
-        mni_store_unlock(store->lock);
-        store->lock = NULL;
-    }
-    return rc;
+    mni_store_unlock(store->lock);
+    store->lock = NULL;
+    return 0;
 }

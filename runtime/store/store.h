@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Where jobs are kept: an HDF5 file for people, and beside it a journal of every change since that file was written. The
- * scheduler tells of each change as it happens and asks later up to where all is on disk. The only place that knows HDF5.
+ * Where jobs are kept: an HDF5 file for people, and beside it a journal of every change since that file was written, which is brought
+ * into it now and then. The scheduler tells of each change as it happens and asks later up to where all is on disk. The only place
+ * that knows HDF5.
  *
  * A life: mni_store_open(), mni_store_recover(), mni_store_begin(), changes, mni_store_finish(), mni_store_close(). Rank 0's main
- * thread; the journal is written by a thread of its own (keeper.h). A store without a path keeps nothing, and all calls succeed.
+ * thread; journal and snapshots are written by threads of their own (keeper.h, snapshot.h). A store without a path keeps nothing, and all calls succeed.
  */
 #ifndef MNI_STORE_STORE_H
 #define MNI_STORE_STORE_H
@@ -20,6 +21,9 @@ typedef struct mni_store mni_store_t;
 typedef struct mni_store_record {
     mn_info_t info; /* as mn_get() would give it */
     mn_value_t input;
+    /* Names of the files that hold input and result, relative to the store's folder; the value's data are then NULL, and its type,
+     * dimensions and size are set. NULL: the value is here. */
+    const char *input_file, *result_file;
     mni_need_t need;
     mn_id_t parent;         /* the job whose cancel reaches it; nil: none */
     bool has_need;          /* false: from a file of an early version, which did not have it */
@@ -83,9 +87,16 @@ uint64_t mni_store_kept(const mni_store_t *store);
 /* 0; MN_E_STORE with its sentence while changes cannot be kept. *for_good (may be NULL): and never will. */
 int mni_store_trouble(mni_store_t *store, bool *for_good);
 
-/* Writes all jobs that `visit` gives to a new HDF5 file beside the old one (PATH.new.PID), syncs it and renames it into place, so
- * that at every instant `path` is a complete HDF5 file; then the journal is needed no more, and goes, and others may have the store. On failure file and journal
- * are as they were, and no other file is left; MN_E_STORE, MN_E_NO_MEMORY. Layout: see docs/store.md. */
+/* While changes are kept, a thread brings them into the HDF5 file (snapshot.h): in mid-run a reader of the file sees the jobs as they
+ * were, at most, so many seconds ago; INFINITY: as they were at the beginning. Before mni_store_begin(). */
+void mni_store_snapshot_age(mni_store_t *store, double seconds);
+/* Why that does not succeed at present, once; it is tried again. Nothing is lost by it: the journal grows. */
+bool mni_store_snapshot_trouble(mni_store_t *store, char *text, size_t room);
+
+/* Brings all changes into the HDF5 file: a new one is made beside the old one (PATH.new.PID), synced and renamed into place, so that
+ * at every instant `path` is a complete HDF5 file; then the journal is needed no more, and goes, and others may have the store. The
+ * changes are those in the journal; if there is none, or it could not be written, all jobs are written as `visit` gives them. On
+ * failure file and journal are as they were, and no other file is left; MN_E_STORE, MN_E_NO_MEMORY. Layout: see docs/store.md. */
 int mni_store_finish(mni_store_t *store, mni_store_visit_t *visit, void *argument);
 
 void mni_store_close(mni_store_t *store);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The table of jobs, /jobs: one compound row per job, read and written whole. Short words of a
- * known length have a fixed size, texts that most jobs do not have are of variable length, where
- * NULL costs nothing. Rank 0's main thread.
+ * The table of jobs, /jobs: one compound row per job, in chunks, so that it grows and shrinks where it is. Rows that are added are
+ * written many at a time.
  */
 #include "store/internal.h"
 
@@ -11,332 +10,209 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Strings are copied into blocks: a million small allocations would cost more than the copies. */
-struct mni_text_block {
-    mni_text_block_t *next;
-    size_t used, room;
-    char bytes[];
-};
+#define WAIT_ROWS ((size_t)8 * MNI_TABLE_CHUNK)
+#define CACHE_BYTES ((size_t)4 << 20) /* of chunks, for changes here and there */
+#define CACHE_SLOTS 521
 
-#define BLOCK_ROOM ((size_t)64 << 10)
+/* --- opening ---------------------------------------------------------------------------------- */
 
-char *mni_text_copy(mni_text_block_t **blocks, const char *text, bool *failed)
+static int table_types(mni_table_t *table)
 {
-    if (text == NULL)
-        return NULL;
-    size_t size = strlen(text) + 1;
-    mni_text_block_t *block = *blocks;
-    if (block == NULL || block->room - block->used < size) {
-        size_t room = size > BLOCK_ROOM ? size : BLOCK_ROOM;
-        block = malloc(sizeof *block + room);
-        if (block == NULL) {
-            *failed = true;
-            return NULL;
-        }
-        *block = (mni_text_block_t){.next = *blocks, .room = room};
-        *blocks = block;
-    }
-    char *copy = block->bytes + block->used;
-    memcpy(copy, text, size);
-    block->used += size;
-    return copy;
-}
-
-void mni_texts_free(mni_text_block_t *blocks)
-{
-    while (blocks != NULL) {
-        mni_text_block_t *next = blocks->next;
-        free(blocks);
-        blocks = next;
-    }
-}
-
-/* Copies a word into a fixed field, padded with NULs: bytes behind it go into the file. */
-static void word_copy(char *field, size_t room, const char *word)
-{
-    size_t length = word == NULL ? 0 : strnlen(word, room - 1);
-    memset(field, 0, room);
-    if (length > 0)
-        memcpy(field, word, length);
-}
-
-int mni_rows_add(mni_rows_t *rows, const mni_store_record_t *record)
-{
-    const mn_info_t *info = &record->info;
-    char id[MN_ID_TEXT];
-    bool failed = false;
-
-    if (rows->count == rows->room) {
-        size_t room = rows->room == 0 ? 64 : rows->room * 2;
-        mni_row_t *more = reallocarray(rows->row, room, sizeof *more);
-        if (more == NULL)
-            return mni_error(MN_E_NO_MEMORY, "no memory for the store's table of %zu jobs", room);
-        rows->row = more;
-        rows->room = room;
-    }
-    mni_row_t *row = &rows->row[rows->count];
-    memset(row, 0, sizeof *row);
-    memcpy(row->id, mn_id_format(info->id, id), sizeof row->id);
-    word_copy(row->job, sizeof row->job, info->job);
-    word_copy(row->status, sizeof row->status, mn_status_name(info->status));
-    word_copy(row->reason, sizeof row->reason, mn_reason_name(info->reason));
-    row->error = mni_text_copy(&rows->texts, info->error, &failed);
-    row->lock = mni_text_copy(&rows->texts, info->lock, &failed);
-    row->tag = mni_text_copy(&rows->texts, info->tag, &failed);
-    row->key = mni_text_copy(&rows->texts, info->key, &failed);
-    row->message = mni_text_copy(&rows->texts, info->message, &failed);
-    row->host = mni_text_copy(&rows->texts, info->host, &failed);
-    row->cpus = mni_text_copy(&rows->texts, info->cpus, &failed);
-    row->attempts = info->attempts;
-    row->rank = info->rank;
-    row->yields = info->yields;
-    row->progress = info->progress;
-    row->created = info->created;
-    row->started = info->started;
-    row->ended = info->ended;
-    row->cpu = record->need.millicores / 1000.0;
-    row->memory = record->need.memory;
-    row->priority = record->need.priority;
-    row->timeout = record->need.timeout;
-    row->grace = record->need.grace;
-    row->max_concurrency = record->need.max_concurrency;
-    row->max_retries = record->need.max_retries;
-    row->max_lost = record->need.max_lost;
-    row->retries = record->retries;
-    row->lost = record->lost;
-    if (failed)
+    table->whole = mni_row_type(MNI_ROW_WHOLE);
+    table->fixed = mni_row_type(MNI_ROW_FIXED);
+    table->waits = malloc(WAIT_ROWS * sizeof *table->waits);
+    if (table->waits == NULL)
         return mni_error(MN_E_NO_MEMORY, "no memory for the store's table of jobs");
-    rows->count++;
+    if (table->whole < 0 || table->fixed < 0)
+        return mni_store_error("the type of the table of jobs cannot be made");
     return 0;
 }
 
-void mni_rows_free(mni_rows_t *rows)
+int mni_table_create(mni_table_t *table, hid_t file)
 {
-    mni_texts_free(rows->texts);
-    free(rows->row);
-    *rows = (mni_rows_t){0};
-}
+    const hsize_t none = 0, most = H5S_UNLIMITED, chunk = MNI_TABLE_CHUNK;
+    hid_t space = -1, creation = -1, packed = -1;
+    int rc;
 
-/* The columns, in the order of the struct, which is that of the file too. */
-static const struct {
-    const char *name;
-    size_t offset;
-    enum { WORD, STRING, UINT32, INT32, UINT64, DOUBLE } kind;
-    size_t size;
-} columns[] = {
-#define COLUMN(field, kind) \
-    {#field, offsetof(mni_row_t, field), kind, sizeof((mni_row_t *)0)->field},
-    /* clang-format off */
-    COLUMN(id, WORD)
-    COLUMN(job, WORD)
-    COLUMN(status, WORD)
-    COLUMN(reason, WORD)
-    COLUMN(error, STRING)
-    COLUMN(attempts, UINT32)
-    COLUMN(lock, STRING)
-    COLUMN(tag, STRING)
-    COLUMN(key, STRING)
-    COLUMN(created, DOUBLE)
-    COLUMN(started, DOUBLE)
-    COLUMN(ended, DOUBLE)
-    COLUMN(progress, DOUBLE)
-    COLUMN(message, STRING)
-    COLUMN(yields, UINT64)
-    COLUMN(host, STRING)
-    COLUMN(rank, INT32)
-    COLUMN(cpus, STRING)
-    COLUMN(cpu, DOUBLE)
-    COLUMN(memory, UINT64)
-    COLUMN(priority, INT32)
-    COLUMN(timeout, DOUBLE)
-    COLUMN(grace, DOUBLE)
-    COLUMN(max_concurrency, UINT32)
-    COLUMN(max_retries, UINT32)
-    COLUMN(max_lost, UINT32)
-    COLUMN(retries, UINT32)
-    COLUMN(lost, UINT32)
-/* clang-format on */
-#undef COLUMN
-};
-
-/* The type of one column; a new one for strings, `*own` says so. */
-static hid_t column_type(size_t i, bool *own)
-{
-    *own = false;
-    switch (columns[i].kind) {
-    case UINT32:
-        return H5T_NATIVE_UINT32;
-    case INT32:
-        return H5T_NATIVE_INT32;
-    case UINT64:
-        return H5T_NATIVE_UINT64;
-    case DOUBLE:
-        return H5T_NATIVE_DOUBLE;
-    case WORD:
-    case STRING:
-        break;
-    }
-    *own = true;
-    if (columns[i].kind == STRING)
-        return mni_store_string();
-    hid_t type = H5Tcopy(H5T_C_S1);
-    /* an id fills its field; the others end with a NUL */
-    if (type >= 0 &&
-        (H5Tset_size(type, columns[i].size) < 0 || H5Tset_cset(type, H5T_CSET_UTF8) < 0 ||
-         H5Tset_strpad(type, i == 0 ? H5T_STR_NULLPAD : H5T_STR_NULLTERM) < 0)) {
-        H5Tclose(type);
-        return -1;
-    }
-    return type;
-}
-
-/* The compound of a row in memory. */
-static hid_t row_type(void)
-{
-    hid_t row = H5Tcreate(H5T_COMPOUND, sizeof(mni_row_t));
-
-    for (size_t i = 0; row >= 0 && i < sizeof columns / sizeof columns[0]; i++) {
-        bool own;
-        hid_t type = column_type(i, &own);
-        herr_t inserted = type < 0 ? -1 : H5Tinsert(row, columns[i].name, columns[i].offset, type);
-        if (own && type >= 0)
-            H5Tclose(type);
-        if (inserted < 0) {
-            H5Tclose(row);
-            return -1;
-        }
-    }
-    return row;
-}
-
-int mni_rows_write(hid_t file, const mni_row_t *rows, size_t count)
-{
-    hsize_t size = count;
-    hid_t memory = row_type();
-    hid_t packed = memory < 0 ? -1 : H5Tcopy(memory);
-    hid_t space = H5Screate_simple(1, &size, NULL);
-    hid_t set = -1;
-    int rc = 0;
-
-    if (packed < 0 || space < 0 || H5Tpack(packed) < 0 ||
-        (set = H5Dcreate2(file, "jobs", packed, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT)) <
-            0 ||
-        (count > 0 && H5Dwrite(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, rows) < 0))
-        rc = mni_store_error("the table of jobs cannot be written");
-    if (set >= 0 && H5Dclose(set) < 0 && rc == 0)
-        rc = mni_store_error("the table of jobs cannot be written");
-    if (space >= 0)
-        H5Sclose(space);
+    *table = MNI_TABLE_CLOSED;
+    if ((rc = table_types(table)) < 0)
+        return rc;
+    space = H5Screate_simple(1, &none, &most);
+    creation = H5Pcreate(H5P_DATASET_CREATE);
+    packed = H5Tcopy(table->whole);
+    if (space < 0 || creation < 0 || packed < 0 || H5Tpack(packed) < 0 ||
+        H5Pset_chunk(creation, 1, &chunk) < 0 || H5Pset_obj_track_times(creation, 0) < 0 ||
+        (table->set = H5Dcreate2(file, "jobs", packed, space, H5P_DEFAULT, creation, H5P_DEFAULT)) <
+            0)
+        rc = mni_store_error("the table of jobs cannot be made");
     if (packed >= 0)
         H5Tclose(packed);
-    if (memory >= 0)
-        H5Tclose(memory);
+    if (creation >= 0)
+        H5Pclose(creation);
+    if (space >= 0)
+        H5Sclose(space);
     return rc;
 }
 
-int mni_rows_read(hid_t file, mni_row_t **result, size_t *count)
+int mni_table_open(mni_table_t *table, hid_t file)
 {
-    hid_t memory = row_type();
-    hid_t set = H5Dopen2(file, "jobs", H5P_DEFAULT);
-    hid_t space = set < 0 ? -1 : H5Dget_space(set);
-    hssize_t size = space < 0 ? -1 : H5Sget_simple_extent_npoints(space);
-    mni_row_t *rows = NULL;
-    int rc = 0;
+    hid_t access = H5Pcreate(H5P_DATASET_ACCESS), space = -1;
+    hssize_t count = -1;
+    int rc;
 
-    /* zeroed: a column that the file does not have stays so */
-    if (memory < 0 || size < 0 || H5Sget_simple_extent_ndims(space) != 1)
-        rc = mni_store_error("the table of jobs cannot be read");
-    else if ((rows = calloc((size_t)size + 1, sizeof *rows)) == NULL)
-        rc = mni_error(MN_E_NO_MEMORY, "no memory for the store's table of %lld jobs",
-                       (long long)size);
-    else if (size > 0 && H5Dread(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, rows) < 0)
-        rc = mni_store_error("the table of jobs cannot be read");
-    if (space >= 0)
-        H5Sclose(space);
-    if (set >= 0)
-        H5Dclose(set);
-    if (memory >= 0)
-        H5Tclose(memory);
-    if (rc < 0) {
-        free(rows);
+    *table = MNI_TABLE_CLOSED;
+    if ((rc = table_types(table)) < 0) {
+        if (access >= 0)
+            H5Pclose(access);
         return rc;
     }
-    *result = rows;
-    *count = (size_t)size;
+    if (access >= 0 && H5Pset_chunk_cache(access, CACHE_SLOTS, CACHE_BYTES, 0.75) >= 0)
+        table->set = H5Dopen2(file, "jobs", access);
+    space = table->set < 0 ? -1 : H5Dget_space(table->set);
+    if (space >= 0 && H5Sget_simple_extent_ndims(space) == 1)
+        count = H5Sget_simple_extent_npoints(space);
+    if (count < 0 || count >= MNI_IDS_NONE)
+        rc = mni_store_error("the table of jobs cannot be read");
+    else
+        table->count = (uint64_t)count;
+    if (space >= 0)
+        H5Sclose(space);
+    if (access >= 0)
+        H5Pclose(access);
+    return rc;
+}
+
+void mni_table_close(mni_table_t *table)
+{
+    if (table->set >= 0)
+        H5Dclose(table->set);
+    if (table->whole >= 0)
+        H5Tclose(table->whole);
+    if (table->fixed >= 0)
+        H5Tclose(table->fixed);
+    free(table->waits);
+    mni_texts_free(&table->texts);
+    *table = MNI_TABLE_CLOSED;
+}
+
+/* --- rows ------------------------------------------------------------------------------------- */
+
+int mni_table_add(mni_table_t *table, const mni_row_t *row)
+{
+    bool failed = false;
+    int rc;
+
+    if (table->waiting == WAIT_ROWS && (rc = mni_table_flush(table)) < 0)
+        return rc;
+    if (table->count + 1 >= MNI_IDS_NONE)
+        return mni_error(MN_E_STORE, "the store has as many jobs as it can hold");
+    mni_row_t *kept = &table->waits[table->waiting];
+    *kept = *row;
+    kept->error = mni_text_copy(&table->texts, row->error, &failed);
+    kept->lock = mni_text_copy(&table->texts, row->lock, &failed);
+    kept->tag = mni_text_copy(&table->texts, row->tag, &failed);
+    kept->key = mni_text_copy(&table->texts, row->key, &failed);
+    kept->message = mni_text_copy(&table->texts, row->message, &failed);
+    if (failed)
+        return mni_error(MN_E_NO_MEMORY, "no memory for the store's table of jobs");
+    table->waiting++;
+    table->count++;
     return 0;
 }
 
-/* By its name; -1: there is none of that name. */
-static int status_named(const char *name, size_t room)
+int mni_table_flush(mni_table_t *table)
 {
-    for (int status = MN_PENDING; status <= MN_CANCELLED; status++)
-        if (strncmp(name, mn_status_name((mn_status_t)status), room) == 0)
-            return status;
-    return -1;
+    const hsize_t count = table->count;
+    int rc;
+
+    if (table->waiting == 0)
+        return 0;
+    if (H5Dset_extent(table->set, &count) < 0)
+        return mni_store_error("the table of jobs cannot grow to %llu rows",
+                               (unsigned long long)count);
+    rc = mni_table_write(table, MNI_ROW_WHOLE, table->count - table->waiting, table->waiting,
+                         table->waits);
+    table->waiting = 0;
+    mni_texts_free(&table->texts);
+    return rc;
 }
 
-static mn_reason_t reason_named(const char *name, size_t room)
+int mni_table_read(mni_table_t *table, uint64_t first, uint64_t count, mni_row_t *rows)
 {
-    for (int reason = MN_REASON_NONE; reason <= MN_REASON_UNDECLARED; reason++)
-        if (strncmp(name, mn_reason_name((mn_reason_t)reason), room) == 0)
-            return (mn_reason_t)reason;
-    return MN_REASON_NONE;
+    hid_t memory, space;
+    int rc = 0;
+
+    if (mni_rows_select(table->set, first, count, &memory, &space) < 0 ||
+        H5Dread(table->set, table->whole, memory, space, H5P_DEFAULT, rows) < 0)
+        rc = mni_store_error("the table of jobs cannot be read");
+    mni_rows_deselect(memory, space);
+    return rc;
 }
 
-int mni_row_record(const mni_row_t *row, mni_store_record_t *record)
-{
-    char text[MN_ID_TEXT] = "";
-    int status = status_named(row->status, sizeof row->status);
-
-    *record = (mni_store_record_t){.info = {.job = row->job,
-                                            .status = (mn_status_t)status,
-                                            .reason = reason_named(row->reason, sizeof row->reason),
-                                            .error = row->error,
-                                            .attempts = row->attempts,
-                                            .lock = row->lock,
-                                            .tag = row->tag,
-                                            .key = row->key,
-                                            .created = row->created,
-                                            .started = row->started,
-                                            .ended = row->ended,
-                                            .progress = row->progress,
-                                            .message = row->message,
-                                            .yields = row->yields,
-                                            .host = row->host,
-                                            .rank = row->rank,
-                                            .cpus = row->cpus},
-                                   .need = {.millicores = (uint32_t)(row->cpu * 1000 + 0.5),
-                                            .memory = row->memory,
-                                            .priority = row->priority,
-                                            .timeout = row->timeout,
-                                            .grace = row->grace,
-                                            .max_concurrency = row->max_concurrency,
-                                            .max_retries = row->max_retries,
-                                            .max_lost = row->max_lost},
-                                   .has_need = row->max_concurrency > 0,
-                                   .retries = row->retries,
-                                   .lost = row->lost};
-    memcpy(text, row->id, sizeof row->id);
-    if (mn_id_parse(text, &record->info.id) < 0)
-        return mni_error(MN_E_STORE, "a row of the table of jobs has no id: it is damaged");
-    if (status < 0 || row->job[sizeof row->job - 1] != '\0')
-        return mni_error(MN_E_STORE, "the row of job %s in the table of jobs is damaged", text);
-    return 0;
-}
-
-void mni_rows_reclaim(mni_row_t *rows, size_t count)
+void mni_table_reclaim(const mni_table_t *table, mni_row_t *rows, uint64_t count)
 {
     hsize_t size = count;
+    hid_t memory = H5Screate_simple(1, &size, NULL);
 
-    if (rows != NULL && count > 0) {
-        hid_t memory = row_type();
-        hid_t space = H5Screate_simple(1, &size, NULL);
-        if (memory >= 0 && space >= 0)
-            H5Dvlen_reclaim(memory, space, H5P_DEFAULT, rows);
-        if (space >= 0)
-            H5Sclose(space);
-        if (memory >= 0)
-            H5Tclose(memory);
+    if (memory >= 0) {
+        H5Dvlen_reclaim(table->whole, memory, H5P_DEFAULT, rows);
+        H5Sclose(memory);
     }
-    free(rows);
+}
+
+int mni_table_write(mni_table_t *table, mni_row_part_t part, uint64_t first, uint64_t count,
+                    const mni_row_t *rows)
+{
+    hid_t memory, space;
+    int rc = 0;
+
+    if (mni_rows_select(table->set, first, count, &memory, &space) < 0 ||
+        H5Dwrite(table->set, part == MNI_ROW_FIXED ? table->fixed : table->whole, memory, space,
+                 H5P_DEFAULT, rows) < 0)
+        rc = mni_store_error("the table of jobs cannot be written");
+    mni_rows_deselect(memory, space);
+    return rc;
+}
+
+int mni_table_shrink(mni_table_t *table, uint64_t count)
+{
+    const hsize_t size = count;
+
+    if (H5Dset_extent(table->set, &size) < 0)
+        return mni_store_error("the table of jobs cannot shrink");
+    table->count = count;
+    return 0;
+}
+
+int mni_table_index(const mni_table_t *table, mni_ids_t *index)
+{
+    enum { TEXT = MN_ID_TEXT - 1, PIECE = 4096 };
+    char *ids = malloc((size_t)PIECE * TEXT), text[MN_ID_TEXT] = "";
+    hid_t type = mni_row_type(MNI_ROW_ID), memory, space;
+    uint64_t count = table->count - table->waiting;
+    mn_id_t id;
+    int rc = 0;
+
+    if (ids == NULL)
+        rc = mni_error(MN_E_NO_MEMORY, "no memory for the ids of jobs");
+    else if (type < 0)
+        rc = mni_store_error("the ids of jobs cannot be read");
+    for (uint64_t first = 0; rc == 0 && first < count; first += PIECE) {
+        uint64_t piece = count - first < PIECE ? count - first : PIECE;
+        if (mni_rows_select(table->set, first, piece, &memory, &space) < 0 ||
+            H5Dread(table->set, type, memory, space, H5P_DEFAULT, ids) < 0)
+            rc = mni_store_error("the ids of jobs cannot be read");
+        mni_rows_deselect(memory, space);
+        for (uint64_t i = 0; rc == 0 && i < piece; i++) {
+            memcpy(text, ids + i * TEXT, TEXT);
+            if (mn_id_parse(text, &id) < 0)
+                rc = mni_error(MN_E_STORE, "a row of the table of jobs has no id: it is damaged");
+            else
+                rc = mni_ids_put(index, id, (uint32_t)(first + i));
+        }
+    }
+    if (type >= 0)
+        H5Tclose(type);
+    free(ids);
+    return rc;
 }

@@ -17,9 +17,11 @@
 #include <sys/stat.h>
 #include <uthash.h>
 
+#define BLOCK ((size_t)1024) /* rows at a time */
+
 typedef struct known {
     mn_id_t id;
-    bool in_file, in_data; /* has a row; has a group of values */
+    bool grouped; /* has a group of values */
     UT_hash_handle hh;
 } known_t;
 
@@ -29,6 +31,8 @@ typedef struct verifier {
     void *argument;
     mni_store_facts_t *facts;
     known_t *known;
+    hid_t data; /* /data */
+    mni_pools_t pools;
     uint64_t unended; /* rows of jobs that were under way */
     bool no_memory;
 } verifier_t;
@@ -97,10 +101,10 @@ static void check_attribute(verifier_t *verifier, hid_t group, const char *id, c
         H5Tclose(string);
 }
 
-static bool check_value(verifier_t *verifier, hid_t data, mn_id_t id, const char *name)
+static bool check_value(verifier_t *verifier, mn_id_t id, const char *name)
 {
     mn_value_t value;
-    int rc = mni_data_get_one(data, id, name, &value);
+    int rc = mni_data_get_one(verifier->data, id, name, &value);
     bool there = rc < 0 || value.ndims > 0;
 
     if (rc == MN_E_NO_MEMORY)
@@ -115,12 +119,13 @@ static bool check_value(verifier_t *verifier, hid_t data, mn_id_t id, const char
     return there;
 }
 
-static void check_group(verifier_t *verifier, hid_t data, const mni_store_record_t *record)
+static void check_group(verifier_t *verifier, const mni_row_t *row,
+                        const mni_store_record_t *record)
 {
     const mn_info_t *info = &record->info;
     char id[MN_ID_TEXT];
-    hid_t group = H5Lexists(data, mn_id_format(info->id, id), H5P_DEFAULT) > 0
-                      ? H5Gopen2(data, id, H5P_DEFAULT)
+    hid_t group = H5Lexists(verifier->data, mn_id_format(info->id, id), H5P_DEFAULT) > 0
+                      ? H5Gopen2(verifier->data, id, H5P_DEFAULT)
                       : -1;
 
     if (group < 0) {
@@ -130,42 +135,143 @@ static void check_group(verifier_t *verifier, hid_t data, const mni_store_record
     check_attribute(verifier, group, id, "job", info->job);
     check_attribute(verifier, group, id, "status", mn_status_name(info->status));
     H5Gclose(group);
-    check_value(verifier, data, info->id, "input");
-    if (check_value(verifier, data, info->id, "result") && info->yields == 0)
+    if (row->input_type[0] == '\0')
+        check_value(verifier, info->id, "input");
+    if (row->result_type[0] == '\0' && check_value(verifier, info->id, "result") &&
+        info->yields == 0)
         problem(verifier, "job %s has a result, and has yielded nothing by the table", id);
 }
 
-static void check_row(verifier_t *verifier, hid_t data, const mni_row_t *row, size_t number)
+/* A value that lies among the small ones of its type, which are read apart. */
+static void check_pooled(verifier_t *verifier, const char *id, const char *name, const char type[8],
+                         uint64_t at, uint32_t count)
+{
+    int of = type[0] == '\0' ? 0 : mni_pool_type(type);
+
+    if (type[0] == '\0')
+        return;
+    if (of < 0 || count > MNI_POOL_MOST)
+        problem(verifier, "%s of job %s is of no known type", name, id);
+    else if (count > 0 &&
+             (at > verifier->pools.pool[of].count || count > verifier->pools.pool[of].count - at))
+        problem(verifier, "%s of job %s is to be in /values/%s, where it is not", name, id,
+                mn_type_name((mn_type_t)of));
+    else {
+        verifier->facts->values++;
+        verifier->facts->value_bytes += count * mn_type_size((mn_type_t)of);
+    }
+}
+
+static void check_row(verifier_t *verifier, const mni_row_t *row, uint64_t number)
 {
     mni_store_record_t record;
     char id[MN_ID_TEXT];
     known_t *known;
 
     if (mni_row_record(row, &record) < 0) {
-        problem(verifier, "row %zu: %s", number, mn_error_message());
+        problem(verifier, "row %" PRIu64 ": %s", number, mn_error_message());
         return;
     }
+    mn_id_format(record.info.id, id);
     if (find(verifier, record.info.id) != NULL) {
-        problem(verifier, "job %s is in the table of jobs twice", mn_id_format(record.info.id, id));
+        problem(verifier, "job %s is in the table of jobs twice", id);
         return;
     }
     if ((known = add(verifier, record.info.id)) == NULL)
         return;
-    known->in_file = true;
+    known->grouped = row->grouped;
     if (record.info.status == MN_RUNNING || record.info.status == MN_CANCELLING)
         verifier->unended++;
-    check_group(verifier, data, &record);
+    check_pooled(verifier, id, "input", row->input_type, row->input_at, row->input_count);
+    check_pooled(verifier, id, "result", row->result_type, row->result_at, row->result_count);
+    if (row->result_type[0] != '\0' && record.info.yields == 0)
+        problem(verifier, "job %s has a result, and has yielded nothing by the table", id);
+    if (row->grouped)
+        check_group(verifier, row, &record);
+}
+
+/* Rows are read a block at a time; one that cannot be read is told, and the next one tried. */
+static void check_rows(verifier_t *verifier, hid_t set, hid_t type, uint64_t count)
+{
+    bool old = verifier->store->format < 3;
+    size_t size = old ? sizeof(mni_old_row_t) : sizeof(mni_row_t);
+    char *rows = calloc(BLOCK, size);
+
+    verifier->no_memory |= rows == NULL;
+    for (uint64_t from = 0; from < count && !verifier->no_memory; from += BLOCK) {
+        uint64_t block = count - from < BLOCK ? count - from : BLOCK;
+        hid_t memory = -1, space = -1;
+        memset(rows, 0, BLOCK * size);
+        if (mni_rows_select(set, from, block, &memory, &space) < 0 ||
+            H5Dread(set, type, memory, space, H5P_DEFAULT, rows) < 0) {
+            mni_store_error("the rows %" PRIu64 " to %" PRIu64
+                            " of the table of jobs cannot be read",
+                            from, from + block - 1);
+            problem(verifier, "%s", mn_error_message());
+        } else {
+            for (uint64_t i = 0; i < block && !verifier->no_memory; i++) {
+                void *row = rows + i * size;
+                if (old)
+                    mni_row_from_old(row);
+                check_row(verifier, row, from + i);
+            }
+            H5Dvlen_reclaim(type, memory, H5P_DEFAULT, rows);
+        }
+        mni_rows_deselect(memory, space);
+    }
+    free(rows);
+}
+
+static void check_table(verifier_t *verifier)
+{
+    hid_t set = H5Dopen2(verifier->store->file, "jobs", H5P_DEFAULT);
+    hid_t type = mni_row_type(verifier->store->format < 3 ? MNI_ROW_OLD : MNI_ROW_WHOLE);
+    hid_t space = set < 0 ? -1 : H5Dget_space(set);
+    hssize_t count = space < 0 ? -1 : H5Sget_simple_extent_npoints(space);
+
+    if (type < 0 || count < 0 || H5Sget_simple_extent_ndims(space) != 1) {
+        mni_store_error("the table of jobs cannot be read");
+        problem(verifier, "%s", mn_error_message());
+    } else {
+        verifier->facts->rows = (uint64_t)count;
+        check_rows(verifier, set, type, (uint64_t)count);
+    }
+    if (space >= 0)
+        H5Sclose(space);
+    if (type >= 0)
+        H5Tclose(type);
+    if (set >= 0)
+        H5Dclose(set);
+}
+
+/* All small values, also those that belong to nobody any more. */
+static void check_pools(verifier_t *verifier)
+{
+    const uint64_t part = (uint64_t)1 << 20;
+    double *elements = calloc(part, sizeof *elements); /* no element is larger */
+
+    verifier->no_memory |= elements == NULL;
+    for (int type = 0; type < MNI_POOL_TYPES && !verifier->no_memory; type++)
+        for (uint64_t at = 0; at < verifier->pools.pool[type].count; at += part) {
+            uint64_t left = verifier->pools.pool[type].count - at;
+            if (mni_pools_read(&verifier->pools, (mn_type_t)type, at, left < part ? left : part,
+                               elements) < 0)
+                problem(verifier, "/values/%s: %s", mn_type_name((mn_type_t)type),
+                        mn_error_message());
+        }
+    free(elements);
 }
 
 /* A group of values belongs to a row. */
 static herr_t check_link(hid_t data, const char *name, const H5L_info_t *link, void *argument)
 {
     verifier_t *verifier = argument;
+    const known_t *known;
     mn_id_t id;
 
     (void)data;
     (void)link;
-    if (mn_id_parse(name, &id) < 0 || find(verifier, id) == NULL)
+    if (mn_id_parse(name, &id) < 0 || (known = find(verifier, id)) == NULL || !known->grouped)
         problem(verifier, "/data/%.60s belongs to no job in the table", name);
     return 0;
 }
@@ -173,25 +279,28 @@ static herr_t check_link(hid_t data, const char *name, const H5L_info_t *link, v
 static void check_file(verifier_t *verifier)
 {
     const mni_store_t *store = verifier->store;
-    hid_t data = H5Gopen2(store->file, "data", H5P_DEFAULT);
-    mni_row_t *rows = NULL;
-    size_t count = 0;
+    uint64_t before = verifier->facts->problems;
 
-    if (data < 0)
-        problem(verifier, "%s", (mni_store_error("/data cannot be read"), mn_error_message()));
-    else if (mni_rows_read(store->file, &rows, &count) < 0)
+    verifier->pools = MNI_POOLS_CLOSED;
+    verifier->data = H5Gopen2(store->file, "data", H5P_DEFAULT);
+    if (verifier->data < 0) {
+        mni_store_error("/data cannot be read");
         problem(verifier, "%s", mn_error_message());
-    else {
-        verifier->facts->rows = count;
-        for (size_t i = 0; i < count && !verifier->no_memory; i++)
-            check_row(verifier, data, &rows[i], i);
-        if (H5Literate(data, H5_INDEX_NAME, H5_ITER_NATIVE, NULL, check_link, verifier) < 0)
-            problem(verifier, "%s",
-                    (mni_store_error("the names in /data cannot be read"), mn_error_message()));
+        return;
     }
-    mni_rows_reclaim(rows, count);
-    if (data >= 0)
-        H5Gclose(data);
+    if (store->format >= 3 && mni_pools_open(&verifier->pools, store->file) < 0)
+        problem(verifier, "%s", mn_error_message());
+    else if (store->format >= 3)
+        check_pools(verifier);
+    check_table(verifier);
+    /* with rows that could not be read it would be no wonder */
+    if (verifier->facts->problems == before &&
+        H5Literate(verifier->data, H5_INDEX_NAME, H5_ITER_NATIVE, NULL, check_link, verifier) < 0) {
+        mni_store_error("the names in /data cannot be read");
+        problem(verifier, "%s", mn_error_message());
+    }
+    mni_pools_close(&verifier->pools);
+    H5Gclose(verifier->data);
 }
 
 /* --- the journal ------------------------------------------------------------------------------------------------------ */
@@ -231,8 +340,7 @@ static void check_journal(verifier_t *verifier)
     mni_journal_report_t *report = &store->report;
 
     mni_journal_report_fini(report);
-    if (mni_journal_image_read(store->image, store->journal, store->id, store->included,
-                               check_change, verifier, report) < 0) {
+    if (mni_journal_scan(store->map, store->included, check_change, verifier, report) < 0) {
         problem(verifier, "%s", mn_error_message());
         return;
     }
@@ -262,8 +370,8 @@ static int verify(verifier_t *verifier)
     mni_store_facts_t *facts = verifier->facts;
     struct stat file;
 
-    facts->format = mni_file_format(store->file);
-    if (stat(store->path, &file) == 0)
+    facts->format = store->format;
+    if (stat(store->place.path, &file) == 0)
         facts->file_bytes = (uint64_t)file.st_size;
     if (store->user != NULL)
         snprintf(facts->user, sizeof facts->user, "%s", store->user);
@@ -277,7 +385,7 @@ static int verify(verifier_t *verifier)
                 "%" PRIu64
                 " jobs were under way when the HDF5 file was written, and neither a runtime "
                 "nor the journal %.300s is there: what came later is missing",
-                verifier->unended, store->journal);
+                verifier->unended, store->place.journal);
     forget_all(verifier);
     return verifier->no_memory ? mni_error(MN_E_NO_MEMORY, "no memory to verify the store") : 0;
 }
@@ -287,15 +395,14 @@ int mni_store_verify(const char *path, mni_store_problem_t *tell, void *argument
 {
     verifier_t verifier = {.tell = tell, .argument = argument, .facts = facts};
     int rc = mni_store_open_verify(path, &verifier.store);
+    mni_hdf5_t before;
 
     *facts = (mni_store_facts_t){0};
     if (rc < 0)
         return rc;
-    H5E_BEGIN_TRY
-    {
-        rc = verify(&verifier);
-    }
-    H5E_END_TRY
+    mni_hdf5_enter(&before);
+    rc = verify(&verifier);
+    mni_hdf5_leave(&before);
     mni_store_close(verifier.store);
     return rc;
 }

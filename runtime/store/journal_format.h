@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * How a journal lies in its file, for the two files that write and read it. All numbers are little-endian, everything is at a
+ * multiple of 8 bytes.
+ *
+ *     header   magic[8], u32 format, u32 bytes of the header, store[16], u64 number of the first record, zeros, u64 checksum
+ *     record   u32 mark, u32 type, u64 size, u64 number, u64 checksum, then the bytes, then zeros to a multiple of 8
+ *
+ * Checksums are XXH3 (64 bits). That of a record is over its first 24 bytes and its data, and seeded with the header's, so that
+ * bytes of some other journal, which may well be in somebody's data, are no records here.
+ */
+#ifndef MNI_STORE_JOURNAL_FORMAT_H
+#define MNI_STORE_JOURNAL_FORMAT_H
+
+#include "store/journal.h"
+
+#include <endian.h>
+#include <string.h>
+#include <xxhash.h>
+
+#define MNI_JOURNAL_MARK UINT32_C(0x4c4e524a) /* "JRNL" */
+#define MNI_JOURNAL_MAGIC "\211MNJ\r\n\032\n" /* 8 bytes and a NUL that is not in the file */
+
+static inline void store_u32(uint8_t *at, uint32_t number)
+{
+    number = htole32(number);
+    memcpy(at, &number, sizeof number);
+}
+
+static inline void store_u64(uint8_t *at, uint64_t number)
+{
+    number = htole64(number);
+    memcpy(at, &number, sizeof number);
+}
+
+static inline uint32_t load_u32(const uint8_t *at)
+{
+    uint32_t number;
+    memcpy(&number, at, sizeof number);
+    return le32toh(number);
+}
+
+static inline uint64_t load_u64(const uint8_t *at)
+{
+    uint64_t number;
+    memcpy(&number, at, sizeof number);
+    return le64toh(number);
+}
+
+static inline uint64_t padded(uint64_t size)
+{
+    return (size + 7) / 8 * 8;
+}
+
+static inline uint64_t checksum(uint64_t seed, const uint8_t *record, const void *data, size_t size)
+{
+    return XXH3_64bits_withSeed(data, size, XXH3_64bits_withSeed(record, 24, seed));
+}
+
+#endif
