@@ -158,14 +158,27 @@ static int read_file(const char *path, mni_connect_t *connect)
     return rc;
 }
 
+/* Whether the runtime that wrote it, on this host, is not there any more. */
+static bool is_gone(const mni_connect_t *found, const mni_connect_t *self)
+{
+    return strcmp(found->boot, self->boot) != 0 || start_of(found->pid) != found->start;
+}
+
+static int find(const char *store, char **path, mni_connect_t *found)
+{
+    if (asprintf(path, "%s" MNI_CONNECT_SUFFIX, store) < 0) {
+        *path = NULL;
+        return mni_error(MN_E_NO_MEMORY, "no memory for a path");
+    }
+    return read_file(*path, found);
+}
+
 int mni_connect_read(const char *store, mni_connect_t *connect)
 {
     mni_connect_t self = {.pid = 0}, found;
     char *path = NULL;
+    int rc = find(store, &path, &found);
 
-    if (asprintf(&path, "%s" MNI_CONNECT_SUFFIX, store) < 0)
-        return mni_error(MN_E_NO_MEMORY, "no memory for a path");
-    int rc = read_file(path, &found);
     free(path);
     if (rc < 0)
         return rc;
@@ -174,11 +187,23 @@ int mni_connect_read(const char *store, mni_connect_t *connect)
         return mni_error(MN_E_NO_RUNTIME,
                          "a runtime on host %s has this store; it can be reached from there only",
                          found.host);
-    if (strcmp(found.boot, self.boot) != 0 || start_of(found.pid) != found.start)
+    if (is_gone(&found, &self))
         return mni_error(MN_E_NO_RUNTIME, "the runtime that had this store, pid %d, is gone",
                          (int)found.pid);
     *connect = found;
     return 0;
+}
+
+void mni_connect_clean(const char *store)
+{
+    mni_connect_t self = {.pid = 0}, found;
+    char *path = NULL;
+
+    mni_connect_self(&self);
+    if (find(store, &path, &found) == 0 && strcmp(found.host, self.host) == 0 &&
+        is_gone(&found, &self))
+        unlink(path);
+    free(path);
 }
 
 void mni_connect_remove(const char *store)
@@ -186,9 +211,8 @@ void mni_connect_remove(const char *store)
     mni_connect_t found;
     char *path = NULL;
 
-    if (asprintf(&path, "%s" MNI_CONNECT_SUFFIX, store) < 0)
-        return;
-    if (read_file(path, &found) == 0 && found.pid == getpid() && found.start == start_of(found.pid))
+    if (find(store, &path, &found) == 0 && found.pid == getpid() &&
+        found.start == start_of(found.pid))
         unlink(path);
     free(path);
 }

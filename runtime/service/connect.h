@@ -30,6 +30,9 @@ int mni_connect_write(const char *store, const mni_connect_t *connect);
 /* Removes it if it is that of this process. */
 void mni_connect_remove(const char *store);
 
+/* Removes one that was left behind by a runtime of this host that is gone. */
+void mni_connect_clean(const char *store);
+
 /* Reads it. MN_E_NO_RUNTIME: there is none, or it was left behind by a runtime that is gone; MN_E_PROTOCOL: it is none, or others
  * than its user can write to it. */
 int mni_connect_read(const char *store, mni_connect_t *connect);
