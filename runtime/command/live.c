@@ -16,6 +16,22 @@
 
 #define ANSWER_MOST ((size_t)256 << 20)
 
+/* Hands on the whole lines that have come. */
+static bool take_lines(mni_live_t *live)
+{
+    char *at = live->body, *end;
+
+    while ((end = memchr(at, '\n', live->size - (size_t)(at - live->body))) != NULL) {
+        *end = '\0';
+        if (!live->line(live->argument, at))
+            return false;
+        at = end + 1;
+    }
+    live->size -= (size_t)(at - live->body);
+    memmove(live->body, at, live->size + 1);
+    return true;
+}
+
 static size_t take_bytes(char *data, size_t one, size_t count, void *argument)
 {
     mni_live_t *live = argument;
@@ -30,7 +46,7 @@ static size_t take_bytes(char *data, size_t one, size_t count, void *argument)
     live->body = grown;
     live->size += size;
     live->body[live->size] = '\0';
-    return size;
+    return live->line == NULL || take_lines(live) ? size : 0;
 }
 
 static void forget_answer(mni_live_t *live)
@@ -92,8 +108,6 @@ const char *mni_live_text(const json_t *json, const char *name)
 /* What went wrong, for people. */
 static int complain(mni_live_t *live, CURLcode code)
 {
-    if (live->quiet)
-        return MNI_EXIT_FAILED;
     if (code == CURLE_COULDNT_CONNECT)
         mni_say("the runtime that has %s does not answer; it may be ending", live->store);
     else if (code != CURLE_OK)
@@ -136,6 +150,15 @@ int mni_live_send(mni_live_t *live, const char *method, const char *path, const 
     if (live->size > 0 && (live->body[0] == '{'))
         live->json = json_loadb(live->body, live->size, 0, NULL);
     return code == CURLE_OK && live->status >= 200 && live->status < 300 ? 0 : complain(live, code);
+}
+
+int mni_live_lines(mni_live_t *live, const char *path, mni_live_line_t *take, void *argument)
+{
+    live->line = take;
+    live->argument = argument;
+    int status = mni_live_send(live, "GET", path, NULL, 0, NULL);
+    live->line = NULL;
+    return status;
 }
 
 bool mni_live_query(mni_live_t *live, char **path, const char *name, const char *value)

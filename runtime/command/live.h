@@ -22,8 +22,9 @@ typedef struct mni_live {
     long status; /* of the last answer */
     char *body;  /* its bytes, with a NUL behind */
     size_t size;
-    json_t *json; /* if it is JSON */
-    bool quiet;   /* an error is not told */
+    json_t *json;                                   /* if it is JSON */
+    bool (*line)(void *argument, const char *line); /* NULL: the answer is kept */
+    void *argument;
 } mni_live_t;
 
 /* Finds the runtime of a store (NULL: the default one). 0, or an exit status with a line about it. */
@@ -34,6 +35,11 @@ void mni_live_close(mni_live_t *live);
  * status, with the problem's sentence. */
 int mni_live_send(mni_live_t *live, const char *method, const char *path, const void *body,
                   size_t size, const char *header);
+
+/* Is given the lines of an answer as they come, without their ends; false ends it. */
+typedef bool mni_live_line_t(void *argument, const char *line);
+/* As mni_live_send() with GET, for an answer that has no end of its own. */
+int mni_live_lines(mni_live_t *live, const char *path, mni_live_line_t *take, void *argument);
 
 /* Adds "?name=value" or "&name=value", encoded, to a path; nothing when value is NULL. False: no memory. */
 bool mni_live_query(mni_live_t *live, char **path, const char *name, const char *value);

@@ -16,6 +16,7 @@
 #define MNI_LIVE_VERBS(X)                                              \
     X(start, "start a job in a running runtime")                       \
     X(wait, "wait until jobs have ended")                              \
+    X(watch, "print what a job yields as it comes")                    \
     X(cancel, "cancel jobs")                                           \
     X(remove, "remove jobs, with all that is kept of them")            \
     X(logs, "print what a job has written")                            \

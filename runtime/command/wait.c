@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * multinode wait: until jobs have ended; on a terminal with a bar for the one that is waited for.
+ * multinode wait: until jobs have ended; on a terminal with a bar for the one that is waited for. multinode watch: a line for each
+ * change of one.
  */
 #include "command/live.h"
 
@@ -171,4 +172,115 @@ int mni_command_wait(int argc, char **argv)
     if (parser.at == argc)
         return mni_usage_error("wait", "ID is missing, such as in: multinode wait last");
     return wait_for_all(store, argv + parser.at, argc - parser.at, timeout, quiet);
+}
+
+/* --- watch ---------------------------------------------------- */
+
+enum { WATCH_STORE, WATCH_JSON, WATCH_HELP };
+
+static const mni_option_t watch_options[] = {
+    [WATCH_STORE] = MNI_STORE_OPTION,
+    [WATCH_JSON] = {"json", 0, NULL,
+                    "Print a JSON object for each change: what get --json prints."},
+    [WATCH_HELP] = MNI_HELP_OPTION,
+    {NULL, 0, NULL, NULL},
+};
+
+const mni_usage_t mni_watch_usage = {
+    .verb = "watch",
+    .synopsis = "[OPTIONS] ID",
+    .text =
+        "Prints a line for each change of a job until it has ended: its status, how far it is, and the\n"
+        "beginning of what it yielded last. Yields that follow each other too fast are left out but for\n"
+        "the last of them.\n"
+        "\n"
+        "Exit status: 0 it succeeded; 3 it failed; 4 it was cancelled; 1 there is no such job or runtime,\n"
+        "or that ended first; 2 usage.",
+    .options = watch_options,
+    .examples = "  multinode watch last\n"
+                "  multinode watch --json 1b4e28ba | jq -c .result.value\n",
+};
+
+typedef struct watch {
+    bool json, ended;
+    int status;
+} watch_t;
+
+static void print_change(const json_t *job)
+{
+    const json_t *result = json_object_get(job, "result");
+    mn_value_t value = mn_none();
+
+    printf("%-10s  %3.0f%%  ", mni_live_text(job, "status"),
+           100 * json_number_value(json_object_get(job, "progress")));
+    if (mni_live_text(job, "message")[0] != '\0') {
+        mni_show_text(stdout, mni_live_text(job, "message"), 0);
+        fputs("  ", stdout);
+    }
+    if (json_is_null(json_object_get(result, "value")))
+        printf("%s of %" JSON_INTEGER_FORMAT " bytes", mni_live_text(result, "type"),
+               json_integer_value(json_object_get(result, "size")));
+    else if (json_integer_value(json_object_get(job, "yields")) > 0 &&
+             mni_json_read_value(result, &value) == 0)
+        mni_show_value(stdout, &value);
+    mn_value_destroy(&value);
+    mni_show_text(stdout, mni_live_text(job, "error"), 0);
+    fputc('\n', stdout);
+}
+
+static bool take_line(void *argument, const char *line)
+{
+    static const char mark[] = "data: ";
+    watch_t *watch = argument;
+
+    if (strncmp(line, mark, sizeof mark - 1) != 0)
+        return true;
+    line += sizeof mark - 1;
+    json_t *job = json_loads(line, JSON_ALLOW_NUL, NULL);
+    const char *status = mni_live_text(job, "status");
+    if (status[0] != '\0' && watch->json)
+        printf("%s\n", line);
+    else if (status[0] != '\0')
+        print_change(job);
+    fflush(stdout);
+    watch->ended = has_ended(status);
+    watch->status = status_of(status);
+    json_decref(job);
+    return !ferror(stdout);
+}
+
+int mni_command_watch(int argc, char **argv)
+{
+    mni_parser_t parser = {.usage = &mni_watch_usage, .argc = argc, .argv = argv, .mixed = true};
+    const char *store = NULL;
+    char id[MN_ID_TEXT], path[96];
+    watch_t watch = {.json = false};
+    mni_live_t live;
+    int option, status;
+
+    while ((option = mni_parser_next(&parser)) >= 0) {
+        if (option == WATCH_HELP)
+            return mni_help_print(&mni_watch_usage);
+        if (option == WATCH_STORE)
+            store = parser.value;
+        else
+            watch.json = true;
+    }
+    if (option == MNI_PARSER_ERROR)
+        return MNI_EXIT_USAGE;
+    if (parser.at + 1 != argc)
+        return mni_usage_error("watch", "one ID is needed, such as in: multinode watch last");
+    if ((status = mni_live_open(store, &live)) == 0 &&
+        (status = mni_live_find("watch", &live, argv[parser.at], id)) == 0) {
+        snprintf(path, sizeof path, "/v1/jobs/%s/events", id);
+        status = mni_live_lines(&live, path, take_line, &watch);
+        if (status == 0 && !watch.ended) {
+            mni_say("job %s has not ended: the runtime has, or it was removed", id);
+            status = MNI_EXIT_FAILED;
+        }
+    }
+    mni_live_close(&live);
+    if (status == 0)
+        status = mni_stored_flush();
+    return status != 0 ? status : watch.status;
 }

@@ -7,6 +7,7 @@ complete -c multinode -f
 complete -c multinode -n __fish_use_subcommand -a run -d 'Start a program on its ranks'
 complete -c multinode -n __fish_use_subcommand -a start -d 'Start a job in a running runtime'
 complete -c multinode -n __fish_use_subcommand -a wait -d 'Wait until jobs have ended'
+complete -c multinode -n __fish_use_subcommand -a watch -d 'Print what a job yields as it comes'
 complete -c multinode -n __fish_use_subcommand -a cancel -d 'Cancel jobs'
 complete -c multinode -n __fish_use_subcommand -a remove -d 'Remove jobs'
 complete -c multinode -n __fish_use_subcommand -a logs -d 'Print what a job has written'
@@ -63,6 +64,11 @@ complete -c multinode -n '__fish_seen_subcommand_from wait' -l timeout -x -d 'Wa
 complete -c multinode -n '__fish_seen_subcommand_from wait' -s q -l quiet -d 'Print errors only'
 complete -c multinode -n '__fish_seen_subcommand_from wait' -s h -l help -d 'Print help'
 complete -c multinode -n '__fish_seen_subcommand_from wait' -a '(__multinode_ids)'
+
+complete -c multinode -n '__fish_seen_subcommand_from watch' -s s -l store -r -F -d 'HDF5 file that has the jobs'
+complete -c multinode -n '__fish_seen_subcommand_from watch' -l json -d 'Print JSON'
+complete -c multinode -n '__fish_seen_subcommand_from watch' -s h -l help -d 'Print help'
+complete -c multinode -n '__fish_seen_subcommand_from watch' -a '(__multinode_ids)'
 
 complete -c multinode -n '__fish_seen_subcommand_from cancel' -s s -l store -r -F -d 'HDF5 file that has the jobs'
 complete -c multinode -n '__fish_seen_subcommand_from cancel' -l grace -x -d 'Time to clean up, instead of the jobs own; 0 kills at once'
@@ -128,5 +134,5 @@ complete -c multinode -n '__fish_seen_subcommand_from compact' -F
 complete -c multinode -n '__fish_seen_subcommand_from version' -l json -d 'Print JSON'
 complete -c multinode -n '__fish_seen_subcommand_from version' -s h -l help -d 'Print help'
 
-complete -c multinode -n '__fish_seen_subcommand_from help' -a 'run start wait cancel remove logs locks nodes drain shutdown list get result check compact version help'
+complete -c multinode -n '__fish_seen_subcommand_from help' -a 'run start wait watch cancel remove logs locks nodes drain shutdown list get result check compact version help'
 complete -c multinode -n '__fish_seen_subcommand_from help' -s h -l help -d 'Print help'
