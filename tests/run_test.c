@@ -2,12 +2,17 @@
  *
  * Runs one test for `make check`: run_test [--timeout SECONDS] PROGRAM ARGS. Linux only.
  *
- * The test has a session and an empty folder of its own (MULTINODE_TEST_DIR), is ended when its time is over, and must
+ * The test has a session and a folder of its own (MULTINODE_TEST_DIR), is ended when its time is over, and must
  * leave no process behind: run_test is the subreaper of all that the test starts, so a process that called setsid or
  * forked twice still ends up as its child. What is left 2 s after the test has ended (a daemon of mpirun may be on its
  * way out) is named, killed by its pid, and fails the test.
  *
- * Exit status: the test's own (77: skipped, 99: hard error); 1 for a time-out, a signal, a process left behind, and
+ * Sanitizers (where their options are in the environment) and tests/memcheck write their reports into a folder,
+ * MULTINODE_TEST_REPORTS: a report of any process of the test is shown and fails it, whatever became of the process.
+ * MULTINODE_TEST_SLOW=N: programs are N times slower than usual, and so are these times. MULTINODE_TEST_TIMEOUT=SECONDS:
+ * a time-out that counts as it is.
+ *
+ * Exit status: the test's own (77: skipped, 99: hard error); 1 for a time-out, a signal, a process left behind, a report, and
  * for a skip where MULTINODE_TEST_NO_SKIP is set.
  */
 #include <dirent.h>
@@ -20,6 +25,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -29,6 +36,7 @@ enum { SKIPPED = 77, HARD_ERROR = 99 };
 enum { LINGER_MS = 2000, STEP_MS = 10, MANY = 4096 };
 
 static volatile sig_atomic_t stop_signal;
+static double slowness = 1; /* how many times slower than usual the test is */
 
 static void note_signal(int signal_number)
 {
@@ -155,7 +163,7 @@ static void name_processes(const pid_t *pids, size_t count)
 static size_t check_left_behind(void)
 {
     static pid_t left[MANY];
-    long long end = now_ms() + LINGER_MS;
+    long long end = now_ms() + (long long)(LINGER_MS * slowness);
     size_t count;
 
     for (;;) {
@@ -180,6 +188,63 @@ static int remove_entry(const char *path, const struct stat *status, int kind, s
     (void)kind;
     (void)where;
     return remove(path);
+}
+
+/* Appends log_path to the options of each sanitizer that has some. */
+static bool redirect_reports(const char *folder)
+{
+    static const char *const names[] = {"ASAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS",
+                                        "UBSAN_OPTIONS"};
+    char options[PATH_MAX + 4096];
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const char *given = getenv(names[i]);
+        if (!given)
+            continue;
+        int n = snprintf(options, sizeof options, "%s:log_path=%s/sanitizer", given, folder);
+        if (n < 0 || (size_t)n >= sizeof options || setenv(names[i], options, 1) < 0)
+            return false;
+    }
+    return setenv("MULTINODE_TEST_REPORTS", folder, 1) == 0;
+}
+
+/* Shows what sanitizers and memcheck have found. @return how many files of it there are */
+static size_t show_reports(const char *folder)
+{
+    size_t count = 0;
+    struct dirent *entry;
+    DIR *reports = opendir(folder);
+
+    while (reports && (entry = readdir(reports))) {
+        char path[2 * PATH_MAX], line[4096];
+        snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+        FILE *file = entry->d_name[0] == '.' ? NULL : fopen(path, "re");
+        if (!file)
+            continue;
+        for (long lines = 0; fgets(line, sizeof line, file) && lines < 500; lines++) {
+            if (strncmp(line, "--", 2) == 0) { /* a remark of valgrind's, not a finding */
+                lines--;
+                continue;
+            }
+            if (lines == 0)
+                fprintf(stderr, "run_test: the report %s:\n", entry->d_name);
+            count += lines == 0;
+            fprintf(stderr, "    %s", line);
+        }
+        fclose(file);
+    }
+    if (reports)
+        closedir(reports);
+    return count;
+}
+
+static void show_times(long long begin)
+{
+    struct rusage used;
+    getrusage(RUSAGE_CHILDREN, &used);
+    fprintf(stderr, "run_test: %.1f s, %.1f s of it on a core\n", (double)(now_ms() - begin) / 1000,
+            (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+                (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) * 1e-6);
 }
 
 static void start_test(char **command)
@@ -229,13 +294,17 @@ static int await_test(pid_t test, double timeout)
 int main(int argc, char **argv)
 {
     double timeout = 300;
+    long long begin = now_ms();
     int first = 1;
 
     if (argc > 2 && strcmp(argv[1], "--timeout") == 0) {
         timeout = strtod(argv[2], NULL);
         first = 3;
     }
-    const char *longer = getenv("MULTINODE_TEST_TIMEOUT");
+    const char *slow = getenv("MULTINODE_TEST_SLOW"), *longer = getenv("MULTINODE_TEST_TIMEOUT");
+    if (slow && strtod(slow, NULL) > 1)
+        slowness = strtod(slow, NULL);
+    timeout *= slowness;
     if (longer)
         timeout = strtod(longer, NULL);
     if (first >= argc || !(timeout > 0)) {
@@ -243,11 +312,17 @@ int main(int argc, char **argv)
         return HARD_ERROR;
     }
 
-    char folder[PATH_MAX]; /* short: sockets may be made in it */
+    char folder[PATH_MAX], reports[PATH_MAX + 16]; /* short: sockets may be made in it */
     const char *base = getenv("TMPDIR");
     snprintf(folder, sizeof folder, "%s/mntest.XXXXXX", base && *base ? base : "/tmp");
     if (!mkdtemp(folder) || setenv("MULTINODE_TEST_DIR", folder, 1) < 0) {
         fprintf(stderr, "run_test: cannot make a folder like %s: %s\n", folder, strerror(errno));
+        return HARD_ERROR;
+    }
+    snprintf(reports, sizeof reports, "%s/reports", folder);
+    if (mkdir(reports, 0777) < 0 || !redirect_reports(reports)) {
+        fprintf(stderr, "run_test: cannot have reports written to %s: %s\n", reports,
+                strerror(errno));
         return HARD_ERROR;
     }
     struct sigaction action = {.sa_handler = note_signal};
@@ -269,6 +344,9 @@ int main(int argc, char **argv)
         kill_descendants();
         status = status == 0 || status == SKIPPED ? 1 : status;
     }
+    if (show_reports(reports) > 0)
+        status = status == 0 || status == SKIPPED ? 1 : status;
+    show_times(begin);
     nftw(folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
     if (status == SKIPPED && getenv("MULTINODE_TEST_NO_SKIP")) {
         fprintf(stderr, "run_test: skipped, and MULTINODE_TEST_NO_SKIP says that it must run\n");

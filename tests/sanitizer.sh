@@ -4,7 +4,7 @@
 # Read by `make check` before each test: how sanitizers behave in a program whose tests crash on purpose.
 #
 # Signals stay the program's own (a task that segfaults must be seen to end of SIGSEGV, not of the sanitizer's exit),
-# and a report ends the process with a status that no test expects.
+# and a report ends the process with a status that no test expects; run_test sees to it that none is overlooked.
 if [ "$SANITIZER" != no ]; then
     supp=$top_srcdir/tests/suppressions
     signals=handle_segv=0:handle_sigbus=0:handle_sigfpe=0:handle_sigill=0:handle_abort=0
@@ -12,7 +12,11 @@ if [ "$SANITIZER" != no ]; then
     LSAN_OPTIONS=suppressions=$supp/lsan.supp:print_suppressions=0:exitcode=86${LSAN_OPTIONS:+:$LSAN_OPTIONS}
     UBSAN_OPTIONS=$signals:print_stacktrace=1${UBSAN_OPTIONS:+:$UBSAN_OPTIONS}
     TSAN_OPTIONS=$signals:suppressions=$supp/tsan.supp:exitcode=86${TSAN_OPTIONS:+:$TSAN_OPTIONS}
-    MULTINODE_TEST_TIMEOUT=${MULTINODE_TEST_TIMEOUT:-900}
+    # How much slower programs are, which all waits and time-outs of the tests are stretched by.
+    case ,$SANITIZER, in
+    *,thread,*) MULTINODE_TEST_SLOW=${MULTINODE_TEST_SLOW:-8} ;;
+    *) MULTINODE_TEST_SLOW=${MULTINODE_TEST_SLOW:-3} ;;
+    esac
     # To tell what is a library's: it stays loaded, and stacks are unwound right also where it has no frame pointers.
     case ,$SANITIZER, in
     *,address,* | *,leak,* | *,thread,*)
@@ -21,5 +25,5 @@ if [ "$SANITIZER" != no ]; then
         export LD_PRELOAD
         ;;
     esac
-    export ASAN_OPTIONS LSAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS MULTINODE_TEST_TIMEOUT
+    export ASAN_OPTIONS LSAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS MULTINODE_TEST_SLOW
 fi

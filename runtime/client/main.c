@@ -243,7 +243,9 @@ static int run_rank(mni_rank_t *rank, mni_spawner_t *spawner, bool first)
         signalled_rank = NULL;
         line_close(&line, status);
     }
-    if (mni_rank_close(rank))
+    bool any_lost = mni_rank_close(rank);
+    mni_spawner_destroy(spawner);
+    if (any_lost)
         leave(status);
     return status;
 }
@@ -282,6 +284,7 @@ int mn_main(int argc, char **argv, mn_driver_t *driver)
     if ((rc = mni_comm_start(&argc, &argv, &comm)) < 0) {
         complain(rc);
         mni_spawner_stop(spawner, 0);
+        mni_spawner_destroy(spawner);
         return EXIT_FAILED;
     }
     bool first = mni_comm_rank(comm) == 0;
@@ -291,6 +294,7 @@ int mn_main(int argc, char **argv, mn_driver_t *driver)
         if (first)
             complain(rc);
         mni_spawner_stop(spawner, 0);
+        mni_spawner_destroy(spawner);
         return EXIT_FAILED;
     }
     if (first && mni_rank_damage(rank))

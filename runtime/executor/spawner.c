@@ -106,8 +106,10 @@ void mni_spawner_unmap_doorbell(mni_doorbell_t *bell)
         munmap(bell, BELL_BYTES);
 }
 
-static void destroy(mni_spawner_t *spawner)
+void mni_spawner_destroy(mni_spawner_t *spawner)
 {
+    if (!spawner)
+        return;
     if (spawner->socket >= 0)
         close(spawner->socket);
     if (spawner->shared)
@@ -172,7 +174,7 @@ int mni_spawner_start(mni_spawner_t **out)
         mni_tree_close(&spawner->tree);
 cleanup:
     if (rc < 0)
-        destroy(spawner);
+        mni_spawner_destroy(spawner);
     else
         *out = spawner;
     return rc;
@@ -419,5 +421,4 @@ void mni_spawner_stop(mni_spawner_t *spawner, double seconds)
     end = mni_clock_now() + CLEAN_LIMIT;
     while (!clean_up_pass(spawner) && mni_clock_now() < end)
         usleep(1000);
-    destroy(spawner);
 }

@@ -88,7 +88,10 @@ void mni_spawner_renew(mni_spawner_t *spawner, uint64_t now);
 /* Takes the next event. False: none. Never blocks; the doorbell rings when there is one. */
 bool mni_spawner_next_event(mni_spawner_t *spawner, mni_spawn_event_t *event);
 
-/* Ends the spawner and all that is left below it; waits for that, at most `seconds`, then kills. */
+/* Ends the spawner and all that is left below it; waits for that, at most `seconds`, then kills. The doorbell stays: threads
+ * of the rank may go on ringing it until mni_spawner_destroy(). */
 void mni_spawner_stop(mni_spawner_t *spawner, double seconds);
+/* Gives back the memory of a spawner that was stopped, its doorbell's too. */
+void mni_spawner_destroy(mni_spawner_t *spawner);
 
 #endif

@@ -27,14 +27,19 @@ int mni_folder_sync(const char *folder)
     return rc;
 }
 
-/* Whether a name is NAME.new.NUMBER. */
+/* Whether a name is NAME.journal.new or NAME.new.NUMBER. */
 static bool is_left(const char *found, const char *name)
 {
     size_t length = strlen(name);
 
-    if (strncmp(found, name, length) != 0 || strncmp(found + length, ".new.", 5) != 0)
+    if (strncmp(found, name, length) != 0)
         return false;
-    found += length + 5;
+    found += length;
+    if (strcmp(found, ".journal.new") == 0)
+        return true;
+    if (strncmp(found, ".new.", 5) != 0)
+        return false;
+    found += 5;
     if (*found == '\0')
         return false;
     while (isdigit((unsigned char)*found))

@@ -22,7 +22,8 @@
 /* A journal as long as the file: what is written in all by copying the file again and again is then at most twice its final
  * size, and what recovery reads at most twice what it has to. */
 #define SHARE 1.0
-/* So many times as long as the last fold took there is none: it costs at most 5 in 100 of a core. */
+/* So many times as long as the last fold took there is none, so that they cost at most 5 in 100 of a core; but for an age of 0,
+ * which asks for one after the other. */
 #define REST 20
 /* Seconds after one that failed. */
 #define RETRY 10.0
@@ -110,7 +111,7 @@ static void make(mni_snapshot_t *snapshot)
     pthread_mutex_lock(&snapshot->mutex);
     snapshot->limit = limit;
     snapshot->oldest = begin; /* what came meanwhile is not older */
-    snapshot->not_before = end + REST * (end - begin);
+    snapshot->not_before = snapshot->age > 0 ? end + REST * (end - begin) : end;
     if (rc == 0) {
         snapshot->failing = false;
         return;

@@ -21,11 +21,21 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CHECK_PATIENCE 60.0  /* seconds: how long anything that must come is waited for */
-#define CHECK_CASE_LIMIT 150 /* seconds: how long a case may take in the driver */
+/* Seconds, stretched where programs are slow: how long anything that must come is waited for, and how long a case may
+ * take in the driver. */
+#define CHECK_PATIENCE (60 * check_slowness())
+#define CHECK_CASE_LIMIT ((unsigned)(150 * check_slowness()))
 #define CHECK_UNUSED __attribute__((unused))
 
 typedef void check_case_t(mn_task_t *task);
+
+/* MULTINODE_TEST_SLOW in the environment: how many times slower than usual programs run, under a sanitizer, say. */
+static double check_slowness(void)
+{
+    const char *text = getenv("MULTINODE_TEST_SLOW");
+    double times = text ? strtod(text, NULL) : 1;
+    return times > 1 ? times : 1;
+}
 
 static struct {
     const char *place; /* "" in the driver */

@@ -200,6 +200,8 @@ static void all_ends_in_one_map(mn_task_t *task)
     REQUIRE(rows_count <= MOST);
     REQUIRE(roll_open(&roll));
     for (const row_t *row = rows; row < rows + rows_count && !row->hangs; row++) {
+        if (impossible(row))
+            continue;
         values[count] = order(row, &roll, words[count]);
         chosen[count++] = row;
     }
@@ -227,11 +229,12 @@ static void one_item_crashes(mn_task_t *task)
     mn_value_t result = mn_none();
     char words[16];
     const row_t *row = rows;
-    while (row->misdeed != segfault)
+    while (row->reason != MN_REASON_SIGNAL ||
+           impossible(row)) /* segfault, where that can be tried */
         row++;
     snprintf(words, sizeof words, "%u -", (unsigned)(row - rows));
     CHECK_REFUSED(mn_call(task, suspect_item, mn_text(words), &result), MN_E_CRASHED);
-    CHECK(strstr(mn_error_message(), "egmentation") != NULL);
+    CHECK(strstr(mn_error_message(), row->error) != NULL);
     CHECK_CODE(mn_call(task, suspect_item, mn_text("look"), &result), 0);
     mn_value_destroy(&result);
 }
@@ -273,7 +276,10 @@ static int driver(mn_task_t *task, int argc, char **argv)
     check_state.name = "begin";
     begin(task);
     for (present = rows; present < rows + rows_count; present++)
-        check_run(task, present->name, check_row);
+        if (impossible(present))
+            check_say("# skipped: %s: %s\n", present->name, impossible(present));
+        else
+            check_run(task, present->name, check_row);
     RUN(task, one_item_crashes);
     RUN(task, all_ends_in_one_map);
     RUN(task, log_of_a_gigabyte);

@@ -46,6 +46,9 @@ typedef struct row {
 extern const row_t rows[];
 extern const size_t rows_count;
 
+/* Why this row cannot be tried in this build or under this tool; NULL where it can. */
+const char *impossible(const row_t *row);
+
 /* Input: the number of a row, and the path of the roll; or "look": then the result is the last misdeed of this
  * process, and its portrait. */
 typedef struct look {

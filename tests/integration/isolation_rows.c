@@ -83,3 +83,46 @@ const row_t rows[] = {
 };
 
 const size_t rows_count = sizeof rows / sizeof *rows;
+
+/* What a sanitizer or memcheck makes of these misdeeds is not what becomes of them without it. */
+static const struct {
+    misdeed_t *misdeed;
+    const char *why;
+} impossible_rows[] = {
+#ifdef __SANITIZE_THREAD__
+    {end_main_thread, "ThreadSanitizer's own thread stays, and with it the process"},
+    {scribble_over_heap, "ThreadSanitizer has a heap of its own making elsewhere"},
+    {overrun_heap, "ThreadSanitizer reports the accesses, as it should"},
+    {write_to_freed, "ThreadSanitizer reports the accesses, as it should"},
+#endif
+    {NULL, NULL},
+};
+
+static const struct {
+    misdeed_t *misdeed;
+    const char *why;
+} impossible_under_memcheck[] = {
+    {segfault, "memcheck reports the access, as it should"},
+    {overflow_stack, "memcheck reports the overflow, as it should"},
+    {overrun_heap, "memcheck reports the accesses, as it should"},
+    {write_to_freed, "memcheck reports the accesses, as it should"},
+    {leave_children_and_crash, "memcheck reports the access, as it should"},
+    {scribble_over_heap, "memcheck has a heap of its own making elsewhere"},
+    {trap_floating_point, "memcheck does not simulate floating-point traps"},
+    {change_rounding, "memcheck does not simulate all rounding modes"},
+};
+
+const char *impossible(const row_t *row)
+{
+    for (size_t i = 0; impossible_rows[i].misdeed; i++)
+        if (row->misdeed == impossible_rows[i].misdeed)
+            return impossible_rows[i].why;
+    const char *under = getenv("UNDER");
+    if (!under || !strstr(under, "memcheck"))
+        return NULL;
+    for (size_t i = 0; i < sizeof impossible_under_memcheck / sizeof *impossible_under_memcheck;
+         i++)
+        if (row->misdeed == impossible_under_memcheck[i].misdeed)
+            return impossible_under_memcheck[i].why;
+    return NULL;
+}

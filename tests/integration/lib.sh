@@ -4,7 +4,8 @@
 #
 # Environment: top_builddir, top_srcdir, MULTINODE (the command), PROGRAMS and EXAMPLES (folders), as `make check` sets
 # them; by default what is found from this file's folder. SHAPES: only these shapes ("alone 3 run3"), where a script
-# has any of them. UNDER: words before each program, such as "valgrind --quiet --leak-check=no --error-exitcode=86".
+# has any of them. MULTINODE_TEST_SLOW: how many times slower than usual programs run (1); every wait here is stretched by it.
+# UNDER: a command that each program and the command itself run under (tests/memcheck).
 set -u
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -15,11 +16,32 @@ PROGRAMS=${PROGRAMS:-$top_builddir/tests/integration}
 EXAMPLES=${EXAMPLES:-$top_builddir/examples}
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 LIMIT=${LIMIT:-120}   # seconds for one run
+slow=${MULTINODE_TEST_SLOW:-1} # a whole number
+[ "$slow" -eq 1 ] || export MULTINODE_HEARTBEAT=$((10 * slow)) # who is slow is not silent
 
 failures=0
 folder=$(mktemp -d /tmp/mn-test-XXXXXX) || exit 99
 export CHECK_FOLDER=$folder
 trap 'rm -rf "$folder"' EXIT
+
+# A folder like that of the programs, in which each is a script that runs the one it is named after under UNDER.
+put_under()
+{
+    local program script
+    (cd "$1" && find . -type f -perm -u+x ! -name '*.test' ! -path '*/.libs/*') | while read -r program; do
+        script=$2/$program
+        mkdir -p "$(dirname "$script")" || exit 99
+        # shellcheck disable=SC2016 # for the script
+        printf '#!/bin/sh\nexec %s %s "$@"\n' "$UNDER" "$1/$program" >"$script" && chmod +x "$script" || exit 99
+    done
+}
+
+if [ -n "${UNDER:-}" ]; then
+    put_under "$PROGRAMS" "$folder/under/programs" && PROGRAMS=$folder/under/programs
+    put_under "$EXAMPLES" "$folder/under/examples" && EXAMPLES=$folder/under/examples
+    printf '#!/bin/sh\nexec %s %s "$@"\n' "$UNDER" "$MULTINODE" >"$folder/under/multinode"
+    chmod +x "$folder/under/multinode" && MULTINODE=$folder/under/multinode
+fi
 
 skip()
 {
@@ -56,24 +78,30 @@ can_name_hosts()
     unshare --uts true 2>/dev/null
 }
 
+# within SECONDS COMMAND...: ends it when these are over.
+within()
+{
+    local seconds=$(($1 * slow))
+    shift
+    timeout -k $((5 * slow)) "$seconds" "$@"
+}
+
 # shaped SHAPE PROGRAM ARGS: alone, N (ranks under mpirun), hostsN (the same, each on a node of its own), run (multinode
 # run), runN.
 shaped()
 {
     local shape=$1
     shift
-    # shellcheck disable=SC2086 # words
-    set -- ${UNDER:-} "$@"
     case $shape in
-    alone) timeout -k 5 "$LIMIT" "$@" ;;
+    alone) within "$LIMIT" "$@" ;;
     hosts[0-9]*)
         # shellcheck disable=SC2016 # the rank's number is known there only
-        timeout -k 5 "$LIMIT" mpirun -n "${shape#hosts}" --oversubscribe unshare --uts \
+        within "$LIMIT" mpirun -n "${shape#hosts}" --oversubscribe unshare --uts \
             sh -c 'echo "node$OMPI_COMM_WORLD_RANK" >/proc/sys/kernel/hostname && exec "$@"' sh "$@"
         ;;
-    run) timeout -k 5 "$LIMIT" "$MULTINODE" run "$@" ;;
-    run[0-9]*) timeout -k 5 "$LIMIT" "$MULTINODE" run -n "${shape#run}" "$@" ;;
-    *) timeout -k 5 "$LIMIT" mpirun -n "$shape" --oversubscribe "$@" ;;
+    run) within "$LIMIT" "$MULTINODE" run "$@" ;;
+    run[0-9]*) within "$LIMIT" "$MULTINODE" run -n "${shape#run}" "$@" ;;
+    *) within "$LIMIT" mpirun -n "$shape" --oversubscribe "$@" ;;
     esac
 }
 
@@ -108,7 +136,7 @@ shapes()
 # await SECONDS COMMAND...: until it succeeds.
 await()
 {
-    local until=$(($(date +%s) + $1))
+    local until=$(($(date +%s) + $1 * slow))
     shift
     until "$@"; do
         [ "$(date +%s)" -lt "$until" ] || return 1

@@ -12,7 +12,7 @@ import sys
 import termios
 import time
 
-PATIENCE = 60
+PATIENCE = 60 * float(os.environ.get("MULTINODE_TEST_SLOW", "1"))
 
 
 class Screen:

@@ -191,6 +191,7 @@ __attribute__((unused)) static int stop_spawner(void **state)
         pid_t pid = mni_spawner_pid(fixture->spawner);
         snprintf(directory, sizeof directory, "%s", mni_spawner_directory(fixture->spawner));
         mni_spawner_stop(fixture->spawner, 10);
+        mni_spawner_destroy(fixture->spawner);
         assert_true(is_gone(pid));
         assert_true(directory[0] == '\0' || access(directory, F_OK) < 0);
     }

@@ -282,6 +282,7 @@ static int rank_with_driver(int input, int output, bool *group_is_right)
         return 13;
     *group_is_right = notes_of(fixture.channels[0])->pids[0] == getpgrp();
     mni_spawner_stop(fixture.spawner, 5);
+    mni_spawner_destroy(fixture.spawner);
     fflush(stdout);
     return WEXITSTATUS(event.status);
 }

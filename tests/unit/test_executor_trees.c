@@ -133,6 +133,9 @@ static void a_stop_leaves_nothing(void **state)
     notes_t *notes = notes_of(fixture->channels[0]);
     assert_true(wait_for_notes(notes, SPREAD + 1));
     mni_spawner_stop(fixture->spawner, 10);
+    mni_doorbell_ring(
+        mni_spawner_doorbell(fixture->spawner)); /* threads of the rank do so until they end */
+    mni_spawner_destroy(fixture->spawner);
     fixture->spawner = NULL;
     assert_all_gone(notes);
 }
@@ -285,6 +288,7 @@ static void directories_of_the_dead_are_removed(void **state)
     assert_int_equal(access(kept, F_OK), 0);
     assert_int_equal(access(path, F_OK), 0);
     mni_spawner_stop(second, 5);
+    mni_spawner_destroy(second);
     assert_int_equal(rmdir(kept), 0);
 }
 
