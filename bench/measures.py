@@ -221,3 +221,32 @@ def core(bench, _):
     yield Row("the same, 1000000 pending", "a limit", "decisions/s", found["rows"][-1]["rates"], None, ("at least", 500000))
     yield Row("memory of a pending job", "of rank 0, with 64 B of input", "B", [found["rows"][-1]["bytes_per_pending_job"]], None,
               ("at most", 400))
+
+
+# --- cores -----------------------------------------------------------------------------------------------------------
+
+
+def call_times(bench, bound):
+    """Warm calls in one run; not bound: hwloc is told that the machine is another, and binds nothing."""
+    command = bench.ours(1, "calls", 3, bench.some(5000, 500))
+    return bench.figures(command if bound else ["env", "HWLOC_THISSYSTEM=0", *command])["call"]
+
+
+def cores(bench, _):
+    found = bench.figures([bench.path("bench/bind"), str(bench.some(15, 5))])
+    yield Row("binding a warm executor to other cores", "a process that waits; beside it the bare system call", "s", found["bind"], None,
+              ("under", 50e-6))
+    bound, free = [], []
+    for _ in range(bench.some(ROUNDS, 1)):
+        free += call_times(bench, False)
+        bound += call_times(bench, True)
+    yield Row("start of a bound warm task", "mn_call() in a loop, one rank, beside the same with nothing bound", "s", bound, free,
+              ("at most", 1.2))
+    if len(os.sched_getaffinity(0)) < 2:
+        yield Row("two tasks at a time", "", skipped="it needs two cores")
+        return
+    found = bench.figures(bench.ours(1, "cores", bench.some(11, 3)))
+    yield Row("two tasks of one core at a time", "time for the same work, beside each alone on these cores", "s", found["together"],
+              found["alone"], ("at most", 1.03))
+    yield Row("a task of one core beside ten of a tenth", "the ten never rest; beside it alone on the same core", "s", found["crowded"],
+              found["second"], ("at most", 1.03))

@@ -30,6 +30,7 @@ GROUPS = {
     "first": (measures.firsts, "from the command line to the first result"),
     "peers": (peers.peers, "other software, where it is installed"),
     "core": (measures.core, "the scheduler's core alone"),
+    "cores": (measures.cores, "cores that are really given"),
     "quiet": (quiet.quiet, "a runtime with nothing to do, and one that must keep out of the way"),
 }
 

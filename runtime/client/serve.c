@@ -23,6 +23,11 @@ extern void omp_set_num_threads(int threads) __attribute__((weak));
 
 #define THREADS_VARIABLE "OMP_NUM_THREADS"
 
+/* For OpenMP programs that a task starts: a place is a core of those that it is bound to. That each thread stays on one of
+ * them is not asked for: of several such programs at a time all would take the first. */
+#define PLACES_VARIABLE "OMP_PLACES"
+#define BINDING_VARIABLE "OMP_PROC_BIND"
+
 static mn_driver_t *driver_main;
 static int driver_argc;
 static char **driver_argv;
@@ -77,6 +82,7 @@ static void grant_threads(uint32_t threads)
 static int finish(mni_msg_finished_t *finished, const mni_declaration_t *declaration)
 {
     mni_task_end();
+    finished->cpu_time = mni_usage_end();
     bool drained = mni_process_drain_output(mni_client.channel);
     /* As it was when the process was remembered, so that no environment has to be put back for our
      * own change. */
@@ -129,6 +135,7 @@ static int run_task(mni_reader_t *reader)
                                 run.declaration, run.kind));
     if (run.kind == MN_KIND_SERVICE && (rc = open_port(&run, declaration->name)) < 0)
         return refuse(rc);
+    mni_usage_begin();
     mni_task_set_run(&run, declaration);
     grant_threads(run.threads);
     mni_process_enter_code();
@@ -165,6 +172,7 @@ static int block_frame(mni_reader_t *reader)
     if (!declaration || declaration->kind != MN_KIND_FUNCTION)
         return refuse(mni_error(MN_E_UNDECLARED, "function %u does not exist in this program",
                                 block.declaration));
+    mni_usage_begin();
     mni_task_set_block(&block, declaration);
     grant_threads(block.threads);
     mni_block_run(&block, declaration, &finished);
@@ -198,6 +206,9 @@ int mni_client_serve(mni_channel_t *channel)
     size_t size;
 
     set_threads_variable(1);
+    setenv(PLACES_VARIABLE, "cores", 0);
+    setenv(BINDING_VARIABLE, "false", 0);
+    mni_usage_open();
     if (mni_process_remember() < 0 || mni_call_open(channel, false) < 0)
         return 1;
     int rc = say_ready();

@@ -143,7 +143,8 @@ static int set_up(mni_child_t *child, mni_channel_t **channel)
         return errno;
     if (getppid() != child->spawner) /* it died before the call above */
         _exit(1);
-    if (mni_tree_join(child->group) < 0)
+    if (mni_cgroup_join(child->group) < 0 ||
+        (!child->driver && mni_confine_join(child->confine, child->seat) < 0))
         return errno;
     int rc = arrange_descriptors(child);
     if (rc != 0)

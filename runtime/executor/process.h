@@ -31,4 +31,9 @@ int mni_process_restore(void);
  * writes, or the task has written over the log areas: the process must not be used again. */
 bool mni_process_drain_output(mni_channel_t *channel);
 
+/* usage.c: processor time of the tasks of this process, with the children that they waited for. */
+void mni_usage_open(void); /* what was used so far is nobody's */
+void mni_usage_begin(void);
+uint64_t mni_usage_end(void); /* nanoseconds since the begin */
+
 #endif

@@ -50,6 +50,7 @@ struct mni_spawner {
     uint64_t events_read;
     uint64_t look_next, clean_end;
     mni_tree_t tree;
+    mni_confine_t confine;
     live_child_t *live; /* as told by events */
     size_t live_count, live_room;
 };
@@ -136,7 +137,8 @@ static int fork_spawner(mni_spawner_t *spawner)
     pid_t group = getpgrp();
     spawner->pid = fork();
     if (spawner->pid == 0) {
-        mni_spawner_setup_t setup = {ends[1], group, spawner->bell, spawner->shared, spawner->tree};
+        mni_spawner_setup_t setup = {ends[1],         group,         spawner->bell,
+                                     spawner->shared, spawner->tree, spawner->confine};
         mni_spawner_main(&setup);
     }
     int saved = errno;
@@ -169,9 +171,13 @@ int mni_spawner_start(mni_spawner_t **out)
     rc = mni_tree_open(&spawner->tree);
     if (rc < 0)
         goto cleanup;
-    rc = fork_spawner(spawner);
-    if (rc < 0)
+    rc = mni_confine_open(&spawner->confine, &spawner->tree);
+    if (rc == 0)
+        rc = fork_spawner(spawner);
+    if (rc < 0) {
         mni_tree_close(&spawner->tree);
+        mni_confine_close(&spawner->confine);
+    }
 cleanup:
     if (rc < 0)
         mni_spawner_destroy(spawner);
@@ -198,6 +204,16 @@ const char *mni_spawner_method(const mni_spawner_t *spawner)
 const char *mni_spawner_directory(const mni_spawner_t *spawner)
 {
     return spawner->tree.path;
+}
+
+const char *mni_spawner_confinement(const mni_spawner_t *spawner)
+{
+    return mni_confine_name(&spawner->confine);
+}
+
+const char *mni_spawner_confine_directory(const mni_spawner_t *spawner)
+{
+    return spawner->confine.memory;
 }
 
 /* --- requests --------------------------------------------------------------------------------- */
@@ -290,6 +306,50 @@ void mni_spawner_renew(mni_spawner_t *spawner, uint64_t now)
     __atomic_store_n(&spawner->shared->renewed, now, __ATOMIC_RELEASE);
 }
 
+/* --- memory ----------------------------------------------------------------------------------- */
+
+int mni_spawner_limit(mni_spawner_t *spawner, uint32_t slot, uint32_t seat, uint64_t bytes)
+{
+    mni_seat_t *words = &spawner->shared->seats[seat];
+
+    if (spawner->confine.method == MNI_CONFINE_WATCH) {
+        __atomic_store_n(&words->owner, slot, __ATOMIC_RELAXED);
+        __atomic_store_n(&words->limit, bytes, __ATOMIC_RELAXED);
+        return 0;
+    }
+    if (mni_confine_limit(&spawner->confine, seat, bytes) == 0)
+        return 0;
+    return errno == EBUSY ? mni_error(MN_E_NO_MEMORY, "an executor has more memory than it may")
+                          : mni_error_errno("cannot limit the memory of an executor");
+}
+
+void mni_spawner_busy(mni_spawner_t *spawner, uint32_t slot, uint32_t seat, bool busy)
+{
+    mni_seat_t *words = &spawner->shared->seats[seat];
+    mni_spawner_request_t request;
+
+    if (spawner->confine.method != MNI_CONFINE_WATCH || words->owner != slot)
+        return;
+    __atomic_store_n(&words->busy, busy, __ATOMIC_SEQ_CST);
+    if (!busy || __atomic_load_n(&spawner->shared->watching, __ATOMIC_SEQ_CST))
+        return;
+    memset(&request, 0, sizeof request);
+    request.order = MNI_ORDER_WATCH;
+    send_request(spawner, &request, NULL, 0); /* a spawner that is gone is noticed elsewhere */
+}
+
+uint64_t mni_spawner_peak(mni_spawner_t *spawner, uint32_t seat)
+{
+    if (spawner->confine.method == MNI_CONFINE_WATCH)
+        return __atomic_exchange_n(&spawner->shared->seats[seat].peak, 0, __ATOMIC_RELAXED);
+    return mni_confine_peak(&spawner->confine, seat);
+}
+
+uint64_t mni_spawner_kills(const mni_spawner_t *spawner, uint32_t seat)
+{
+    return mni_confine_kills(&spawner->confine, seat);
+}
+
 /* --- a lost spawner --------------------------------------------------------------------------- */
 
 static bool reap(mni_spawner_t *spawner)
@@ -315,11 +375,11 @@ static bool clean_up_pass(mni_spawner_t *spawner)
         if (!mni_tree_is_empty(spawner->tree.method, spawner->tree.path))
             mni_tree_kill(spawner->tree.method, spawner->tree.path);
         return mni_tree_is_empty(spawner->tree.method, spawner->tree.path) &&
-               mni_tree_close(&spawner->tree);
+               mni_tree_close(&spawner->tree) && mni_confine_close(&spawner->confine);
     }
     for (size_t i = 0; !spawner->ended_well && i < spawner->live_count; i++)
         found += mni_scan_kill_session(spawner->live[i].pid, spawner->live[i].start_time);
-    return found == 0;
+    return found == 0 && mni_confine_close(&spawner->confine);
 }
 
 /* Looks, not too often, whether the spawner has closed its end. */

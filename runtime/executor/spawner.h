@@ -45,10 +45,14 @@ typedef enum mni_spawn_event_kind {
 typedef struct mni_spawn_event {
     mni_spawn_event_kind_t kind;
     uint32_t slot;
+    uint32_t seat; /* SPAWNED: for mni_spawner_limit() and its kin; the driver has no limit */
     pid_t pid;
     int status;          /* ENDED: as from waitpid() */
     int errnum;          /* SPAWN_FAILED */
     struct rusage usage; /* ENDED */
+    uint64_t peak;       /* ENDED: of its memory, as from mni_spawner_peak() */
+    uint64_t
+        over; /* ENDED: bytes that it had when it was killed for having more than its limit; 0: it was not */
 } mni_spawn_event_t;
 
 /* Forks the spawner. Before MPI_Init and before any thread. */
@@ -75,6 +79,20 @@ int mni_spawner_spawn(mni_spawner_t *spawner, const mni_spawn_t *spawn);
 
 /* Kills the tree of a slot; MNI_ENDED follows when nothing of it is left. Unknown slots are ignored. */
 int mni_spawner_kill(mni_spawner_t *spawner, uint32_t slot);
+
+/* How memory is limited here: "cgroup v2", "cgroup v1" or "watched". The best that works, or what MULTINODE_CONFINE says
+ * (cgroup2, cgroup1, watch): mni_spawner_start() then fails with MN_E_IMPOSSIBLE where that does not work. */
+const char *mni_spawner_confinement(const mni_spawner_t *spawner);
+
+/* The memory that an executor may have from now on, in bytes; UINT64_MAX, as after MNI_SPAWNED: no limit. When it has more
+ * its tree is killed, and MNI_ENDED says so. 0; MN_E_NO_MEMORY: it has more already; MN_E_SYSTEM. */
+int mni_spawner_limit(mni_spawner_t *spawner, uint32_t slot, uint32_t seat, uint64_t bytes);
+/* Whether an executor is at work: then its memory is watched, where it is not counted by a control group. Cheap. */
+void mni_spawner_busy(mni_spawner_t *spawner, uint32_t slot, uint32_t seat, bool busy);
+/* The most that it had since the last such call, or since it was spawned; 0: not known. */
+uint64_t mni_spawner_peak(mni_spawner_t *spawner, uint32_t seat);
+/* How many processes the kernel has killed for the limit, in this executor and in those that had its seat before. */
+uint64_t mni_spawner_kills(const mni_spawner_t *spawner, uint32_t seat);
 
 /* Has the spawner keep a descriptor open until it ends, after all that it ever started: a lock that is shared so tells
  * others that something of this run is still there. -1: it keeps none any more. The caller's own stays its own. */

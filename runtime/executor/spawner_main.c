@@ -9,7 +9,7 @@
  */
 #include "executor/channel_layout.h"
 #include "executor/process.h"
-#include "executor/spawner_private.h"
+#include "executor/spawner_process.h"
 
 #include "util/clock.h"
 
@@ -27,43 +27,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LEASE_LOOK 1000    /* ms between two looks whether the rank renews its lease */
-#define SET_UP_LIMIT 10000 /* ms that a new child may take before it is given up */
+#define LEASE_LOOK 1000 /* ms between two looks whether the rank renews its lease */
+
 #define END_LIMIT \
     (30 * MNI_SECOND) /* after the rank's end: what cannot be killed by then is left */
 
-typedef struct child {
-    struct child *next;
-    uint32_t slot;
-    pid_t pid;
-    bool driver, reaped, killing;
-    int status;
-    struct rusage usage;
-    int pipes[2];        /* read ends of its output and error, -1: none or closed */
-    uint8_t *head;       /* its channel's first part, with the log areas */
-    struct group *group; /* NULL: none */
-} child_t;
-
-/* Control groups are kept for the next executor. */
-typedef struct group {
-    struct group *next;
-    char path[MNI_TREE_PATH];
-} group_t;
-
-typedef struct spawner {
-    mni_spawner_setup_t setup;
-    int epoll, signals;
-    child_t *children;
-    group_t *free_groups;
-    unsigned group_count;
-    mni_spawner_record_t *waiting; /* events that had no room in the ring */
-    size_t waiting_count, waiting_room;
-    int held; /* for the rank, -1: nothing */
-    bool stopping;
-    uint64_t stop_end;
-    uint64_t looked, awake_since; /* of the lease */
-    int patience;                 /* ms until the next pass over trees that are being killed */
-} spawner_t;
+/* Looks at memory: the least and the most time between two, the part of a core that they may take (one in so
+ * many), and how long after the last task they go on. */
+#define LOOK_LEAST (20 * MNI_MILLISECOND)
+#define LOOK_MOST (60 * MNI_MILLISECOND)
+#define LOOK_COST 50
+#define LOOK_IDLE MNI_SECOND
 
 /* --- events ----------------------------------------------------------------------------------- */
 
@@ -92,7 +66,7 @@ static void flush_waiting(spawner_t *spawner)
             spawner->waiting_count * sizeof *spawner->waiting);
 }
 
-static void post(spawner_t *spawner, const mni_spawn_event_t *event, uint64_t start_time)
+void mni_spawner_post(spawner_t *spawner, const mni_spawn_event_t *event, uint64_t start_time)
 {
     mni_spawner_record_t record = {*event, start_time};
 
@@ -122,167 +96,12 @@ static bool read_output(child_t *child, int stream)
     return got > 0;
 }
 
-/* --- starting --------------------------------------------------------------------------------- */
-
-static group_t *take_group(spawner_t *spawner)
-{
-    group_t *group = spawner->free_groups;
-
-    if (group) {
-        spawner->free_groups = group->next;
-        /* Still there, and made again if somebody removed it. */
-        if (access(group->path, F_OK) == 0)
-            return group;
-    } else {
-        group = calloc(1, sizeof *group);
-    }
-    if (group && (mni_tree_group(&spawner->setup.tree, spawner->group_count++, group->path) < 0 ||
-                  group->path[0] == '\0')) {
-        free(group);
-        group = NULL; /* this one is killed by scanning */
-    }
-    return group;
-}
-
-static void give_group(spawner_t *spawner, group_t *group)
-{
-    if (!group)
-        return;
-    group->next = spawner->free_groups;
-    spawner->free_groups = group;
-}
-
-static void destroy_child(spawner_t *spawner, child_t *child)
-{
-    for (int i = 0; i < 2; i++)
-        if (child->pipes[i] >= 0)
-            close(child->pipes[i]);
-    mni_channel_unmap_head(child->head);
-    give_group(spawner, child->group);
-    free(child);
-}
-
-/* Pipes for the output, of which the spawner's ends are watched. `ends`: what the child gets. */
-static int make_pipes(spawner_t *spawner, child_t *child, int ends[2])
-{
-    for (int i = 0; i < 2; i++) {
-        int both[2];
-        if (pipe2(both, O_CLOEXEC) < 0)
-            return errno;
-        child->pipes[i] = both[0];
-        ends[i] = both[1];
-        fcntl(both[0], F_SETFL, O_NONBLOCK);
-        /* The lowest bit of the address tells the stream. */
-        struct epoll_event watch = {.events = EPOLLIN,
-                                    .data.u64 = (uint64_t)(uintptr_t)child | (uint64_t)i};
-        if (epoll_ctl(spawner->epoll, EPOLL_CTL_ADD, both[0], &watch) < 0)
-            return errno;
-    }
-    return 0;
-}
-
-/* Waits until the child says that it is set up. 0 or an errno. */
-static int wait_for_set_up(int gate)
-{
-    struct pollfd readable = {.fd = gate, .events = POLLIN};
-    int error = 0;
-
-    if (poll(&readable, 1, SET_UP_LIMIT) <= 0)
-        return ETIMEDOUT;
-    ssize_t got = read(gate, &error, sizeof error);
-    return got == (ssize_t)sizeof error ? error : ECHILD;
-}
-
-static int fork_child(spawner_t *spawner, const mni_spawner_request_t *request,
-                      const int given[MNI_SPAWNER_DESCRIPTORS], child_t *child, int *gate)
-{
-    int ends[2] = {-1, -1}, gates[2] = {-1, -1}, rc = 0;
-
-    if (!request->driver) {
-        child->head = mni_channel_map_head(given[0]);
-        rc = child->head ? make_pipes(spawner, child, ends) : errno;
-    }
-    if (rc == 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, gates) < 0)
-        rc = errno;
-    if (rc == 0) {
-        child->group = take_group(spawner);
-        mni_child_t wanted = {
-            .driver = request->driver,
-            .main = request->main,
-            .memfd = given[0],
-            .standard = {given[1], request->driver ? given[2] : ends[0],
-                         request->driver ? given[3] : ends[1]},
-            .gate = gates[1],
-            .spawner = getpid(),
-            .rank_group = spawner->setup.rank_group,
-            .group = child->group ? child->group->path : "",
-            .bell = spawner->setup.bell,
-        };
-        child->pid = fork();
-        if (child->pid == 0)
-            mni_child_run(&wanted);
-        if (child->pid < 0)
-            rc = errno;
-    }
-    for (int i = 0; i < 2; i++)
-        if (ends[i] >= 0)
-            close(ends[i]);
-    if (gates[1] >= 0)
-        close(gates[1]);
-    if (rc == 0) {
-        rc = wait_for_set_up(gates[0]);
-        if (rc != 0) {
-            kill(child->pid, SIGKILL);
-            waitpid(child->pid, NULL, 0);
-        }
-    }
-    *gate = gates[0];
-    return rc;
-}
-
-static child_t *find_slot(spawner_t *spawner, uint32_t slot)
+child_t *mni_spawner_find(spawner_t *spawner, uint32_t slot)
 {
     for (child_t *child = spawner->children; child; child = child->next)
         if (child->slot == slot)
             return child;
     return NULL;
-}
-
-static void spawn(spawner_t *spawner, const mni_spawner_request_t *request,
-                  const int descriptors[MNI_SPAWNER_DESCRIPTORS])
-{
-    mni_spawn_event_t event = {.kind = MNI_SPAWNED, .slot = request->slot};
-    child_t *child = NULL;
-    int gate = -1, rc = 0;
-
-    if (descriptors[0] < 0)
-        rc = EBADF;
-    else if (find_slot(spawner, request->slot))
-        rc = EEXIST;
-    else if (!(child = calloc(1, sizeof *child)))
-        rc = ENOMEM;
-    if (rc == 0) {
-        child->slot = request->slot;
-        child->driver = request->driver;
-        child->pipes[0] = child->pipes[1] = -1;
-        rc = fork_child(spawner, request, descriptors, child, &gate);
-    }
-    if (rc == 0) {
-        event.pid = child->pid;
-        child->next = spawner->children;
-        spawner->children = child;
-        post(spawner, &event,
-             spawner->setup.tree.method == MNI_TREE_SUBREAPER ? mni_scan_start_time(child->pid)
-                                                              : 0);
-    } else {
-        if (child)
-            destroy_child(spawner, child);
-        event.kind = MNI_SPAWN_FAILED;
-        event.errnum = rc;
-        post(spawner, &event, 0);
-    }
-    if (gate >= 0)
-        close(gate); /* the child goes on */
 }
 
 /* --- ending ----------------------------------------------------------------------------------- */
@@ -328,7 +147,9 @@ static int kill_orphans(spawner_t *spawner)
 /* One pass over the tree of one child. True when nothing is left of it. */
 static bool kill_pass(spawner_t *spawner, child_t *child, int orphans)
 {
-    mni_tree_method_t method = child->group ? spawner->setup.tree.method : MNI_TREE_SUBREAPER;
+    mni_tree_method_t method = child->group && child->group->path[0] != '\0'
+                                   ? spawner->setup.tree.method
+                                   : MNI_TREE_SUBREAPER;
 
     if (method == MNI_TREE_SUBREAPER) {
         if (!child->reaped)
@@ -343,19 +164,36 @@ static bool kill_pass(spawner_t *spawner, child_t *child, int orphans)
     return false;
 }
 
+/* What became of its memory. */
+static void note_memory(const spawner_t *spawner, const child_t *child, mni_spawn_event_t *event)
+{
+    const mni_confine_t *confine = &spawner->setup.confine;
+    unsigned seat = child->group->seat;
+
+    event->peak = confine->method == MNI_CONFINE_WATCH ? spawner->setup.shared->seats[seat].peak
+                                                       : mni_confine_peak(confine, seat);
+    if (confine->method != MNI_CONFINE_WATCH &&
+        (child->over > 0 || mni_confine_kills(confine, seat) > child->group->kills))
+        event->over = event->peak > 0 ? event->peak : 1;
+    __atomic_store_n(&spawner->setup.shared->seats[seat].busy, 0, __ATOMIC_RELEASE);
+}
+
 static void finish(spawner_t *spawner, child_t *child)
 {
     mni_spawn_event_t event = {.kind = MNI_ENDED,
                                .slot = child->slot,
                                .pid = child->pid,
                                .status = child->status,
-                               .usage = child->usage};
+                               .usage = child->usage,
+                               .over = child->over};
 
+    if (child->group)
+        note_memory(spawner, child, &event);
     for (int stream = 0; stream < 2; stream++)
         while (child->pipes[stream] >= 0 && read_output(child, stream))
             ;
-    destroy_child(spawner, child);
-    post(spawner, &event, 0);
+    mni_spawner_destroy_child(spawner, child);
+    mni_spawner_post(spawner, &event, 0);
 }
 
 static void tend_children(spawner_t *spawner)
@@ -378,6 +216,54 @@ static void tend_children(spawner_t *spawner)
         }
     }
     spawner->patience = spawner->patience < 16 ? spawner->patience + 1 : 20;
+}
+
+/* --- memory ----------------------------------------------------------------------------------- */
+
+/* The kernel has met the limit of a group, and kills one of its processes: the others go with it. */
+static void take_notice(spawner_t *spawner, const mni_group_t *group)
+{
+    uint64_t rings;
+
+    if (read(group->notice, &rings, sizeof rings) < 0)
+        return;
+    for (child_t *child = spawner->children; child; child = child->next)
+        if (child->group == group && !child->killing) {
+            /* When we are the first to kill the kernel counts no kill. */
+            child->over = 1;
+            start_killing(spawner, child);
+        }
+}
+
+/* Looks at the memory of all that are at work, when it is time to, and kills what has too much. */
+static void look_at_memory(spawner_t *spawner)
+{
+    mni_spawner_shared_t *shared = spawner->setup.shared;
+    uint64_t begin;
+
+    if (spawner->setup.confine.method != MNI_CONFINE_WATCH || spawner->stopping ||
+        (begin = mni_clock_now()) < spawner->look_at)
+        return;
+    for (child_t *child = spawner->children; child; child = child->next) {
+        if (child->killing || !child->group)
+            continue;
+        child->over =
+            mni_seat_look(&spawner->setup, child->group, child->slot, child->pid, child->memfd);
+        if (child->over > 0)
+            start_killing(spawner, child);
+    }
+    uint64_t now = mni_clock_now(), pause = (now - begin) * LOOK_COST;
+    pause = pause < LOOK_LEAST ? LOOK_LEAST : pause > LOOK_MOST ? LOOK_MOST : pause;
+    spawner->look_at = now + pause;
+    if (mni_seats_busy(&spawner->setup, &spawner->groups)) {
+        spawner->idle_since = now;
+        __atomic_store_n(&shared->watching, 1, __ATOMIC_SEQ_CST);
+    } else if (now - spawner->idle_since > LOOK_IDLE) {
+        __atomic_store_n(&shared->watching, 0, __ATOMIC_SEQ_CST);
+        /* In this order: who begins now sees that it has to wake us, or we see that it began. */
+        if (!mni_seats_busy(&spawner->setup, &spawner->groups))
+            spawner->look_at = MNI_NEVER;
+    }
 }
 
 /* --- the loop --------------------------------------------------------------------------------- */
@@ -415,10 +301,11 @@ static void take_request(spawner_t *spawner)
     struct cmsghdr *header = got < 0 ? NULL : CMSG_FIRSTHDR(&message);
     if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS)
         memcpy(descriptors, CMSG_DATA(header), header->cmsg_len - CMSG_LEN(0));
+    spawner->look_at = spawner->look_at == MNI_NEVER ? 0 : spawner->look_at;
     if (got == (ssize_t)sizeof request && request.order == MNI_ORDER_SPAWN) {
-        spawn(spawner, &request, descriptors);
+        mni_spawner_start_child(spawner, &request, descriptors);
     } else if (got == (ssize_t)sizeof request && request.order == MNI_ORDER_KILL) {
-        child_t *child = find_slot(spawner, request.slot);
+        child_t *child = mni_spawner_find(spawner, request.slot);
         if (child)
             start_killing(spawner, child);
     } else if (got == (ssize_t)sizeof request && request.order == MNI_ORDER_HOLD) {
@@ -446,7 +333,12 @@ static int pause_length(const spawner_t *spawner)
             return spawner->patience;
     if (spawner->waiting_count > 0)
         return 5;
-    return spawner->children ? LEASE_LOOK : -1;
+    int lease = spawner->children ? LEASE_LOOK : -1;
+    if (spawner->setup.confine.method != MNI_CONFINE_WATCH || spawner->look_at == MNI_NEVER)
+        return lease;
+    uint64_t now = mni_clock_now();
+    int look = now >= spawner->look_at ? 0 : (int)((spawner->look_at - now) / MNI_MILLISECOND) + 1;
+    return lease >= 0 && lease < look ? lease : look;
 }
 
 /* Whether the rank has let go. After a pause of this process itself the rank, which was stopped with it, gets its chance. */
@@ -476,10 +368,13 @@ static void loop(spawner_t *spawner)
                 take_request(spawner);
             else if (what == 1)
                 empty_signals(spawner);
+            else if (what & TAG_NOTICE)
+                take_notice(spawner, (const mni_group_t *)(uintptr_t)(what & ~TAG_NOTICE));
             else
                 read_output((child_t *)(uintptr_t)(what & ~UINT64_C(1)), (int)(what & 1));
         }
         /* Only here are children forgotten: none of the events above names one that is no more. */
+        look_at_memory(spawner);
         tend_children(spawner);
         flush_waiting(spawner);
         if (!spawner->stopping && lease_is_over(spawner))
@@ -550,6 +445,8 @@ _Noreturn void mni_spawner_main(const mni_spawner_setup_t *setup)
         reap(spawner);
     }
     for (int i = 0; i < 1000 && !mni_tree_close(&spawner->setup.tree); i++)
+        usleep(1000);
+    for (int i = 0; i < 1000 && !mni_confine_close(&spawner->setup.confine); i++)
         usleep(1000);
     _exit(0);
 }

@@ -4,8 +4,7 @@
  * freezer, or a walk over /proc below a subreaper. Used by the spawner, and by its rank when the
  * spawner is lost.
  *
- * Every spawner has one directory below its own cgroup, multinode-PID-NAMESPACE-RANDOM with the
- * rank's pid and the inode of its pid namespace, and in it one group per executor. Groups are used
+ * Every spawner has one directory (see cgroup.h), and in it one group per executor. Groups are used
  * again for the next executor.
  *
  * Kill functions make one pass and never wait for a process to die; callers repeat them until the
@@ -15,11 +14,11 @@
 #ifndef MNI_EXECUTOR_TREE_H
 #define MNI_EXECUTOR_TREE_H
 
+#include "executor/cgroup.h"
+
 #include <multinode.h>
 
 #include <sys/types.h>
-
-#define MNI_TREE_PATH 1024
 
 typedef enum mni_tree_method {
     MNI_TREE_SUBREAPER = 1,
@@ -29,7 +28,7 @@ typedef enum mni_tree_method {
 
 typedef struct mni_tree {
     mni_tree_method_t method;
-    char path[MNI_TREE_PATH]; /* the spawner's directory; "" with the subreaper */
+    char path[MNI_CGROUP_PATH]; /* the spawner's directory; "" with the subreaper */
 } mni_tree_t;
 
 /* "cgroup v2", "cgroup v1 freezer", "subreaper". */
@@ -44,9 +43,7 @@ int mni_tree_open(mni_tree_t *tree);
 bool mni_tree_close(mni_tree_t *tree);
 
 /* Path of group `index`, made if it is not there. 0 or MN_E_SYSTEM; with the subreaper "" and 0. */
-int mni_tree_group(const mni_tree_t *tree, unsigned index, char path[MNI_TREE_PATH]);
-/* Puts the calling process into a group. 0 or -1 with errno; "" does nothing. Only system calls. */
-int mni_tree_join(const char *path);
+int mni_tree_group(const mni_tree_t *tree, unsigned index, char path[MNI_CGROUP_PATH]);
 /* One pass over a group with all groups below it. */
 void mni_tree_kill(mni_tree_method_t method, const char *path);
 bool mni_tree_is_empty(mni_tree_method_t method, const char *path);

@@ -369,6 +369,12 @@ typedef struct mn_info {
     const char *host;    /**< where it runs or last ran */
     int rank;            /**< the worker that runs or last ran it; -1 before */
     const char *cpus;    /**< cores it was granted, as "0-3,8": hwloc's logical numbers */
+    double
+        cpu_time; /**< seconds of processor time that the last attempt that ended has used, with the
+                          children that it waited for */
+    uint64_t
+        peak_memory; /**< most bytes of memory that it had at a time; 0: not known, as of an attempt of
+                               less than a millisecond */
 } mn_info_t;
 
 /** Reads a job's state. Asks the scheduler.

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Memory limits of control groups and of Slurm. A process is in one group per hierarchy
+ * Limits of control groups and of Slurm. A process is in one group per hierarchy
  * (/proc/self/cgroup), a hierarchy is seen where it is mounted (/proc/self/mountinfo), and each
- * group from there up to the root may have a limit: the smallest counts. Main thread of a rank;
- * reads only.
+ * group from there up to the root may have limits: the smallest counts, and what all cpusets have.
+ * Main thread of a rank; reads only.
  */
 #include "machine/limits.h"
 
@@ -12,6 +12,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <limits.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,13 +20,22 @@
 
 #define MIB ((uint64_t)1 << 20)
 
-/* A hierarchy that may limit memory: version 1's "memory" or version 2's. */
+/* A hierarchy that may have limits: of version 1 one for each controller, which may be the same, or that of version 2. */
+typedef enum kind { MEMORY, CPUSET, CPU, VERSION_2, KINDS } kind_t;
+
+static const char *const controllers[KINDS] = {"memory", "cpuset", "cpu", NULL};
+
 typedef struct hierarchy {
-    bool v2;
-    char *path;     /* of the process's group in it, owned */
-    bool seen;      /* through some mount that shows the path */
-    uint64_t limit; /* smallest so far */
+    char *path; /* of the process's group in it, owned */
+    bool seen;  /* through some mount that shows the path */
 } hierarchy_t;
+
+typedef struct search {
+    const char *root;
+    hierarchy_t hierarchies[KINDS];
+    mni_limits_t *limits;
+    bool no_memory;
+} search_t;
 
 /* Whether a comma-separated list holds the word. */
 static bool list_has(const char *list, const char *word)
@@ -53,43 +63,111 @@ static void unescape(char *text)
     *to = '\0';
 }
 
-/* Reads the limit in one file; UINT64_MAX for "max" or when there is none to read. */
-static uint64_t limit_read(const char *folder, const char *name)
+/* The first line of a file in a group's folder. False: there is none to read. */
+static bool line_read(const char *folder, const char *name, char *text, size_t room)
 {
     char path[PATH_MAX];
-    char text[64];
-    uint64_t limit = UINT64_MAX;
 
     if (snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path)
-        return UINT64_MAX;
+        return false;
     FILE *file = fopen(path, "re");
     if (file == NULL)
-        return UINT64_MAX;
-    if (fgets(text, sizeof text, file) != NULL && isdigit((unsigned char)text[0])) {
-        errno = 0;
-        limit = strtoull(text, NULL, 10);
-        if (errno != 0)
-            limit = UINT64_MAX;
-    }
+        return false;
+    bool got = fgets(text, (int)room, file) != NULL;
     fclose(file);
-    return limit;
+    if (got)
+        text[strcspn(text, "\n")] = '\0';
+    return got && text[0] != '\0';
 }
 
-/* Takes the smallest limit from the group `below` the mount point, up to the mount point itself. */
-static void limits_climb(hierarchy_t *hierarchy, const char *mount, const char *below)
+static void memory_read(search_t *search, const char *folder, const char *name)
+{
+    char text[64];
+
+    if (!line_read(folder, name, text, sizeof text) || !isdigit((unsigned char)text[0]))
+        return;
+    errno = 0;
+    uint64_t limit = strtoull(text, NULL, 10);
+    if (errno == 0 && limit < search->limits->memory)
+        search->limits->memory = limit;
+}
+
+/* "QUOTA PERIOD" in microseconds; "max" or -1: no quota. */
+static void quota_take(search_t *search, const char *text)
+{
+    double quota, period;
+
+    if (sscanf(text, "%lf %lf", &quota, &period) == 2 && quota > 0 && period > 0 &&
+        quota / period < search->limits->cpus)
+        search->limits->cpus = quota / period;
+}
+
+static void quota_read(search_t *search, const char *folder)
+{
+    char quota[32], period[32], text[80];
+
+    if (!line_read(folder, "cpu.cfs_quota_us", quota, sizeof quota) ||
+        !line_read(folder, "cpu.cfs_period_us", period, sizeof period))
+        return;
+    snprintf(text, sizeof text, "%s %s", quota, period);
+    quota_take(search, text);
+}
+
+/* An empty list says nothing: the group has what the one above it has. */
+static void cpuset_read(search_t *search, const char *folder, const char *first, const char *second)
+{
+    char text[4096];
+    mni_limits_t *limits = search->limits;
+
+    if (!line_read(folder, first, text, sizeof text) &&
+        !line_read(folder, second, text, sizeof text))
+        return;
+    size_t before = limits->cpusets ? strlen(limits->cpusets) : 0;
+    char *lists = realloc(limits->cpusets, before + strlen(text) + 2);
+    if (lists == NULL) {
+        search->no_memory = true;
+        return;
+    }
+    limits->cpusets = lists;
+    snprintf(lists + before, strlen(text) + 2, "%s%s", before > 0 ? "\n" : "", text);
+}
+
+static void group_read(search_t *search, kind_t kind, const char *folder)
+{
+    char text[64];
+
+    switch (kind) {
+    case MEMORY:
+        memory_read(search, folder, "memory.limit_in_bytes");
+        break;
+    case CPUSET:
+        cpuset_read(search, folder, "cpuset.effective_cpus", "cpuset.cpus");
+        break;
+    case CPU:
+        quota_read(search, folder);
+        break;
+    default:
+        memory_read(search, folder, "memory.max");
+        cpuset_read(search, folder, "cpuset.cpus.effective", "cpuset.cpus");
+        if (line_read(folder, "cpu.max", text, sizeof text))
+            quota_take(search, text);
+    }
+}
+
+/* Looks at the groups from `below` the mount point up to the mount point itself. */
+static void limits_climb(search_t *search, kind_t kind, const char *mount, const char *below)
 {
     char folder[PATH_MAX];
-    size_t top = strlen(mount);
-    const char *name = hierarchy->v2 ? "memory.max" : "memory.limit_in_bytes";
+    size_t length = strlen(mount);
 
-    while (top > 0 && mount[top - 1] == '/')
-        top--;
-    if (snprintf(folder, sizeof folder, "%.*s%s", (int)top, mount, below) >= (int)sizeof folder)
+    while (length > 0 && mount[length - 1] == '/')
+        length--;
+    size_t top = strlen(search->root) + length;
+    if (snprintf(folder, sizeof folder, "%s%.*s%s", search->root, (int)length, mount, below) >=
+        (int)sizeof folder)
         return;
     for (;;) {
-        uint64_t limit = limit_read(folder, name);
-        if (limit < hierarchy->limit)
-            hierarchy->limit = limit;
+        group_read(search, kind, folder);
         char *slash = strrchr(folder + top, '/');
         if (slash == NULL)
             return;
@@ -109,10 +187,31 @@ static const char *path_below(const char *path, const char *root)
     return path + length;
 }
 
+/* What a mount with this root and place shows of the process's group. `fallback`: take the mount point itself where it
+ * does not show that. */
+static void mount_look(search_t *search, kind_t kind, const char *root, const char *place,
+                       bool fallback)
+{
+    hierarchy_t *hierarchy = &search->hierarchies[kind];
+    if (hierarchy->path == NULL)
+        return;
+    const char *below = path_below(hierarchy->path, root);
+    /* "/../x": outside the cgroup namespace, where the mounts do not reach */
+    if (below != NULL && strncmp(below, "/..", 3) == 0)
+        below = NULL;
+    if (below != NULL && !fallback)
+        hierarchy->seen = true;
+    else if (below == NULL && fallback && !hierarchy->seen)
+        below = "";
+    else
+        below = NULL;
+    if (below != NULL)
+        limits_climb(search, kind, place, below);
+}
+
 /* One line of mountinfo: "id parent major:minor root mount-point options [optional ...] - type
- * source options". `fallback`: take the mount point itself where the mount does not show the
- * process's group. */
-static void mount_line(char *line, hierarchy_t hierarchies[2], bool fallback)
+ * source options". */
+static void mount_line(char *line, search_t *search, bool fallback)
 {
     char *fields[5];
     char *rest = line;
@@ -129,28 +228,16 @@ static void mount_line(char *line, hierarchy_t hierarchies[2], bool fallback)
         return;
     options = rest;
     options[strcspn(options, "\n")] = '\0';
-
-    bool v2 = strcmp(type, "cgroup2") == 0;
-    if (!v2 && !(strcmp(type, "cgroup") == 0 && list_has(options, "memory")))
-        return;
-    hierarchy_t *hierarchy = &hierarchies[v2];
-    if (hierarchy->path == NULL)
-        return;
     unescape(fields[3]);
     unescape(fields[4]);
-    const char *below = path_below(hierarchy->path, fields[3]);
-    /* "/../x": outside the cgroup namespace, where the mounts do not reach */
-    if (below != NULL && strncmp(below, "/..", 3) == 0)
-        below = NULL;
-    if (below != NULL)
-        hierarchy->seen = true;
-    else if (fallback && !hierarchy->seen)
-        below = "";
-    if (below != NULL)
-        limits_climb(hierarchy, fields[4], below);
+    if (strcmp(type, "cgroup2") == 0)
+        mount_look(search, VERSION_2, fields[3], fields[4], fallback);
+    for (kind_t kind = 0; strcmp(type, "cgroup") == 0 && kind < VERSION_2; kind++)
+        if (list_has(options, controllers[kind]))
+            mount_look(search, kind, fields[3], fields[4], fallback);
 }
 
-static void mounts_read(const char *mountinfo_file, hierarchy_t hierarchies[2], bool fallback)
+static void mounts_read(const char *mountinfo_file, search_t *search, bool fallback)
 {
     char *line = NULL;
     size_t room = 0;
@@ -159,13 +246,13 @@ static void mounts_read(const char *mountinfo_file, hierarchy_t hierarchies[2], 
     if (file == NULL)
         return;
     while (getline(&line, &room, file) >= 0)
-        mount_line(line, hierarchies, fallback);
+        mount_line(line, search, fallback);
     free(line);
     fclose(file);
 }
 
 /* Lines "number:controllers:path"; version 2 has number 0 and no controllers. */
-static void groups_read(const char *cgroup_file, hierarchy_t hierarchies[2])
+static void groups_read(const char *cgroup_file, search_t *search)
 {
     char *line = NULL;
     size_t room = 0;
@@ -176,34 +263,45 @@ static void groups_read(const char *cgroup_file, hierarchy_t hierarchies[2])
     while (getline(&line, &room, file) >= 0) {
         char *path = line;
         char *number = strsep(&path, ":");
-        char *controllers = strsep(&path, ":");
-        if (controllers == NULL || path == NULL)
+        char *names = strsep(&path, ":");
+        if (names == NULL || path == NULL)
             continue;
         path[strcspn(path, "\n")] = '\0';
-        bool v2 = strcmp(number, "0") == 0 && controllers[0] == '\0';
-        if ((v2 || list_has(controllers, "memory")) && hierarchies[v2].path == NULL)
-            hierarchies[v2].path =
-                strdup(path); /* none: as if not limited, the machine's total holds */
+        bool v2 = strcmp(number, "0") == 0 && names[0] == '\0';
+        for (kind_t kind = 0; kind < KINDS; kind++) {
+            hierarchy_t *hierarchy = &search->hierarchies[kind];
+            if ((kind == VERSION_2 ? v2 : list_has(names, controllers[kind])) &&
+                hierarchy->path == NULL && (hierarchy->path = strdup(path)) == NULL)
+                search->no_memory = true;
+        }
     }
     free(line);
     fclose(file);
 }
 
-uint64_t mni_limits_cgroup(const char *cgroup_file, const char *mountinfo_file)
+int mni_limits_cgroup(const char *root, const char *cgroup_file, const char *mountinfo_file,
+                      mni_limits_t *limits)
 {
-    hierarchy_t hierarchies[2] = {{.limit = UINT64_MAX}, {.v2 = true, .limit = UINT64_MAX}};
+    search_t search = {.root = root, .limits = limits};
 
-    groups_read(cgroup_file, hierarchies);
-    mounts_read(mountinfo_file, hierarchies, false);
+    *limits = (mni_limits_t){.memory = UINT64_MAX, .cpus = INFINITY};
+    groups_read(cgroup_file, &search);
+    mounts_read(mountinfo_file, &search, false);
     /* In a container the mount may show another part of the hierarchy than the path says: what
      * it shows as its top is then the container's own group. */
-    if ((hierarchies[0].path != NULL && !hierarchies[0].seen) ||
-        (hierarchies[1].path != NULL && !hierarchies[1].seen))
-        mounts_read(mountinfo_file, hierarchies, true);
-    free(hierarchies[0].path);
-    free(hierarchies[1].path);
-    return hierarchies[0].limit < hierarchies[1].limit ? hierarchies[0].limit
-                                                       : hierarchies[1].limit;
+    mounts_read(mountinfo_file, &search, true);
+    for (kind_t kind = 0; kind < KINDS; kind++)
+        free(search.hierarchies[kind].path);
+    if (!search.no_memory)
+        return 0;
+    mni_limits_fini(limits);
+    return mni_error(MN_E_NO_MEMORY, "no memory for the limits of control groups");
+}
+
+void mni_limits_fini(mni_limits_t *limits)
+{
+    free(limits->cpusets);
+    limits->cpusets = NULL;
 }
 
 /* A number in the environment; 0 when it is not set. */
@@ -224,7 +322,7 @@ static int environment_number(const char *name, const char *unit, uint64_t *numb
     return 0;
 }
 
-int mni_limits_slurm(uint32_t pus, uint64_t *bytes)
+int mni_limits_slurm(uint32_t pus, uint64_t *bytes, uint32_t *granted)
 {
     uint64_t per_node, per_cpu, cpus, mib = 0;
     int rc;
@@ -237,6 +335,7 @@ int mni_limits_slurm(uint32_t pus, uint64_t *bytes)
         mib = per_node;
     else if (per_cpu > 0 && __builtin_mul_overflow(per_cpu, cpus > 0 ? cpus : pus, &mib))
         mib = 0;
+    *granted = cpus > UINT32_MAX ? UINT32_MAX : (uint32_t)cpus;
     *bytes = mib == 0 || mib > UINT64_MAX / MIB ? UINT64_MAX : mib * MIB;
     return 0;
 }

@@ -3,21 +3,19 @@
  * The machine under a rank, by hwloc.
  *
  * The topology is loaded once, without what is not asked here (I/O, instruction caches, distances),
- * and holds what the cgroup's cpuset allows. `allowed` is the part of it that the process may use
- * (its affinity mask, or what it was widened to); a core counts when one of its hyperthreads is
- * allowed. Offered cores are numbered in hwloc's logical order. A synthetic or XML topology is not
- * this machine: nothing is bound, and cgroups and Slurm say nothing about it. Main thread of a
- * rank.
+ * and holds what the cgroup's cpuset allows. `allowed` is the part of it that the process may use:
+ * its affinity mask and the cpusets of its control groups, or what it was widened to, cut to a quota
+ * or to what Slurm says. A core counts when one of its hyperthreads is allowed. Offered cores are
+ * numbered in hwloc's logical order. A synthetic or XML topology is not this machine: nothing is
+ * bound, and unless a root for them is given control groups and Slurm say nothing about it. Main
+ * thread of a rank.
  */
-#include "machine/machine.h"
+#include "machine/internal.h"
 
-#include "machine/limits.h"
 #include "util/error.h"
 
-#include <hwloc.h>
-
-#include <ctype.h>
-#include <errno.h>
+#include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,22 +25,6 @@
  * causes. */
 #define RESERVE_MOST ((uint64_t)256 << 20)
 #define RESERVE_PART 50 /* one in fifty, 2% */
-
-/* Numbers above it are no processing units: an input check, far above what kernels can have. */
-#define PU_LIMIT (1u << 20)
-
-struct mni_machine {
-    hwloc_topology_t topology;
-    bool real;              /* the topology is that of this machine: binding has a meaning */
-    uint32_t cpus_limit;    /* option: at most so many cores, 0: all */
-    hwloc_bitmap_t allowed; /* processing units that may be used, before cpus_limit cuts */
-    char *allowed_text;
-    mni_node_offer_t offer;
-    mni_core_place_t *place; /* offer.place */
-    hwloc_obj_t *cores;      /* offer.cores objects of the topology */
-    char host[256];
-    char summary[128];
-};
 
 /* --- the topology ----------------------------------------------------------------------------- */
 
@@ -221,12 +203,56 @@ static int draft_make(const mni_machine_t *machine, hwloc_const_bitmap_t allowed
     return draft->count == 0 ? MN_E_INVALID : draft_places(topology, allowed, draft);
 }
 
+/* How many processing units may be used of that many; at least one. */
+static unsigned pus_limit(const mni_machine_t *machine, hwloc_const_bitmap_t allowed)
+{
+    unsigned count = (unsigned)hwloc_bitmap_weight(allowed), limit = count;
+    hwloc_topology_t topology = machine->topology;
+    int depth = hwloc_get_type_or_below_depth(topology, HWLOC_OBJ_CORE);
+
+    if (machine->limits.cpus < limit)
+        limit = machine->limits.cpus < 1 ? 1 : (unsigned)machine->limits.cpus;
+    /* A process that has less than the machine was given it, by Slurm if that binds. Where Slurm does not bind it counts
+     * processing units, or, as it may be configured, cores: all cores are all. */
+    bool whole =
+        count == (unsigned)hwloc_bitmap_weight(hwloc_topology_get_complete_cpuset(topology));
+    if (whole && machine->slurm_cpus > 0 && machine->slurm_cpus < limit &&
+        machine->slurm_cpus != hwloc_get_nbobjs_by_depth(topology, depth))
+        limit = machine->slurm_cpus;
+    return limit;
+}
+
+/* Takes out what is above the limit, core by core from the end. */
+static int allowed_cut(const mni_machine_t *machine, hwloc_bitmap_t allowed)
+{
+    unsigned left = pus_limit(machine, allowed);
+    hwloc_topology_t topology = machine->topology;
+    int depth = hwloc_get_type_or_below_depth(topology, HWLOC_OBJ_CORE);
+    hwloc_obj_t core = NULL;
+    hwloc_bitmap_t kept = hwloc_bitmap_alloc();
+
+    if (kept == NULL)
+        return MN_E_NO_MEMORY;
+    while (left > 0 && (core = hwloc_get_next_obj_by_depth(topology, depth, core)) != NULL)
+        for (int pu = hwloc_bitmap_first(core->cpuset); pu >= 0 && left > 0;
+             pu = hwloc_bitmap_next(core->cpuset, pu))
+            if (hwloc_bitmap_isset(allowed, (unsigned)pu)) {
+                hwloc_bitmap_set(kept, (unsigned)pu);
+                left--;
+            }
+    int rc = hwloc_bitmap_and(allowed, allowed, kept) < 0 ? MN_E_NO_MEMORY : 0;
+    hwloc_bitmap_free(kept);
+    return rc;
+}
+
 /* Makes the offer from a set of processing units, which the machine owns from then on if it
  * succeeds. */
 static int offer_make(mni_machine_t *machine, hwloc_bitmap_t allowed)
 {
     draft_t draft = {0};
-    int rc = draft_make(machine, allowed, &draft);
+    int rc = allowed_cut(machine, allowed);
+    if (rc == 0)
+        rc = draft_make(machine, allowed, &draft);
 
     if (rc < 0) {
         if (rc == MN_E_INVALID)
@@ -253,6 +279,25 @@ static int offer_make(mni_machine_t *machine, hwloc_bitmap_t allowed)
     return 0;
 }
 
+/* Leaves what all cpusets have. One that cannot be read as a list is passed over: hwloc has asked the kernel too. */
+static int cpusets_apply(const mni_machine_t *machine, hwloc_bitmap_t allowed)
+{
+    char *lists = machine->limits.cpusets ? strdup(machine->limits.cpusets) : NULL;
+    char *rest = lists;
+    int rc = machine->limits.cpusets && lists == NULL ? MN_E_NO_MEMORY : 0;
+
+    for (const char *list; rc == 0 && (list = strsep(&rest, "\n")) != NULL;) {
+        hwloc_bitmap_t set = hwloc_bitmap_alloc();
+        if (set == NULL)
+            rc = MN_E_NO_MEMORY;
+        else if (mni_list_parse(list, set) == 0 && hwloc_bitmap_and(allowed, allowed, set) < 0)
+            rc = MN_E_NO_MEMORY;
+        hwloc_bitmap_free(set);
+    }
+    free(lists);
+    return rc == 0 ? 0 : mni_error(rc, "no memory for the cpusets of control groups");
+}
+
 /* What the process may use now: the topology (the cgroup's cpuset) and, on the real machine, its
  * affinity. */
 static int allowed_now(const mni_machine_t *machine, hwloc_bitmap_t *result)
@@ -269,6 +314,8 @@ static int allowed_now(const mni_machine_t *machine, hwloc_bitmap_t *result)
     else if (machine->real && hwloc_bitmap_and(allowed, allowed, bound) < 0)
         rc = mni_error(MN_E_NO_MEMORY, "no memory for the machine's topology");
     hwloc_bitmap_free(bound);
+    if (rc == 0)
+        rc = cpusets_apply(machine, allowed);
     if (rc < 0)
         hwloc_bitmap_free(allowed);
     else
@@ -283,23 +330,20 @@ static int allowed_now(const mni_machine_t *machine, hwloc_bitmap_t *result)
 static int memory_offer(const mni_machine_t *machine, uint64_t *memory)
 {
     uint64_t total = hwloc_get_root_obj(machine->topology)->total_memory;
-    uint64_t limits[3] = {UINT64_MAX, UINT64_MAX, UINT64_MAX};
-    int rc;
+    uint64_t limits[3] = {UINT64_MAX, machine->limits.memory, machine->slurm_memory};
 
-    if (!machine->real) {
+    if (!machine->limited) {
         *memory = total;
         return 0;
     }
     long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
     bool confined = !hwloc_bitmap_isequal(hwloc_topology_get_complete_nodeset(machine->topology),
                                           hwloc_topology_get_allowed_nodeset(machine->topology));
-    if (total == 0 || (!confined && pages > 0 && page > 0))
+    bool known = machine->real && pages > 0 && page > 0;
+    if (total == 0 || (!confined && known))
         total = UINT64_MAX;
-    if (pages > 0 && page > 0)
+    if (known)
         limits[0] = (uint64_t)pages * (uint64_t)page;
-    limits[1] = mni_limits_cgroup("/proc/self/cgroup", "/proc/self/mountinfo");
-    if ((rc = mni_limits_slurm((uint32_t)hwloc_bitmap_weight(machine->allowed), &limits[2])) < 0)
-        return rc;
     for (int i = 0; i < 3; i++)
         if (limits[i] < total)
             total = limits[i];
@@ -307,6 +351,26 @@ static int memory_offer(const mni_machine_t *machine, uint64_t *memory)
         return mni_error(MN_E_SYSTEM, "cannot find out how much memory the machine has");
     *memory = total - (total / RESERVE_PART < RESERVE_MOST ? total / RESERVE_PART : RESERVE_MOST);
     return 0;
+}
+
+/* Asks control groups and Slurm. */
+static int limits_read(mni_machine_t *machine, const char *root)
+{
+    char cgroup[PATH_MAX], mountinfo[PATH_MAX];
+    uint32_t pus =
+        (uint32_t)hwloc_bitmap_weight(hwloc_topology_get_allowed_cpuset(machine->topology));
+
+    machine->limits = (mni_limits_t){.memory = UINT64_MAX, .cpus = INFINITY};
+    machine->slurm_memory = UINT64_MAX;
+    machine->limited = machine->real || root != NULL;
+    if (!machine->limited)
+        return 0;
+    if (root == NULL)
+        root = "";
+    snprintf(cgroup, sizeof cgroup, "%s/proc/self/cgroup", root);
+    snprintf(mountinfo, sizeof mountinfo, "%s/proc/self/mountinfo", root);
+    int rc = mni_limits_cgroup(root, cgroup, mountinfo, &machine->limits);
+    return rc < 0 ? rc : mni_limits_slurm(pus, &machine->slurm_memory, &machine->slurm_cpus);
 }
 
 int mni_machine_open(const mni_machine_options_t *options, mni_machine_t **result)
@@ -327,7 +391,7 @@ int mni_machine_open(const mni_machine_options_t *options, mni_machine_t **resul
     }
     machine->offer.host = machine->host;
     if ((rc = topology_open(machine, options->synthetic)) < 0 ||
-        (rc = allowed_now(machine, &allowed)) < 0)
+        (rc = limits_read(machine, options->root)) < 0 || (rc = allowed_now(machine, &allowed)) < 0)
         goto fail;
     if ((rc = offer_make(machine, allowed)) < 0) {
         hwloc_bitmap_free(allowed);
@@ -351,6 +415,7 @@ void mni_machine_close(mni_machine_t *machine)
     if (machine->topology != NULL)
         hwloc_topology_destroy(machine->topology);
     hwloc_bitmap_free(machine->allowed);
+    mni_limits_fini(&machine->limits);
     free(machine->allowed_text);
     free(machine->place);
     free(machine->cores);
@@ -374,45 +439,6 @@ const char *mni_machine_summary(const mni_machine_t *machine)
 
 /* --- widening --------------------------------------------------------------------------------- */
 
-/* Reads one number of a list and moves on; false: there is none. */
-static bool list_number(const char **text, unsigned *number)
-{
-    char *end;
-
-    if (!isdigit((unsigned char)**text))
-        return false;
-    errno = 0;
-    unsigned long value = strtoul(*text, &end, 10);
-    if (errno != 0 || value >= PU_LIMIT)
-        return false;
-    *number = (unsigned)value;
-    *text = end;
-    return true;
-}
-
-/* Reads "0-3,8". hwloc's own reader takes open ranges and skips what it does not understand. */
-static int list_parse(const char *list, hwloc_bitmap_t set)
-{
-    const char *at = list;
-
-    for (;; at++) {
-        unsigned first, last;
-        if (!list_number(&at, &first))
-            break;
-        last = first;
-        if (*at == '-' && (at++, !list_number(&at, &last) || last < first))
-            break;
-        if (hwloc_bitmap_set_range(set, first, (int)last) < 0)
-            return mni_error(MN_E_NO_MEMORY, "no memory for a list of processing units");
-        if (*at == '\0')
-            return 0;
-        if (*at != ',')
-            break;
-    }
-    return mni_error(MN_E_INVALID, "\"%.256s\" is not a list of processing units such as \"0-3,8\"",
-                     list);
-}
-
 int mni_machine_widen(mni_machine_t *machine, const char *list)
 {
     hwloc_bitmap_t set = hwloc_bitmap_alloc();
@@ -420,7 +446,7 @@ int mni_machine_widen(mni_machine_t *machine, const char *list)
 
     if (set == NULL)
         return mni_error(MN_E_NO_MEMORY, "no memory for a list of processing units");
-    if ((rc = list_parse(list, set)) < 0)
+    if ((rc = mni_list_parse(list, set)) < 0)
         goto fail;
     if (hwloc_bitmap_and(set, set, hwloc_topology_get_allowed_cpuset(machine->topology)) < 0) {
         rc = mni_error(MN_E_NO_MEMORY, "no memory for a list of processing units");
@@ -435,57 +461,6 @@ int mni_machine_widen(mni_machine_t *machine, const char *list)
         goto fail;
     return 0;
 fail:
-    hwloc_bitmap_free(set);
-    return rc;
-}
-
-/* --- binding ---------------------------------------------------------------------------------- */
-
-/* The processing units of some cores of the offer, of all for an empty set. */
-static int bind_set(const mni_machine_t *machine, const mni_cpus_t *cpus, hwloc_bitmap_t set)
-{
-    bool all = true;
-
-    for (uint32_t core = 0; core < MNI_MAX_CORES; core++) {
-        if (!mni_cpus_has(cpus, core))
-            continue;
-        all = false;
-        if (core >= machine->offer.cores)
-            return mni_error(MN_E_INVALID, "core %u is not one of the %u cores that %s offers",
-                             core, machine->offer.cores, machine->host);
-        if (hwloc_bitmap_or(set, set, machine->cores[core]->cpuset) < 0)
-            return mni_error(MN_E_NO_MEMORY, "no memory for a set of processing units");
-    }
-    for (uint32_t core = 0; all && core < machine->offer.cores; core++)
-        if (hwloc_bitmap_or(set, set, machine->cores[core]->cpuset) < 0)
-            return mni_error(MN_E_NO_MEMORY, "no memory for a set of processing units");
-    /* Hyperthreads that are not ours stay out even when their core is in. */
-    if (hwloc_bitmap_and(set, set, machine->allowed) < 0)
-        return mni_error(MN_E_NO_MEMORY, "no memory for a set of processing units");
-    return 0;
-}
-
-int mni_machine_bind(mni_machine_t *machine, pid_t pid, const mni_cpus_t *cpus)
-{
-    char list[256];
-    int rc, bound = 0;
-
-    if (pid < 0)
-        return mni_error(MN_E_INVALID, "%ld is not a process", (long)pid);
-    hwloc_bitmap_t set = hwloc_bitmap_alloc();
-    if (set == NULL)
-        return mni_error(MN_E_NO_MEMORY, "no memory for a set of processing units");
-    if ((rc = bind_set(machine, cpus, set)) < 0 || !machine->real)
-        goto cleanup;
-    /* For a process hwloc binds thread after thread, until no new one shows up. */
-    bound = hwloc_set_proc_cpubind(machine->topology, pid == 0 ? getpid() : pid, set,
-                                   HWLOC_CPUBIND_PROCESS);
-    if (bound < 0) {
-        hwloc_bitmap_list_snprintf(list, sizeof list, set);
-        rc = mni_error_errno("cannot bind process %ld to processing units %s of %s", (long)pid,
-                             list, machine->host);
-    }
-cleanup:
     hwloc_bitmap_free(set);
     return rc;
 }

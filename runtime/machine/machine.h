@@ -18,11 +18,16 @@ typedef struct mni_machine_options {
     /* An hwloc synthetic description or the path of an XML file, not the real machine (tests);
      * binding then does nothing. NULL: the real machine. */
     const char *synthetic;
+    /* A folder that stands for the root of the file system where control groups are looked for (tests). NULL: the real
+     * one; with a synthetic machine no control group and no Slurm says anything then. */
+    const char *root;
 } mni_machine_options_t;
 
 /* Looks at the machine: hwloc's topology within the process's affinity mask and cgroup cpuset;
  * memory: the smallest of the machine's, the cgroup limits (v1, v2, up the hierarchy) and
- * Slurm's, less a small reserve. Hyperthreads count as parts of one core. A machine of more than
+ * Slurm's, less a reserve for the ranks of 2%, at most 256 MiB. Hyperthreads count as parts of one core. A quota of processor
+ * time offers as many processing units as it is worth, rounded down, but one; SLURM_CPUS_ON_NODE counts where Slurm has not
+ * confined the process to less than the whole machine. A machine of more than
  * MNI_MAX_CORES cores offers the first of them. `options` NULL: all defaults. MN_E_INVALID names
  * what is wrong with a synthetic description or a Slurm variable. */
 int mni_machine_open(const mni_machine_options_t *options, mni_machine_t **machine);
@@ -43,7 +48,8 @@ int mni_machine_widen(mni_machine_t *machine, const char *allowed);
 /* Binds process `pid` (0: the calling process) with all its threads to the cores (indexes into
  * the offer), with all their (allowed) hyperthreads; an empty set means all cores of the offer.
  * MN_E_INVALID names a core that is not in the offer; MN_E_SYSTEM when the kernel refuses, such
- * as for a process that has ended. */
+ * as for a process that has ended, or binds to a part of them only, such as when the cpuset has
+ * shrunk: then the process is bound to that part. */
 int mni_machine_bind(mni_machine_t *machine, pid_t pid, const mni_cpus_t *cpus);
 
 /* One line about the topology for people: "2 packages, 4 NUMA nodes, 128 cores, 256 PUs". Owned

@@ -70,6 +70,7 @@ static void act_run(mni_scheduler_t *scheduler, uint64_t now, const mni_action_t
                          .id = job->id,
                          .attempt = job->attempts,
                          .cpus = action->cpus,
+                         .memory = job->need.memory,
                          .threads = threads_of(job->need.millicores),
                          .has_last = history->yields > 0,
                          .input = mni_data_input(data),

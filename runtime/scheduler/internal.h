@@ -54,6 +54,8 @@ typedef struct mni_history {
     mni_job_t *job;                  /* its own, when among them */
     unsigned untold;                 /* MNI_STORE_BEGUN, MNI_STORE_YIELDED; 0: not among them */
     double progress, started, ended;
+    double cpu_time;      /* of the last attempt that ended */
+    uint64_t peak_memory; /* the same; bytes */
     char *message;
     const char *host, *cpus; /* live as long as the scheduler */
     int32_t rank;            /* -1: it was never begun */

@@ -130,7 +130,9 @@ mn_info_t mni_job_info(const mni_scheduler_t *scheduler, const mni_job_t *job)
                        .key = mni_job_key(job),
                        .host = history->host,
                        .rank = history->rank,
-                       .cpus = history->cpus};
+                       .cpus = history->cpus,
+                       .cpu_time = history->cpu_time,
+                       .peak_memory = history->peak_memory};
 }
 
 void mni_job_changed(mni_scheduler_t *scheduler, mni_job_t *job)

@@ -500,6 +500,11 @@ static int take_ended(mni_scheduler_t *scheduler, mni_reader_t *reader)
         mni_textlog_add(&attempt->out, ended.out, ended.out_bytes);
         mni_textlog_add(&attempt->err, ended.err, ended.err_bytes);
     }
+    mni_history_t *history = live->job ? mni_data_history(live->job->user) : NULL;
+    if (history) {
+        history->cpu_time = (double)ended.finished.cpu_time * 1e-9;
+        history->peak_memory = ended.finished.peak_memory;
+    }
     mni_outcome_t outcome = {.reason = (mn_reason_t)ended.finished.reason,
                              .error = ended.finished.message};
     mni_live_drop(scheduler, ended.task);

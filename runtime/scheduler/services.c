@@ -43,6 +43,7 @@ static void service_start(mni_scheduler_t *scheduler, uint64_t now, mni_service_
                          .declaration = service->declaration,
                          .task = service->task,
                          .attempt = ++service->attempts,
+                         .memory = declared->need.memory,
                          .threads = 1,
                          .port = declared->port};
     service->running = true;

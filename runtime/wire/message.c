@@ -81,6 +81,7 @@ void mni_put_run(mni_writer_t *writer, const mni_msg_run_t *run)
     mni_put_id(writer, run->id);
     mni_put_u32(writer, run->attempt);
     mni_put_cpus(writer, &run->cpus);
+    mni_put_u64(writer, run->memory);
     mni_put_u32(writer, run->threads);
     mni_put_u32(writer, run->port);
     mni_put_u8(writer, run->has_last);
@@ -97,6 +98,7 @@ mni_msg_run_t mni_get_run(mni_reader_t *reader)
     run.id = mni_get_id(reader);
     run.attempt = mni_get_u32(reader);
     run.cpus = mni_get_cpus(reader);
+    run.memory = mni_get_u64(reader);
     run.threads = mni_get_u32(reader);
     run.port = mni_get_u32(reader);
     run.has_last = mni_get_u8(reader) != 0;
@@ -180,6 +182,8 @@ void mni_put_finished(mni_writer_t *writer, const mni_msg_finished_t *finished)
     mni_put_u64(writer, finished->items);
     mni_put_u64(writer, finished->results_bytes);
     mni_put_u8(writer, finished->again);
+    mni_put_u64(writer, finished->cpu_time);
+    mni_put_u64(writer, finished->peak_memory);
 }
 
 mni_msg_finished_t mni_get_finished(mni_reader_t *reader)
@@ -191,6 +195,8 @@ mni_msg_finished_t mni_get_finished(mni_reader_t *reader)
     finished.items = mni_get_u64(reader);
     finished.results_bytes = mni_get_u64(reader);
     finished.again = mni_get_u8(reader) != 0;
+    finished.cpu_time = mni_get_u64(reader);
+    finished.peak_memory = mni_get_u64(reader);
     return finished;
 }
 
@@ -292,6 +298,8 @@ void mni_put_info(mni_writer_t *writer, const mn_info_t *info)
     mni_put_text(writer, info->host);
     mni_put_i32(writer, info->rank);
     mni_put_text(writer, info->cpus);
+    mni_put_f64(writer, info->cpu_time);
+    mni_put_u64(writer, info->peak_memory);
 }
 
 mn_info_t mni_get_info(mni_reader_t *reader)
@@ -317,6 +325,8 @@ mn_info_t mni_get_info(mni_reader_t *reader)
     info.host = mni_get_text(reader);
     info.rank = mni_get_i32(reader);
     info.cpus = mni_get_text(reader);
+    info.cpu_time = mni_get_f64(reader);
+    info.peak_memory = mni_get_u64(reader);
     return info;
 }
 

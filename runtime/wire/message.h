@@ -157,6 +157,7 @@ typedef struct mni_msg_run {
     mn_id_t id; /* the job; zero for others */
     uint32_t attempt;
     mni_cpus_t cpus;  /* cores granted */
+    uint64_t memory;  /* bytes that it may have, 0: no limit */
     uint32_t threads; /* what mn_task_cpus() says */
     uint32_t port;    /* services */
     bool has_last;
@@ -199,6 +200,8 @@ typedef struct mni_msg_finished {
         items; /* of a block: items that are complete; the item after them failed when code < 0 */
     uint64_t results_bytes; /* of a block by value: bytes of the pack of results */
     bool again;             /* the process may be used again */
+    uint64_t cpu_time;      /* of its processes, nanoseconds */
+    uint64_t peak_memory;   /* bytes; 0: not known; the worker's word, not the executor's */
 } mni_msg_finished_t;
 
 /* A map, as its caller opens it. Offsets are into the caller's arena. */

@@ -5,6 +5,7 @@
  * An executor is kept for further tasks of the same declaration after it ended one well and put its process back
  * as it was; otherwise its process tree is killed, and what it did is reported when nothing of it is left.
  */
+#include "util/size.h"
 #include "util/textlog.h"
 #include "worker/internal.h"
 
@@ -95,8 +96,9 @@ cleanup:
 }
 
 mni_executor_t *mni_executor_acquire(mni_worker_t *worker, uint32_t declaration, bool driver,
-                                     const mni_cpus_t *cpus)
+                                     const mni_cpus_t *cpus, uint64_t memory)
 {
+    uint64_t limit = memory > 0 ? memory : UINT64_MAX;
     const mni_declaration_t *declared = driver ? NULL : mni_declaration_get(declaration);
     mni_executor_t *executor = NULL;
 
@@ -106,18 +108,65 @@ mni_executor_t *mni_executor_acquire(mni_worker_t *worker, uint32_t declaration,
     }
     if (declared && !declared->fresh)
         executor = find_idle(worker, declaration, cpus);
+    if (executor && executor->memory != limit &&
+        mni_spawner_limit(worker->spawner, executor->slot, executor->seat, limit) < 0) {
+        mni_executor_end(worker, executor); /* what earlier tasks left in it is too much */
+        executor = NULL;
+    }
     if (!executor) {
         executor = executor_create(worker, declaration, driver);
-        if (executor)
+        if (executor) {
             executor->cpus = *cpus;
+            executor->memory = limit;
+        }
         return executor;
     }
+    executor->memory = limit;
     if (memcmp(&executor->cpus, cpus, sizeof *cpus) != 0) {
         if (mni_machine_bind(worker->machine, executor->pid, cpus) < 0)
             return NULL;
         executor->cpus = *cpus;
     }
     return executor;
+}
+
+mni_executor_t *mni_executor_for_block(mni_worker_t *worker, uint32_t declaration,
+                                       const mni_cpus_t *cpus)
+{
+    const mni_declaration_t *declared = mni_declaration_get(declaration);
+    return mni_executor_acquire(worker, declaration, false, cpus,
+                                declared ? declared->need.memory : 0);
+}
+
+int mni_executor_confine(mni_worker_t *worker, mni_executor_t *executor)
+{
+    /* The driver and services have no cores of their own: an empty set stands for all that the node offers. */
+    int rc = mni_machine_bind(worker->machine, executor->pid, &executor->cpus);
+    if (executor->driver)
+        return 0;
+    if (rc == 0)
+        rc = mni_spawner_limit(worker->spawner, executor->slot, executor->seat, executor->memory);
+    if (rc == 0)
+        executor->kills = mni_spawner_kills(worker->spawner, executor->seat);
+    return rc;
+}
+
+bool mni_executor_measure(mni_worker_t *worker, mni_executor_t *executor)
+{
+    mni_msg_finished_t *finished = &executor->finished;
+
+    finished->peak_memory = 0;
+    executor->cpu_time += finished->cpu_time;
+    /* What was so short is not worth the system calls. */
+    if (executor->driver || mni_clock_now() - executor->begun_at < MNI_MILLISECOND)
+        return true;
+    finished->peak_memory = mni_spawner_peak(worker->spawner, executor->seat);
+    /* The kernel may have killed a child of it, and the spawner not have heard of that yet. */
+    if (finished->peak_memory < executor->memory - executor->memory / 8 ||
+        mni_spawner_kills(worker->spawner, executor->seat) <= executor->kills)
+        return true;
+    executor->over = finished->peak_memory;
+    return false;
 }
 
 void mni_executor_reserve(mni_worker_t *worker, mni_executor_t *executor)
@@ -127,11 +176,13 @@ void mni_executor_reserve(mni_worker_t *worker, mni_executor_t *executor)
     executor->finished_seen = false;
     executor->killed = MN_REASON_NONE;
     executor->report_kill = false;
+    executor->over = 0;
     executor->stop_by = MNI_NEVER;
     if (executor->state != MNI_EXECUTOR_IDLE)
         return;
     worker->idle--;
     executor->state = MNI_EXECUTOR_BUSY;
+    executor->busy_since = mni_clock_now();
 }
 
 int mni_executor_begin(mni_worker_t *worker, mni_executor_t *executor, const void *frame,
@@ -143,6 +194,7 @@ int mni_executor_begin(mni_worker_t *worker, mni_executor_t *executor, const voi
     __atomic_store_n(&control->items_done, 0, __ATOMIC_RELAXED);
     mni_span_set(&control->span, executor->block ? executor->block->what.count : 0);
     __atomic_store_n(&control->item_started, 0, __ATOMIC_RELAXED);
+    executor->begun_at = mni_clock_now();
     if (executor->state == MNI_EXECUTOR_STARTING) {
         uint8_t *held = malloc(size);
         if (!held)
@@ -153,6 +205,7 @@ int mni_executor_begin(mni_worker_t *worker, mni_executor_t *executor, const voi
         executor->held_size = size;
         return 0;
     }
+    mni_spawner_busy(worker->spawner, executor->slot, executor->seat, true);
     return mni_channel_post(executor->channel, frame, size);
 }
 
@@ -195,6 +248,7 @@ void mni_executor_release(mni_worker_t *worker, mni_executor_t *executor)
 {
     const mni_declaration_t *declared = mni_declaration_get(executor->declaration);
     executor->task = 0;
+    mni_spawner_busy(worker->spawner, executor->slot, executor->seat, false);
     executor->state = MNI_EXECUTOR_IDLE;
     executor->idle_since = mni_clock_now();
     worker->idle++;
@@ -225,7 +279,7 @@ void mni_executor_destroy(mni_worker_t *worker, mni_executor_t *executor)
 
 void mni_executor_explain(mni_executor_t *executor, int status)
 {
-    char text[400], reused[80] = "";
+    char text[400], reused[80] = "", used[32], limit[32];
     mni_msg_finished_t *finished = &executor->finished;
 
     if (executor->runs > 0)
@@ -233,7 +287,15 @@ void mni_executor_explain(mni_executor_t *executor, int status)
                  executor->runs);
     finished->code = MN_E_CRASHED;
     finished->again = false;
-    if (executor->killed != MN_REASON_NONE) {
+    if (executor->over > 0) {
+        finished->reason = MN_REASON_OUT_OF_MEMORY;
+        finished->code = MN_E_NO_MEMORY;
+        mni_size_format(executor->over > executor->memory ? executor->over : executor->memory, used,
+                        sizeof used);
+        mni_size_format(executor->memory, limit, sizeof limit);
+        snprintf(text, sizeof text, "it used %s of %s of memory and was killed%s", used, limit,
+                 reused);
+    } else if (executor->killed != MN_REASON_NONE) {
         finished->reason = executor->killed;
         finished->code = executor->killed == MN_REASON_TIMEOUT ? MN_E_TIMEOUT : MN_E_CANCELLED;
         snprintf(text, sizeof text, "%s",

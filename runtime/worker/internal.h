@@ -56,19 +56,26 @@ typedef enum mni_executor_state {
 typedef struct mni_executor {
     struct mni_executor *prev, *next;
     uint32_t slot;   /* its number for the spawner */
+    uint32_t seat;   /* its seat there, once it runs */
     uint64_t client; /* its number for replies, never used twice */
     mni_executor_state_t state;
     bool driver, embedded;
     mni_channel_t *channel;
     pid_t pid;
     uint32_t declaration;
-    uint64_t runs;   /* tasks and blocks that it has ended well */
-    mni_cpus_t cpus; /* it is bound to */
+    uint64_t runs;     /* tasks and blocks that it has ended well */
+    mni_cpus_t cpus;   /* it is bound to */
+    uint64_t memory;   /* bytes that it may have, UINT64_MAX: no limit */
+    uint64_t kills;    /* by the kernel in its seat, before it */
+    uint64_t cpu_time; /* of the tasks that it has ended */
     uint64_t idle_since;
-    uint64_t end_by; /* ENDING: kill it then; MNI_NEVER: it has been */
+    uint64_t busy_since; /* BUSY: since it was idle, or not there */
+    uint64_t end_by;     /* ENDING: kill it then; MNI_NEVER: it has been */
 
     /* What it does now. */
-    uint64_t task;             /* 0: nothing */
+    uint64_t task; /* 0: nothing */
+    uint64_t begun_at;
+    uint64_t over;             /* bytes that it had when it was killed for them; 0: it was not */
     mn_id_t id;                /* job that it works for */
     mni_block_t *block;        /* NULL: a whole task */
     mni_block_t *queue;        /* further blocks of the same slot */
@@ -113,9 +120,17 @@ struct mni_worker {
 /* executors.c */
 mni_executor_t *mni_executor_of_task(const mni_worker_t *worker, uint64_t task);
 mni_executor_t *mni_executor_of_client(const mni_worker_t *worker, uint64_t client);
-/* An executor for `declaration` on `cpus`: an idle one, else a new one (STARTING). NULL with the sentence set. */
+/* An executor for `declaration` on `cpus` that may have `memory` bytes (0: no limit): an idle one, else a new one
+ * (STARTING). NULL with the sentence set. */
 mni_executor_t *mni_executor_acquire(mni_worker_t *worker, uint32_t declaration, bool driver,
-                                     const mni_cpus_t *cpus);
+                                     const mni_cpus_t *cpus, uint64_t memory);
+/* For a block of a map: what the function declares. */
+mni_executor_t *mni_executor_for_block(mni_worker_t *worker, uint32_t declaration,
+                                       const mni_cpus_t *cpus);
+/* Its process is there: bound and limited, it may begin. 0, or an error. */
+int mni_executor_confine(mni_worker_t *worker, mni_executor_t *executor);
+/* A task or block has ended: notes its figures. False: it had too much memory, and must not be kept. */
+bool mni_executor_measure(mni_worker_t *worker, mni_executor_t *executor);
 /* Gives it a frame to work on, at once or when it runs. */
 int mni_executor_begin(mni_worker_t *worker, mni_executor_t *executor, const void *frame,
                        size_t size);

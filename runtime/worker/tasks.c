@@ -27,7 +27,7 @@ int mni_task_run(mni_worker_t *worker, const void *frame, size_t size)
     if ((rc = mni_reader_end(&reader)) < 0)
         return rc;
     mni_executor_t *executor =
-        mni_executor_acquire(worker, run.declaration, run.kind == 0, &run.cpus);
+        mni_executor_acquire(worker, run.declaration, run.kind == 0, &run.cpus, run.memory);
     if (!executor) {
         report_failed_start(worker, run.task);
         return 0;
@@ -82,7 +82,8 @@ void mni_task_finished(mni_worker_t *worker, mni_executor_t *executor)
     executor->finished_seen = true;
     if (executor->state != MNI_EXECUTOR_BUSY)
         return; /* it is being killed: reported when it is gone */
-    if (executor->finished.code < 0 || !executor->finished.again) {
+    if (!mni_executor_measure(worker, executor) || executor->finished.code < 0 ||
+        !executor->finished.again) {
         mni_executor_kill(worker, executor, MN_REASON_NONE);
         return;
     }

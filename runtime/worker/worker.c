@@ -107,28 +107,49 @@ static bool poll_channel(mni_worker_t *worker, mni_executor_t *executor)
     return worked;
 }
 
-static void executor_spawned(mni_worker_t *worker, mni_executor_t *executor, pid_t pid)
+static void executor_spawned(mni_worker_t *worker, mni_executor_t *executor,
+                             const mni_spawn_event_t *event)
 {
-    executor->pid = pid;
+    executor->pid = event->pid;
+    executor->seat = event->seat;
     if (executor->state != MNI_EXECUTOR_STARTING)
         return;
     executor->state = MNI_EXECUTOR_BUSY;
-    /* The driver and services have no cores of their own: an empty set stands for all that the node offers. */
-    if (mni_machine_bind(worker->machine, pid, &executor->cpus) < 0 && !executor->driver) {
+    executor->busy_since = mni_clock_now();
+    if (mni_executor_confine(worker, executor) < 0) {
         executor->finished = (mni_msg_finished_t){
             .code = MN_E_SYSTEM, .reason = MN_REASON_ERROR, .message = strdup(mn_error_message())};
         executor->finished_seen = true;
         mni_executor_kill(worker, executor, MN_REASON_NONE);
         return;
     }
+    if (executor->held && !executor->driver)
+        mni_spawner_busy(worker->spawner, executor->slot, executor->seat, true);
     if (executor->held)
         mni_channel_post(executor->channel, executor->held, executor->held_size);
     free(executor->held);
     executor->held = NULL;
 }
 
-static void executor_gone(mni_worker_t *worker, mni_executor_t *executor, int status)
+/* What the spawner has found out about a process that is gone. */
+static void note_figures(mni_executor_t *executor, const mni_spawn_event_t *event)
 {
+    const struct rusage *usage = &event->usage;
+    uint64_t cpu_time = (uint64_t)(usage->ru_utime.tv_sec + usage->ru_stime.tv_sec) * MNI_SECOND +
+                        (uint64_t)(usage->ru_utime.tv_usec + usage->ru_stime.tv_usec) * 1000;
+
+    if (event->over > 0)
+        executor->over = event->over;
+    if (executor->finished_seen)
+        return; /* measured when it said so */
+    executor->finished.cpu_time = cpu_time > executor->cpu_time ? cpu_time - executor->cpu_time : 0;
+    executor->finished.peak_memory = event->peak;
+}
+
+static void executor_gone(mni_worker_t *worker, mni_executor_t *executor,
+                          const mni_spawn_event_t *event)
+{
+    int status = event->status;
     while (poll_channel(worker, executor)) /* what it said last */
         ;
     if (executor->task != 0) {
@@ -137,9 +158,10 @@ static void executor_gone(mni_worker_t *worker, mni_executor_t *executor, int st
         if (executor->state != MNI_EXECUTOR_ENDING)
             executor->state = MNI_EXECUTOR_ENDING;
         executor->end_by = MNI_NEVER;
+        note_figures(executor, event);
         if (executor->driver) {
             executor->finished.items = (uint64_t)(uint32_t)status;
-        } else if (!executor->finished_seen) {
+        } else if (!executor->finished_seen || executor->over > 0) {
             mni_executor_explain(executor, status);
             executor->finished.items = items;
         } else if (executor->block && executor->finished.code < 0 &&
@@ -185,9 +207,9 @@ static bool take_events(mni_worker_t *worker)
         if (!executor)
             continue;
         if (event.kind == MNI_SPAWNED)
-            executor_spawned(worker, executor, event.pid);
+            executor_spawned(worker, executor, &event);
         else if (event.kind == MNI_ENDED)
-            executor_gone(worker, executor, event.status);
+            executor_gone(worker, executor, &event);
         else
             executor_failed(worker, executor, event.errnum);
     }
@@ -235,6 +257,27 @@ bool mni_worker_leaves_core(const mni_worker_t *worker)
         left -= cores;
     }
     return true;
+}
+
+uint64_t mni_worker_left(const mni_worker_t *worker, uint64_t since, mni_cpus_t *left)
+{
+    const mni_executor_t *executor;
+    uint64_t next = MNI_NEVER;
+    memset(left, 0, sizeof *left);
+    for (uint32_t core = 0; core < mni_machine_offer(worker->machine)->cores; core++)
+        left->bits[core / 64] |= UINT64_C(1) << core % 64;
+    DL_FOREACH (worker->executors, executor) {
+        if (executor->state != MNI_EXECUTOR_BUSY || executor->driver)
+            continue;
+        if (executor->busy_since > since) {
+            if (executor->busy_since < next)
+                next = executor->busy_since;
+            continue;
+        }
+        for (size_t i = 0; i < MNI_MAX_CORES / 64; i++)
+            left->bits[i] &= ~executor->cpus.bits[i];
+    }
+    return next;
 }
 
 uint64_t mni_worker_next_time(const mni_worker_t *worker)

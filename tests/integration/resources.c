@@ -4,6 +4,7 @@
  */
 #include "places.h"
 
+#include <dirent.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/wait.h>
@@ -23,6 +24,7 @@ MN_FUNCTION(greedy_item, .cpu = 0.1, .memory = "900TiB");
 typedef struct sight {
     int32_t main, thread, child, same, granted, variable;
     int32_t first; /* the number of one of them */
+    int32_t rank;  /* process of its worker */
 } sight_t;
 
 static int count_cores(cpu_set_t *set)
@@ -36,6 +38,20 @@ static void *count_in_thread(void *argument)
     cpu_set_t *set = argument;
     count_cores(set);
     return NULL;
+}
+
+/* The parent of a process; of a spawner it is the rank. */
+static int32_t parent_of(pid_t pid)
+{
+    char path[64];
+    int parent = -1;
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    FILE *file = fopen(path, "re");
+    if (file && fscanf(file, "%*d (%*[^)]) %*c %d", &parent) != 1)
+        parent = -1;
+    if (file)
+        fclose(file);
+    return parent;
 }
 
 static sight_t see(mn_task_t *task)
@@ -61,6 +77,11 @@ static sight_t see(mn_task_t *task)
             sight.first = i;
             break;
         }
+    /* Places are the cores of the mask, for OpenMP programs that it starts. */
+    const char *places = getenv("OMP_PLACES");
+    if (!places || strcmp(places, "cores") != 0)
+        sight.variable = -2;
+    sight.rank = parent_of(getppid());
     return sight;
 }
 
@@ -181,14 +202,63 @@ static void cores_of_a_function(mn_task_t *task)
         check_sight(&sights[i], sizeof sights[i], 1, "an item with a share of a core");
 }
 
-static int core_of(mn_id_t id)
+static sight_t sight_of(mn_id_t id)
 {
-    sight_t sight = {.first = -1};
+    sight_t sight = {.first = -1, .rank = -1};
     mn_info_t *info = NULL;
     if (await_yields(id, 1) && mn_get(id, &info) == 0 && info->result.size == sizeof sight)
         memcpy(&sight, info->result.data, sizeof sight);
     mn_info_destroy(info);
-    return sight.first;
+    return sight;
+}
+
+static int core_of(mn_id_t id)
+{
+    return sight_of(id).first;
+}
+
+/* Whether every thread of a process may run on that processing unit, or none of them may. */
+static bool all_threads_may(pid_t pid, int pu, bool may)
+{
+    char path[64];
+    cpu_set_t set;
+    int threads = 0;
+    bool all = true;
+    struct dirent *entry;
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    DIR *folder = opendir(path);
+    while (folder && (entry = readdir(folder)) != NULL) {
+        if (entry->d_name[0] == '.')
+            continue;
+        CPU_ZERO(&set);
+        if (sched_getaffinity(atoi(entry->d_name), sizeof set, &set) < 0)
+            continue; /* it has ended meanwhile */
+        threads++;
+        all = all && (CPU_ISSET(pu, &set) != 0) == may;
+    }
+    if (folder)
+        closedir(folder);
+    return all && threads > 0;
+}
+
+/* A rank keeps off the cores that its tasks have, as long as it has others. In the driver only. */
+static void the_rank_keeps_off(mn_task_t *task)
+{
+    mn_id_t one, all;
+    mn_start_options_t whole = {.cpu = offered()};
+    (void)task;
+    REQUIRE_CODE(mn_start(hold_core, mn_none(), NULL, &one), 0);
+    sight_t sight = sight_of(one);
+    REQUIRE(sight.first >= 0 && sight.rank > 0);
+    CHECK(EVENTUALLY(all_threads_may(sight.rank, sight.first, offered() == 1)));
+    CHECK_CODE(mn_cancel(one), 0);
+    EXPECT_END(one, MN_CANCELLED, MN_REASON_CANCELLED);
+    CHECK(EVENTUALLY(all_threads_may(sight.rank, sight.first, true)));
+    REQUIRE_CODE(mn_start(hold_core, mn_none(), &whole, &all), 0);
+    sight = sight_of(all);
+    CHECK(EVENTUALLY(all_threads_may(sight.rank, sight.first, true)));
+    CHECK_CODE(mn_cancel(all), 0);
+    EXPECT_END(all, MN_CANCELLED, MN_REASON_CANCELLED);
 }
 
 /* As many jobs as there are cores run, each on another one; the next waits until one of them has ended. In the
@@ -231,6 +301,40 @@ static void shares_of_a_core(mn_task_t *task)
     CHECK(status_is(ids[count], MN_PENDING));
     CHECK_CODE(mn_cancel(ids[1]), 0);
     CHECK(core_of(ids[count]) >= 0);
+    for (int i = 0; i <= count; i++) {
+        CHECK(mn_cancel(ids[i]) >= 0);
+        EXPECT_END(ids[i], MN_CANCELLED, MN_REASON_CANCELLED);
+    }
+}
+
+/* Ten tenths fill a core, and leave the others whole: a task with a core has it to itself. In the driver only. */
+static void tenths_of_a_core(mn_task_t *task)
+{
+    mn_start_options_t tenth = {.cpu = 0.1};
+    int count = 10 * offered(), beside = 10 * (offered() - 1);
+    mn_id_t ids[65], whole;
+    (void)task;
+    REQUIRE(count <= 64);
+    for (int i = 0; i < 10; i++)
+        REQUIRE_CODE(mn_start(hold_share, mn_none(), &tenth, &ids[i]), 0);
+    int shared = core_of(ids[0]);
+    for (int i = 0; i < 10; i++)
+        CHECK(core_of(ids[i]) == shared);
+    REQUIRE_CODE(mn_start(hold_core, mn_none(), NULL, &whole), 0);
+    CHECK(core_of(whole) >= 0 && core_of(whole) != shared);
+    /* Only as many as the cores that are left hold. */
+    for (int i = 10; i <= beside; i++)
+        REQUIRE_CODE(mn_start(hold_share, mn_none(), &tenth, &ids[i]), 0);
+    for (int i = 10; i < beside; i++)
+        CHECK(core_of(ids[i]) >= 0 && core_of(ids[i]) != core_of(whole));
+    CHECK(status_is(ids[beside], MN_PENDING));
+    CHECK_CODE(mn_cancel(whole), 0);
+    EXPECT_END(whole, MN_CANCELLED, MN_REASON_CANCELLED);
+    for (int i = beside + 1; i <= count; i++)
+        REQUIRE_CODE(mn_start(hold_share, mn_none(), &tenth, &ids[i]), 0);
+    for (int i = 0; i < count; i++)
+        CHECK(core_of(ids[i]) >= 0);
+    CHECK(status_is(ids[count], MN_PENDING));
     for (int i = 0; i <= count; i++) {
         CHECK(mn_cancel(ids[i]) >= 0);
         EXPECT_END(ids[i], MN_CANCELLED, MN_REASON_CANCELLED);
@@ -310,6 +414,9 @@ static void rows(mn_task_t *task, const char *where)
     if (strcmp(where, "driver") == 0) {
         RUN(task, cores_are_used_once);
         RUN(task, shares_of_a_core);
+        if (offered() >= 2 && offered() <= 6)
+            RUN(task, tenths_of_a_core);
+        RUN(task, the_rank_keeps_off);
     }
 }
 

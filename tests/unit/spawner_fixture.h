@@ -183,16 +183,18 @@ __attribute__((unused)) static int start_subreaper(void **state)
 __attribute__((unused)) static int stop_spawner(void **state)
 {
     fixture_t *fixture = *state;
-    char directory[MNI_TREE_PATH];
+    char directory[MNI_CGROUP_PATH], limits[MNI_CGROUP_PATH];
 
     if (!fixture)
         return 0;
     if (fixture->spawner) {
         pid_t pid = mni_spawner_pid(fixture->spawner);
         snprintf(directory, sizeof directory, "%s", mni_spawner_directory(fixture->spawner));
+        snprintf(limits, sizeof limits, "%s", mni_spawner_confine_directory(fixture->spawner));
         mni_spawner_stop(fixture->spawner, 10);
         mni_spawner_destroy(fixture->spawner);
         assert_true(is_gone(pid));
+        assert_true(limits[0] == '\0' || access(limits, F_OK) < 0);
         assert_true(directory[0] == '\0' || access(directory, F_OK) < 0);
     }
     for (size_t i = 0; i < sizeof fixture->channels / sizeof fixture->channels[0]; i++)

@@ -92,6 +92,41 @@ static void a_kill_leaves_nothing_of_a_tree(void **state)
     assert_all_gone(others);
 }
 
+/* Whether a process is in a group below a spawner's folder. */
+static bool is_below(pid_t pid, const char *directory)
+{
+    char path[64], text[8192];
+    snprintf(path, sizeof path, "/proc/%d/cgroup", (int)pid);
+    FILE *file = fopen(path, "re");
+    size_t got = file ? fread(text, 1, sizeof text - 1, file) : 0;
+    if (file)
+        fclose(file);
+    text[got] = '\0';
+    return strstr(text, strrchr(directory, '/')) != NULL;
+}
+
+/* The driver too is killed with all that it has started; no limit of memory is its. */
+static void executors_and_the_driver_have_groups(void **state)
+{
+    FIXTURE(state)
+    const char *directory = mni_spawner_directory(fixture->spawner);
+    const char *limits = mni_spawner_confine_directory(fixture->spawner);
+    for (uint32_t slot = 0; slot < 2; slot++) {
+        spawn_in(fixture, slot, spread_and_wait, slot == 1);
+        mni_spawn_event_t event = expect_event(fixture->spawner, MNI_SPAWNED, slot);
+        assert_true(directory[0] == '\0' || is_below(event.pid, directory));
+        assert_true(limits[0] == '\0' || is_below(event.pid, limits) == (slot == 0) ||
+                    strcmp(limits, directory) == 0);
+    }
+    for (uint32_t slot = 0; slot < 2; slot++) {
+        notes_t *notes = notes_of(fixture->channels[slot]);
+        assert_true(wait_for_notes(notes, SPREAD + 1));
+        assert_int_equal(mni_spawner_kill(fixture->spawner, slot), 0);
+        expect_event(fixture->spawner, MNI_ENDED, slot);
+        assert_all_gone(notes);
+    }
+}
+
 static void an_end_leaves_nothing_of_a_tree(void **state)
 {
     FIXTURE(state)
@@ -143,7 +178,7 @@ static void a_stop_leaves_nothing(void **state)
 /* --- the death of a side ---------------------------------------------------------------------- */
 
 typedef struct death_notes {
-    char directory[MNI_TREE_PATH];
+    char directory[MNI_CGROUP_PATH];
     pid_t spawner;
     notes_t tree;
 } death_notes_t;
@@ -259,9 +294,9 @@ static void all_ends_when_the_lease_is_not_renewed(void **state)
 static void directories_of_the_dead_are_removed(void **state)
 {
     FIXTURE(state)
-    char path[MNI_TREE_PATH], parent[MNI_TREE_PATH], kept[MNI_TREE_PATH + 64],
-        dead[MNI_TREE_PATH + 64];
-    char inside[MNI_TREE_PATH + 80];
+    char path[MNI_CGROUP_PATH], parent[MNI_CGROUP_PATH], kept[MNI_CGROUP_PATH + 64],
+        dead[MNI_CGROUP_PATH + 64];
+    char inside[MNI_CGROUP_PATH + 80];
     struct stat space;
 
     snprintf(path, sizeof path, "%s", mni_spawner_directory(fixture->spawner));
@@ -296,6 +331,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_EACH(a_kill_leaves_nothing_of_a_tree),
+        WITH_EACH(executors_and_the_driver_have_groups),
         WITH_EACH(an_end_leaves_nothing_of_a_tree),
         WITH_EACH(processes_that_keep_forking_are_killed),
         WITH_EACH(a_stop_leaves_nothing),
