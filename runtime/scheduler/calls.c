@@ -10,6 +10,9 @@
 /* Most ids in one page of a list. */
 #define PAGE_LIMIT 65536u
 
+/* A larger buffer is given back once its answer is sent. */
+#define REPLY_KEEP ((size_t)2 << 20)
+
 /* --- answers -------------------------------------------------------------------------------------------------- */
 
 void mni_answer_begin(mni_scheduler_t *scheduler, const mni_client_address_t *who, int code)
@@ -27,6 +30,8 @@ void mni_answer_send(mni_scheduler_t *scheduler, const mni_client_address_t *who
     mni_writer_begin(&scheduler->frame, MNI_MSG_ANSWER, 0);
     mni_put_u64(&scheduler->frame, who->client);
     mni_put_bytes(&scheduler->frame, scheduler->reply.data, scheduler->reply.size);
+    if (scheduler->reply.capacity > REPLY_KEEP)
+        mni_writer_fini(&scheduler->reply);
     /* What a client is told must not be lost afterwards. */
     if (scheduler->reply_code < 0)
         mni_scheduler_send(scheduler, who->rank);
@@ -40,12 +45,27 @@ void mni_answer(mni_scheduler_t *scheduler, const mni_client_address_t *who, int
     mni_answer_send(scheduler, who);
 }
 
+/* Puts the state of a job with its result into the reply. A result that cannot be read is an error. */
+static int put_state(mni_scheduler_t *scheduler, const mni_job_t *job)
+{
+    const mni_data_t *data = job->user;
+    mn_info_t info = mni_job_info(scheduler, job);
+    void *buffer;
+    int rc = mni_value_view(data->history ? data->history->large : NULL, &info.result, &buffer);
+
+    if (rc == 0)
+        mni_put_info(&scheduler->reply, &info);
+    free(buffer);
+    return rc;
+}
+
 void mni_answer_info(mni_scheduler_t *scheduler, const mni_client_address_t *who,
                      const mni_job_t *job)
 {
-    mn_info_t info = mni_job_info(scheduler, job);
     mni_answer_begin(scheduler, who, 0);
-    mni_put_info(&scheduler->reply, &info);
+    int rc = put_state(scheduler, job);
+    if (rc < 0)
+        mni_answer_begin(scheduler, who, rc);
     mni_answer_send(scheduler, who);
 }
 
@@ -58,6 +78,7 @@ void mni_answer_many(mni_scheduler_t *scheduler, const mni_client_address_t *who
     char text[MN_ID_TEXT];
     size_t bytes = 0;
     uint32_t most = 0;
+    int rc = 0;
 
     for (; most < count && (most == 0 || bytes < MANY_BYTES); most++) {
         const mni_job_t *job = mni_core_find(scheduler->core, ids[most]);
@@ -70,10 +91,10 @@ void mni_answer_many(mni_scheduler_t *scheduler, const mni_client_address_t *who
     }
     mni_answer_begin(scheduler, who, 0);
     mni_put_u32(&scheduler->reply, most);
-    for (uint32_t i = 0; i < most; i++) {
-        mn_info_t info = mni_job_info(scheduler, mni_core_find(scheduler->core, ids[i]));
-        mni_put_info(&scheduler->reply, &info);
-    }
+    for (uint32_t i = 0; i < most && rc == 0; i++)
+        rc = put_state(scheduler, mni_core_find(scheduler->core, ids[i]));
+    if (rc < 0)
+        mni_answer_begin(scheduler, who, rc);
     mni_answer_send(scheduler, who);
 }
 

@@ -59,6 +59,44 @@ int mni_call_look(mni_scheduler_t *scheduler, const mni_client_address_t *who, m
     return 0;
 }
 
+/* How long a value that was read stays, while parts of it are asked for. */
+#define VIEWED_TIME (5 * MNI_SECOND)
+
+void mni_viewed_expire(mni_scheduler_t *scheduler, uint64_t now)
+{
+    if (!scheduler->viewed.buffer || now < scheduler->viewed.until)
+        return;
+    free(scheduler->viewed.buffer);
+    scheduler->viewed = (mni_viewed_t){.buffer = NULL};
+}
+
+/* A value with its data; what is in a file is read once for all of its parts. */
+static int view(mni_scheduler_t *scheduler, const mni_job_t *job, bool input, uint64_t yields,
+                mn_value_t *value)
+{
+    mni_viewed_t *viewed = &scheduler->viewed;
+    const mni_data_t *data = job->user;
+    const mni_large_t *large = input           ? (data->input_large ? mni_data_large(data) : NULL)
+                               : data->history ? data->history->large
+                                               : NULL;
+    void *buffer;
+
+    if (value->data || value->size == 0)
+        return 0;
+    if (!viewed->buffer || viewed->input != input || viewed->yields != yields ||
+        !mn_id_equal(viewed->id, job->id)) {
+        int rc = mni_value_view(large, value, &buffer);
+        if (rc < 0 || !buffer)
+            return rc;
+        mni_viewed_expire(scheduler, UINT64_MAX);
+        *viewed = (mni_viewed_t){
+            .id = job->id, .input = input, .yields = yields, .value = *value, .buffer = buffer};
+    }
+    viewed->until = mni_clock_after(mni_clock_now(), (double)VIEWED_TIME / MNI_SECOND);
+    *value = viewed->value;
+    return 0;
+}
+
 int mni_call_part(mni_scheduler_t *scheduler, const mni_client_address_t *who, mni_reader_t *reader)
 {
     mn_id_t id = mni_get_id(reader);
@@ -76,14 +114,18 @@ int mni_call_part(mni_scheduler_t *scheduler, const mni_client_address_t *who, m
         return mni_error(MN_E_NO_RESULT, "the job has yielded another value meanwhile");
     if (offset > value.size)
         return mni_error(MN_E_INVALID, "the value has %zu bytes", value.size);
+    if ((rc = view(scheduler, job, input, input ? 0 : yields, &value)) < 0)
+        return rc;
     size_t size = value.size - offset;
     if (size > room)
         size = room;
     if (size > PART_LIMIT)
         size = PART_LIMIT;
     mni_answer_begin(scheduler, who, 0);
-    mni_put_bytes(&scheduler->reply, (const char *)value.data + offset, size);
+    mni_put_bytes(&scheduler->reply, size > 0 ? (const char *)value.data + offset : NULL, size);
     mni_answer_send(scheduler, who);
+    if (offset + size == value.size) /* that was all of it */
+        scheduler->viewed.until = 0;
     return 0;
 }
 

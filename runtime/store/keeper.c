@@ -29,6 +29,7 @@ typedef struct follow {
 
 struct mni_keeper {
     mni_journal_t *journal;
+    mni_files_t *files;
     mni_doorbell_t *bell;
     bool sync;
     pthread_t thread;
@@ -60,7 +61,9 @@ static void wait_a_while(mni_keeper_t *keeper)
 static bool write_group(mni_keeper_t *keeper)
 {
     pthread_mutex_unlock(&keeper->mutex);
-    int rc = mni_journal_write(keeper->journal, keeper->sync);
+    int rc = mni_files_write(keeper->files, keeper->sync);
+    if (rc == 0)
+        rc = mni_journal_write(keeper->journal, keeper->sync);
     pthread_mutex_lock(&keeper->mutex);
     if (rc < 0) {
         snprintf(keeper->trouble, sizeof keeper->trouble, "%s", mn_error_message());
@@ -74,6 +77,11 @@ static bool write_group(mni_keeper_t *keeper)
         keeper->hear(keeper->hear_argument, mni_journal_written(keeper->journal),
                      mni_journal_bytes(keeper->journal));
     mni_doorbell_ring(keeper->bell);
+    if (rc == 0) {
+        pthread_mutex_unlock(&keeper->mutex);
+        mni_files_delete(keeper->files, keeper->kept);
+        pthread_mutex_lock(&keeper->mutex);
+    }
     return rc == 0;
 }
 
@@ -169,7 +177,8 @@ static void *keep(void *argument)
     return NULL;
 }
 
-int mni_keeper_start(mni_journal_t *journal, bool sync, mni_doorbell_t *bell, mni_keeper_t **keeper)
+int mni_keeper_start(mni_journal_t *journal, mni_files_t *files, bool sync, mni_doorbell_t *bell,
+                     mni_keeper_t **keeper)
 {
     mni_keeper_t *made = calloc(1, sizeof *made);
     sigset_t all, before;
@@ -180,6 +189,7 @@ int mni_keeper_start(mni_journal_t *journal, bool sync, mni_doorbell_t *bell, mn
         return mni_error(MN_E_NO_MEMORY, "no memory for the keeper of the journal");
     }
     *made = (mni_keeper_t){.journal = journal,
+                           .files = files,
                            .bell = bell,
                            .sync = sync,
                            .mutex = PTHREAD_MUTEX_INITIALIZER,

@@ -338,9 +338,11 @@ static void put_shape(mni_writer_t *writer, mn_value_t value, uint32_t room)
     mni_put_u8(writer, (uint8_t)value.ndims);
     for (unsigned i = 0; i < value.ndims; i++)
         mni_put_u64(writer, value.dims[i]);
+    bool here = value.size <= room && (value.data || value.size == 0);
+
     mni_put_u64(writer, value.size);
-    mni_put_u8(writer, value.size <= room);
-    if (value.size <= room)
+    mni_put_u8(writer, here);
+    if (here)
         mni_put_bytes(writer, value.data, value.size);
 }
 

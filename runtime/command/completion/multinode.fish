@@ -127,6 +127,7 @@ complete -c multinode -n '__fish_seen_subcommand_from check' -s h -l help -d 'Pr
 complete -c multinode -n '__fish_seen_subcommand_from check' -F
 
 complete -c multinode -n '__fish_seen_subcommand_from compact' -s s -l store -r -F -d 'HDF5 file that has the jobs'
+complete -c multinode -n '__fish_seen_subcommand_from compact' -l inline -d 'Bring large values into the file'
 complete -c multinode -n '__fish_seen_subcommand_from compact' -s q -l quiet -d 'Print errors only'
 complete -c multinode -n '__fish_seen_subcommand_from compact' -s h -l help -d 'Print help'
 complete -c multinode -n '__fish_seen_subcommand_from compact' -F
