@@ -4,7 +4,10 @@
  */
 #include "command/stored.h"
 
+#include "service/connect.h"
 #include "util/size.h"
+
+#include <stdlib.h>
 
 enum { OPTION_STORE, OPTION_INLINE, OPTION_QUIET, OPTION_HELP };
 
@@ -43,6 +46,10 @@ static int compact(const char *given, bool inside, bool quiet)
         mni_say("%s", mn_error_message());
         return MNI_EXIT_FAILED;
     }
+    char *real = realpath(path, NULL);
+    if (real != NULL)
+        mni_connect_clean(real);
+    free(real);
     if (quiet)
         return 0;
     mni_show_text(stdout, path, 0);

@@ -331,8 +331,8 @@ static int call_remove(mni_scheduler_t *scheduler, const mni_client_address_t *w
     return mni_core_remove(scheduler->core, mni_clock_now(), job);
 }
 
-static bool listed(const mni_scheduler_t *scheduler, const mni_job_t *job,
-                   const mni_msg_list_t *request)
+bool mni_job_is_listed(const mni_scheduler_t *scheduler, const mni_job_t *job,
+                       const mni_msg_list_t *request)
 {
     if (request->statuses != 0 && !(request->statuses >> job->status & 1))
         return false;
@@ -368,7 +368,7 @@ static int call_list(mni_scheduler_t *scheduler, const mni_client_address_t *who
         return 0;
     }
     while (count < request.capacity && (job = mni_core_older(scheduler->core, job)))
-        if (listed(scheduler, job, &request))
+        if (mni_job_is_listed(scheduler, job, &request))
             ids[count++] = job->id;
     mni_answer_begin(scheduler, who, 0);
     mni_put_u32(&scheduler->reply, count);
@@ -558,12 +558,15 @@ void mni_scheduler_call(mni_scheduler_t *scheduler, const mni_client_address_t *
                         const void *frame, size_t size)
 {
     static int (*const calls[])(mni_scheduler_t *, const mni_client_address_t *, mni_reader_t *) = {
-        [MNI_MSG_START] = call_start,        [MNI_MSG_GET] = call_get,
-        [MNI_MSG_WAIT] = call_wait,          [MNI_MSG_CANCEL] = call_cancel,
-        [MNI_MSG_REMOVE] = call_remove,      [MNI_MSG_LIST] = call_list,
-        [MNI_MSG_LOCKS] = call_locks,        [MNI_MSG_LOG] = call_log,
-        [MNI_MSG_SERVICE] = call_service,    [MNI_MSG_START_MANY] = call_start_many,
-        [MNI_MSG_WAIT_MANY] = call_wait_many};
+        [MNI_MSG_START] = call_start,         [MNI_MSG_GET] = call_get,
+        [MNI_MSG_WAIT] = call_wait,           [MNI_MSG_CANCEL] = call_cancel,
+        [MNI_MSG_REMOVE] = call_remove,       [MNI_MSG_LIST] = call_list,
+        [MNI_MSG_LOCKS] = call_locks,         [MNI_MSG_LOG] = call_log,
+        [MNI_MSG_SERVICE] = call_service,     [MNI_MSG_START_MANY] = call_start_many,
+        [MNI_MSG_WAIT_MANY] = call_wait_many, [MNI_MSG_LOOK] = mni_call_look,
+        [MNI_MSG_PART] = mni_call_part,       [MNI_MSG_LOOKS] = mni_call_looks,
+        [MNI_MSG_FIND] = mni_call_find,       [MNI_MSG_NODES] = mni_call_nodes,
+        [MNI_MSG_SUMMARY] = mni_call_summary, [MNI_MSG_EXPLAIN] = mni_call_explain};
     mni_client_address_t caller = *who;
     mni_reader_t reader;
 

@@ -34,6 +34,8 @@ typedef struct mni_waiter {
     uint64_t seen; /* answered when the job's version is greater; UINT64_MAX: when it has ended */
     uint64_t deadline; /* MNI_NEVER: none */
     bool removal;      /* answered when the job is forgotten */
+    bool looks;        /* answered with a look, of which the values have at most `room` bytes */
+    uint32_t room;
     /* A wait for many jobs hangs on the first of them that has not ended. */
     mn_id_t *ids; /* NULL: for one */
     uint32_t id_count, at, least;
@@ -137,6 +139,16 @@ typedef enum mni_phase {
     MNI_PHASE_OVER
 } mni_phase_t;
 
+/* A large value that was read from its file to be given in parts: one at a time, forgotten when nobody has asked for a while. */
+typedef struct mni_viewed {
+    mn_id_t id;
+    bool input;
+    uint64_t yields;
+    mn_value_t value;
+    void *buffer; /* NULL: there is none */
+    uint64_t until;
+} mni_viewed_t;
+
 struct mni_scheduler {
     mni_comm_t *comm;
     mni_store_t *store;
@@ -169,6 +181,7 @@ struct mni_scheduler {
     size_t text_count;
     mni_log_request_t *log_requests;
     mni_waiter_t *timed;
+    mni_viewed_t viewed;
     uint64_t next_deadline, next_serial;
     mni_service_t *services;
     uint32_t service_count, services_running;
@@ -229,6 +242,9 @@ bool mni_keep_step(mni_scheduler_t *scheduler, uint64_t now);
 /* waiters.c */
 void mni_waiter_add(mni_scheduler_t *scheduler, const mni_client_address_t *who, mni_job_t *job,
                     uint64_t seen, double timeout, bool removal);
+/* Waits until the job's version is greater than `seen`, or it has ended; answered by mni_answer_look(). */
+void mni_waiter_add_look(mni_scheduler_t *scheduler, const mni_client_address_t *who,
+                         mni_job_t *job, uint64_t seen, double timeout, uint32_t room);
 /* Waits until the first `least` of the jobs have ended; takes over `ids`. */
 void mni_waiter_add_many(mni_scheduler_t *scheduler, const mni_client_address_t *who, mn_id_t *ids,
                          uint32_t count, uint32_t least, double timeout);
@@ -253,6 +269,29 @@ void mni_answer_info(mni_scheduler_t *scheduler, const mni_client_address_t *who
 void mni_answer_many(mni_scheduler_t *scheduler, const mni_client_address_t *who,
                      const mn_id_t *ids, uint32_t count);
 void mni_answer_log(mni_scheduler_t *scheduler, uint64_t serial, const void *text, size_t size);
+
+/* Whether a list is to have the job. */
+bool mni_job_is_listed(const mni_scheduler_t *scheduler, const mni_job_t *job,
+                       const mni_msg_list_t *request);
+
+/* looks.c: calls, as those in calls.c: 0, or an error that is the answer. */
+int mni_call_look(mni_scheduler_t *scheduler, const mni_client_address_t *who,
+                  mni_reader_t *reader);
+int mni_call_part(mni_scheduler_t *scheduler, const mni_client_address_t *who,
+                  mni_reader_t *reader);
+int mni_call_looks(mni_scheduler_t *scheduler, const mni_client_address_t *who,
+                   mni_reader_t *reader);
+int mni_call_find(mni_scheduler_t *scheduler, const mni_client_address_t *who,
+                  mni_reader_t *reader);
+int mni_call_nodes(mni_scheduler_t *scheduler, const mni_client_address_t *who,
+                   mni_reader_t *reader);
+int mni_call_summary(mni_scheduler_t *scheduler, const mni_client_address_t *who,
+                     mni_reader_t *reader);
+int mni_call_explain(mni_scheduler_t *scheduler, const mni_client_address_t *who,
+                     mni_reader_t *reader);
+void mni_viewed_expire(mni_scheduler_t *scheduler, uint64_t now);
+void mni_answer_look(mni_scheduler_t *scheduler, const mni_client_address_t *who,
+                     const mni_job_t *job, uint32_t room);
 
 /* services.c */
 int mni_services_create(mni_scheduler_t *scheduler);
