@@ -34,10 +34,6 @@
 /* How long rank 0 waits at the end for the other ranks' goodbye. */
 #define GOODBYE_PATIENCE (10 * MNI_SECOND)
 
-/* A task that has run for so long has its cores to itself: the rank keeps off them. For short ones that does not pay: the
- * rank has to wake them and be woken, and that is soonest on the core where they are. */
-#define BIND_PATIENCE (10 * MNI_MILLISECOND)
-
 #define HOST_MAX 128
 #define ALLOWED_MAX 1024
 #define LOCK_MAX 1024
@@ -211,10 +207,6 @@ static int open_parts(mni_rank_t *rank, const mni_rank_options_t *options)
     mni_scheduler_put_hello(&hello, mni_machine_offer(rank->machine));
     rc = mni_comm_send(rank->comm, 0, &hello);
     mni_writer_fini(&hello);
-    /* MPI's threads are there already; what comes later inherits it. */
-    mni_worker_left(rank->worker, 0, &rank->bound);
-    if (!rank->embedded)
-        mni_machine_bind(rank->machine, 0, &rank->bound);
     return rc;
 }
 
@@ -337,27 +329,6 @@ static int take_frames(mni_rank_t *rank)
     return rc < 0 ? rc : worked;
 }
 
-/* Keeps the rank, with all its threads, off the cores that its tasks were granted, as long as others are left.
- * Returns when it is to be called again for that. */
-static uint64_t bind_self(mni_rank_t *rank, uint64_t now)
-{
-    mni_cpus_t left;
-
-    if (rank->embedded || rank->over)
-        return MNI_NEVER; /* the host program's binding is its own affair */
-    uint64_t next = mni_worker_left(rank->worker, now - BIND_PATIENCE, &left);
-    next = next == MNI_NEVER ? MNI_NEVER : next + BIND_PATIENCE;
-    if (memcmp(&left, &rank->bound, sizeof left) == 0)
-        return next;
-    if (now < rank->bind_at)
-        return rank->bind_at;
-    /* Refused, it stays where it was: no task depends on it. An empty set means all. */
-    mni_machine_bind(rank->machine, 0, &left);
-    rank->bound = left;
-    rank->bind_at = now + BIND_PATIENCE;
-    return next;
-}
-
 static void finish_when_done(mni_rank_t *rank, uint64_t now)
 {
     if (!rank->shutdown || rank->over ||
@@ -408,9 +379,6 @@ static uint64_t sleep_time(mni_rank_t *rank, uint64_t now, uint64_t patience)
         limit = SLEEP_BUSY;
     if (rank->scheduler && mni_scheduler_next_time(rank->scheduler) < next)
         next = mni_scheduler_next_time(rank->scheduler);
-    uint64_t bind_at = bind_self(rank, now);
-    if (bind_at < next)
-        next = bind_at;
     if (rank->heartbeat.beat_at < next)
         next = rank->heartbeat.beat_at;
     if (next <= now)
@@ -436,10 +404,6 @@ int mni_rank_step(mni_rank_t *rank, uint64_t patience)
             worked |= mni_scheduler_step(rank->scheduler, now);
         if ((rc = mni_rank_watch(rank, now)) < 0)
             return rc;
-        if (now >= rank->bind_look) {
-            rank->bind_look = now + BIND_PATIENCE;
-            bind_self(rank, now);
-        }
         finish_when_done(rank, now);
         if (rank->over)
             return 0;

@@ -33,8 +33,6 @@ struct mni_rank {
     bool shutdown, said_goodbye, over;
     bool *gone; /* rank 0: has said goodbye */
     uint64_t shutdown_at, watch_at, hot_until, pause;
-    mni_cpus_t bound;            /* cores of its own */
-    uint64_t bind_at, bind_look; /* not bound anew before; the next look while it is busy */
     mni_heartbeat_t heartbeat;
     pid_t parent;     /* to be noticed when it goes; 0: not watched */
     int drain_wanted; /* a mni_drain_t, set from other threads and signal handlers; 0: none */

@@ -182,7 +182,6 @@ void mni_executor_reserve(mni_worker_t *worker, mni_executor_t *executor)
         return;
     worker->idle--;
     executor->state = MNI_EXECUTOR_BUSY;
-    executor->busy_since = mni_clock_now();
 }
 
 int mni_executor_begin(mni_worker_t *worker, mni_executor_t *executor, const void *frame,

@@ -69,8 +69,7 @@ typedef struct mni_executor {
     uint64_t kills;    /* by the kernel in its seat, before it */
     uint64_t cpu_time; /* of the tasks that it has ended */
     uint64_t idle_since;
-    uint64_t busy_since; /* BUSY: since it was idle, or not there */
-    uint64_t end_by;     /* ENDING: kill it then; MNI_NEVER: it has been */
+    uint64_t end_by; /* ENDING: kill it then; MNI_NEVER: it has been */
 
     /* What it does now. */
     uint64_t task; /* 0: nothing */

@@ -115,7 +115,6 @@ static void executor_spawned(mni_worker_t *worker, mni_executor_t *executor,
     if (executor->state != MNI_EXECUTOR_STARTING)
         return;
     executor->state = MNI_EXECUTOR_BUSY;
-    executor->busy_since = mni_clock_now();
     if (mni_executor_confine(worker, executor) < 0) {
         executor->finished = (mni_msg_finished_t){
             .code = MN_E_SYSTEM, .reason = MN_REASON_ERROR, .message = strdup(mn_error_message())};
@@ -257,27 +256,6 @@ bool mni_worker_leaves_core(const mni_worker_t *worker)
         left -= cores;
     }
     return true;
-}
-
-uint64_t mni_worker_left(const mni_worker_t *worker, uint64_t since, mni_cpus_t *left)
-{
-    const mni_executor_t *executor;
-    uint64_t next = MNI_NEVER;
-    memset(left, 0, sizeof *left);
-    for (uint32_t core = 0; core < mni_machine_offer(worker->machine)->cores; core++)
-        left->bits[core / 64] |= UINT64_C(1) << core % 64;
-    DL_FOREACH (worker->executors, executor) {
-        if (executor->state != MNI_EXECUTOR_BUSY || executor->driver)
-            continue;
-        if (executor->busy_since > since) {
-            if (executor->busy_since < next)
-                next = executor->busy_since;
-            continue;
-        }
-        for (size_t i = 0; i < MNI_MAX_CORES / 64; i++)
-            left->bits[i] &= ~executor->cpus.bits[i];
-    }
-    return next;
 }
 
 uint64_t mni_worker_next_time(const mni_worker_t *worker)

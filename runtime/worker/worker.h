@@ -30,10 +30,6 @@ int mni_worker_step(mni_worker_t *worker, uint64_t now);
 
 /* Whether the tasks that it runs leave a core of its node. */
 bool mni_worker_leaves_core(const mni_worker_t *worker);
-/* The cores of its node that they leave, those not counted that began after `since`; empty when there is none. Returns
- * when the first of the others began, MNI_NEVER: there is none. */
-uint64_t mni_worker_left(const mni_worker_t *worker, uint64_t since, mni_cpus_t *left);
-
 /* When mni_worker_step() must be called again even if no doorbell rings. */
 uint64_t mni_worker_next_time(const mni_worker_t *worker);
 
