@@ -210,6 +210,22 @@ static int open_parts(mni_rank_t *rank, const mni_rank_options_t *options)
     return rc;
 }
 
+/* The other ranks know nothing of what has failed here (a store that cannot be read or written, once all have met), and would wait
+ * for ever. Embedded ranks agree by themselves. */
+static void dismiss(mni_rank_t *rank, int rc)
+{
+    char message[MNI_ERROR_MAX];
+    mni_writer_t frame = {0};
+
+    snprintf(message, sizeof message, "%s", mn_error_message());
+    for (uint32_t i = 1; i < rank->size; i++) {
+        mni_writer_begin(&frame, MNI_MSG_SHUTDOWN, 0);
+        mni_comm_send(rank->comm, i, &frame);
+    }
+    mni_writer_fini(&frame);
+    mni_error(rc, "%s", message);
+}
+
 int mni_rank_open(mni_comm_t *comm, mni_spawner_t *spawner, const mni_rank_options_t *options,
                   mni_rank_t **rank)
 {
@@ -254,7 +270,8 @@ int mni_rank_open(mni_comm_t *comm, mni_spawner_t *spawner, const mni_rank_optio
     if (rc == 0)
         rc = mni_rank_watch_begin(made, options->embedded ? 0 : options->heartbeat);
     if (rc == 0)
-        rc = open_parts(made, options);
+        if ((rc = open_parts(made, options)) < 0 && made->number == 0 && !made->embedded)
+            dismiss(made, rc);
     free(all);
     if (rc < 0) {
         mni_rank_close(made);
