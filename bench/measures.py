@@ -110,6 +110,11 @@ def durable(bench, _):
         yield Row("journal, groups of %d" % group, "records of 200 B, an fdatasync() a group, beside a bare loop of pwrite() and "
                   "fdatasync() with the same bytes", "1/s", found["journal-%d" % group], found["bare-%d" % group],
                   ("at least", 0.5))
+    found = bench.figures([bench.path("bench/values"), bench.some("9", "3")])
+    for mib in (2, 8, 64):
+        for what in ("write", "read"):
+            yield Row("a value of %d MiB: %s" % (mib, what), "to its file, synced with its folder, or from it, beside the same bytes with "
+                      "bare calls", "B/s", found["%s-%d" % (what, mib)], found["bare-%s-%d" % (what, mib)])
     found = bench.figures(bench.ours(1, "durable", "start", bench.some(9, 2), bench.some(1000, 100), durability="fsync"))
     yield Row("a start that is on disk", "median of mn_start() one at a time, beside that of a bare append of 200 B and "
               "fdatasync()", "s", found["start"], found["append"], ("at most", 2))

@@ -13,6 +13,7 @@
 #include "scheduler/heartbeat.h"
 #include "scheduler/rank.h"
 #include "service/control.h"
+#include "service/server.h"
 #include "util/clock.h"
 #include "util/error.h"
 #include "util/size.h"
@@ -164,6 +165,27 @@ static void line_close(line_t *line, int status)
     close(line->socket);
 }
 
+/* --- those outside ------------------------------------------------------------------------------------------------- */
+
+static void drain_from_outside(void *rank, bool at_once)
+{
+    mni_rank_drain(rank, at_once ? MNI_DRAIN_AT_ONCE : MNI_DRAIN);
+}
+
+/* A runtime without a store has no name by which it could be found. */
+static int server_open(mni_rank_t *rank, mni_server_t **server)
+{
+    mni_server_options_t options = {
+        .store = mni_rank_store(rank), .drain = drain_from_outside, .argument = rank};
+    int rc;
+
+    if (!options.store)
+        return 0;
+    if ((rc = mni_rank_open_outside(rank, &options.channel)) < 0)
+        return rc;
+    return mni_server_open(&options, server);
+}
+
 /* --- the run ---------------------------------------------------------------------------------------------------------- */
 
 static void complain(int code)
@@ -183,6 +205,7 @@ static void leave(int status)
 static int run_rank(mni_rank_t *rank, mni_spawner_t *spawner, bool first)
 {
     line_t line = {.socket = -1};
+    mni_server_t *server = NULL;
     const char *error = NULL;
     char warning[MNI_ERROR_MAX];
     int status = 0, rc = 0;
@@ -197,6 +220,9 @@ static int run_rank(mni_rank_t *rank, mni_spawner_t *spawner, bool first)
             complain(rc);
             mni_rank_drain(rank, MNI_DRAIN_AT_ONCE);
         }
+        if (server_open(rank, &server) < 0)
+            fprintf(stderr, "multinode: the run cannot be reached from outside: %s\n",
+                    mn_error_message());
     }
     while (!mni_rank_over(rank))
         if ((rc = mni_rank_step(rank, MNI_NEVER)) < 0)
@@ -206,6 +232,7 @@ static int run_rank(mni_rank_t *rank, mni_spawner_t *spawner, bool first)
     if (rc < 0 && !mni_rank_over(rank)) {
         if (first)
             complain(rc);
+        mni_server_close(server);
         mni_spawner_stop(spawner, 0);
         if (first) {
             signalled_rank = NULL;
@@ -213,6 +240,7 @@ static int run_rank(mni_rank_t *rank, mni_spawner_t *spawner, bool first)
         }
         leave(EXIT_FAILED);
     }
+    mni_server_close(server);
     mni_spawner_stop(spawner, SPAWNER_PATIENCE);
     if (first) {
         status = mni_rank_status(rank, &error);

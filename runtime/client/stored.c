@@ -16,6 +16,7 @@ typedef struct stored {
     mn_info_t *info; /* without its result */
     mn_value_t input, result;
     uint64_t input_row, result_row;
+    const char *input_file, *result_file;
 } stored_t;
 
 struct mn_store {
@@ -47,6 +48,8 @@ static int take(void *argument, const mni_store_record_t *record)
     job->result = record->info.result;
     job->input_row = record->input_row;
     job->result_row = record->result_row;
+    job->input_file = record->input_file;
+    job->result_file = record->result_file;
     store->count++;
     return 0;
 }
@@ -139,7 +142,9 @@ static mni_store_record_t record_of(const stored_t *job)
     return (mni_store_record_t){.info = {.id = job->info->id, .result = job->result},
                                 .input = job->input,
                                 .input_row = job->input_row,
-                                .result_row = job->result_row};
+                                .result_row = job->result_row,
+                                .input_file = job->input_file,
+                                .result_file = job->result_file};
 }
 
 static bool is_text(const char *wanted, const char *text)

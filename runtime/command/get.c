@@ -150,7 +150,7 @@ static int get_job(const char *path, const char *name, bool json)
     if (status == 0 && (status = mni_stored_find("get", store, name, &job)) == 0) {
         if (json) {
             fputc('{', stdout);
-            mni_json_print_job(stdout, &job.record);
+            mni_json_print_job(stdout, &job.record.info, mni_stored_need(&job.record));
         } else {
             show_job(&job.record);
         }

@@ -199,7 +199,8 @@ static int print_json(const mni_list_t *list)
     fputs(",\"jobs\":[", stdout);
     for (size_t i = 0; i < list->count && rc == 0 && !ferror(stdout); i++) {
         fputs(i > 0 ? ",\n{" : "\n{", stdout);
-        rc = mni_json_print_job(stdout, mni_list_at(list, i));
+        rc = mni_json_print_job(stdout, &mni_list_at(list, i)->info,
+                                mni_stored_need(mni_list_at(list, i)));
         fputc('}', stdout);
     }
     fputs("]}\n", stdout);

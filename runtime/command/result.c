@@ -84,7 +84,7 @@ static int print_result(const mn_value_t *value)
 /* Whether a file is one of the store's own. */
 static bool is_of_store(const struct stat *file, const char *store)
 {
-    static const char *const suffixes[] = {"", ".journal", ".lock"};
+    static const char *const suffixes[] = {"", ".journal", ".lock", ".connect"};
     struct stat own;
 
     for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {

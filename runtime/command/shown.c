@@ -102,61 +102,6 @@ char *mni_show_span(double seconds, char *text, size_t size)
 
 /* --- values ---------------------------------------------------- */
 
-/* The shortest form that reads back as the same number. */
-static void show_float(double number, bool is_double, char *text, size_t size)
-{
-    for (int digits = is_double ? 15 : 6; digits <= (is_double ? 17 : 9); digits++) {
-        snprintf(text, size, "%.*g", digits, number);
-        if (is_double ? strtod(text, NULL) == number : strtof(text, NULL) == (float)number)
-            return;
-    }
-}
-
-char *mni_show_number(const mn_value_t *value, size_t index, char *text, size_t size)
-{
-    const char *at = (const char *)value->data + index * mn_type_size(value->type);
-
-#define SHOW(type, format)                        \
-    {                                             \
-        type number;                              \
-        memcpy(&number, at, sizeof number);       \
-        snprintf(text, size, "%" format, number); \
-        break;                                    \
-    }
-    switch (value->type) {
-    case MN_INT8:
-        SHOW(int8_t, PRId8)
-    case MN_INT16:
-        SHOW(int16_t, PRId16)
-    case MN_INT32:
-        SHOW(int32_t, PRId32)
-    case MN_INT64:
-        SHOW(int64_t, PRId64)
-    case MN_UINT16:
-        SHOW(uint16_t, PRIu16)
-    case MN_UINT32:
-        SHOW(uint32_t, PRIu32)
-    case MN_UINT64:
-        SHOW(uint64_t, PRIu64)
-    case MN_FLOAT32: {
-        float number;
-        memcpy(&number, at, sizeof number);
-        show_float((double)number, false, text, size);
-        break;
-    }
-    case MN_FLOAT64: {
-        double number;
-        memcpy(&number, at, sizeof number);
-        show_float(number, true, text, size);
-        break;
-    }
-    default:
-        SHOW(uint8_t, PRIu8)
-    }
-#undef SHOW
-    return text;
-}
-
 static void show_beginning(FILE *to, const mn_value_t *value)
 {
     const unsigned char *bytes = value->data;
@@ -179,7 +124,7 @@ static void show_beginning(FILE *to, const mn_value_t *value)
         if (value->type == MN_BYTES)
             fprintf(to, " %02x", bytes[i]);
         else
-            fprintf(to, " %s", mni_show_number(value, i, text, sizeof text));
+            fprintf(to, " %s", mni_json_number(value, i, text, sizeof text));
     if (count > most)
         fputs(" ...", to);
 }
@@ -219,7 +164,7 @@ void mni_print_value(FILE *to, const mn_value_t *value)
     for (size_t i = 0; i < count && !ferror(to); i++) {
         if (block > 0 && i > 0 && i % block == 0)
             fputc('\n', to);
-        fputs(mni_show_number(value, i, text, sizeof text), to);
+        fputs(mni_json_number(value, i, text, sizeof text), to);
         fputc((i + 1) % line == 0 ? '\n' : ' ', to);
     }
 }

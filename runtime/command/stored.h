@@ -8,9 +8,9 @@
 #define MNI_COMMAND_STORED_H
 
 #include "command/command.h"
+#include "service/json.h"
 #include "store/read.h"
 
-#include <jansson.h>
 #include <stdio.h>
 
 int mni_command_list(int argc, char **argv);
@@ -49,6 +49,12 @@ typedef struct mni_stored_job {
     mn_info_t *own;
 } mni_stored_job_t;
 
+/* What its jobs need, for mni_json_print_job(); NULL: it is not known. */
+static inline const mni_need_t *mni_stored_need(const mni_store_record_t *record)
+{
+    return record->has_need ? &record->need : NULL;
+}
+
 /* 0 or MN_E_NO_MEMORY. */
 int mni_stored_keep(const mni_store_record_t *record, mni_stored_job_t *job);
 void mni_stored_forget(mni_stored_job_t *job);
@@ -71,19 +77,7 @@ char *mni_show_time(double seconds, char *text, size_t size);
 char *mni_show_span(double seconds, char *text, size_t size);
 /* A value in one line: type, dimensions, beginning. */
 void mni_show_value(FILE *to, const mn_value_t *value);
-/* A number of an array. */
-char *mni_show_number(const mn_value_t *value, size_t index, char *text, size_t size);
 /* All of a value: numbers of its last dimension on a line, those of one dimension one a line; text and bytes as they are. */
 void mni_print_value(FILE *to, const mn_value_t *value);
-
-/* --- json.c ------------------------------------------------------------------------------------ */
-
-/* Prints the members of a job, without braces around them, so that more may follow. MN_E_NO_MEMORY. */
-int mni_json_print_job(FILE *to, const mni_store_record_t *record);
-/* Prints a value: {"type","dims","size","value"}, null when there is none. "value" is a string (text), base64 (bytes) or nested
- * arrays; null where it has more than `most` bytes. MN_E_NO_MEMORY. */
-int mni_json_print_value(FILE *to, const mn_value_t *value, size_t most);
-/* A text, with what is no UTF-8 replaced; null for NULL. NULL: no memory. */
-json_t *mni_json_text(const char *text, size_t size);
 
 #endif

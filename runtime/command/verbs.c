@@ -9,6 +9,7 @@ const mni_verb_t mni_verbs[] = {
     {"run", "start a program on its ranks", &mni_run_usage, mni_command_run},
 /* clang-format off */
 #define VERB(name, summary) {#name, summary, NULL, NULL},
+    MNI_LIVE_VERBS(VERB)
     MNI_STORE_VERBS(VERB)
 #undef VERB
     /* clang-format on */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The verbs that another program carries out, multinode-store: it is linked with HDF5, which would make each start of the command
- * eight times as long. X(NAME, SUMMARY); each has mni_command_NAME() and mni_NAME_usage there.
+ * The verbs that another program carries out, multinode-store: it is linked with HDF5 and libcurl, which would make each start of the
+ * command eight times as long. Those of the second list talk to a running runtime. X(NAME, SUMMARY); each has mni_command_NAME() and mni_NAME_usage there.
  */
 #ifndef MNI_COMMAND_VERBS_H
 #define MNI_COMMAND_VERBS_H
@@ -12,5 +12,17 @@
     X(result, "print the result of a job, or write it to a file") \
     X(check, "check whether a store is sound")                    \
     X(compact, "make a store as small as it can be")
+
+#define MNI_LIVE_VERBS(X)                                              \
+    X(start, "start a job in a running runtime")                       \
+    X(wait, "wait until jobs have ended")                              \
+    X(watch, "print what a job yields as it comes")                    \
+    X(cancel, "cancel jobs")                                           \
+    X(remove, "remove jobs, with all that is kept of them")            \
+    X(logs, "print what a job has written")                            \
+    X(locks, "list the locks that are held")                           \
+    X(nodes, "list the nodes of a running runtime and what is in use") \
+    X(drain, "end a running runtime; what is unfinished stays")        \
+    X(shutdown, "end a running runtime at once")
 
 #endif

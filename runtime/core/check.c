@@ -5,6 +5,7 @@
  */
 #include "core/internal.h"
 
+#include <string.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -288,12 +289,14 @@ static int check_shape(const mni_core_t *core, const mni_shape_t *shape, size_t 
 static int check_jobs(const mni_core_t *core)
 {
     size_t jobs = 0, unfinished = 0, pending = 0, queued = 0, held = 0;
+    size_t statuses[MN_CANCELLED + 1] = {0};
     int rc = 0;
 
     for (const mni_record_t *record = core->newest; rc == 0 && record; record = record->older) {
         rc = check_job(core, record, &pending);
         jobs++;
         unfinished += !mn_status_terminal(record->job.status);
+        statuses[record->job.status]++;
         held += record->held;
     }
     for (size_t i = 0; rc == 0 && i <= core->shapes.mask; i++)
@@ -301,6 +304,8 @@ static int check_jobs(const mni_core_t *core)
             rc = check_shape(core, MNI_CONTAINER(link, mni_shape_t, link), &queued);
     for (const mni_record_t *record = core->held; record; record = record->next)
         held--;
+    if (rc == 0 && memcmp(statuses, core->statuses, sizeof statuses) != 0)
+        rc = WRONG("jobs are counted under another status than they have");
     if (rc == 0 && (jobs != core->jobs.count || unfinished != core->unfinished ||
                     pending != queued || held != 0))
         rc = WRONG("%zu jobs, %zu unfinished, %zu pending; counted are %zu, %zu, %zu", jobs,

@@ -267,3 +267,30 @@ uint64_t mni_core_next_time(const mni_core_t *core)
         next = core->starve_at;
     return next;
 }
+
+size_t mni_core_with_status(const mni_core_t *core, mn_status_t status)
+{
+    return core->statuses[status];
+}
+
+bool mni_core_draining(const mni_core_t *core)
+{
+    return core->draining;
+}
+
+bool mni_core_node_use(const mni_core_t *core, uint32_t index, mni_node_use_t *use)
+{
+    if (index >= core->node_count)
+        return false;
+    const mni_node_t *node = core->nodes[index];
+    *use = (mni_node_use_t){.host = node->host,
+                            .cores = node->cores,
+                            .cores_free = node->free_cores,
+                            .memory = node->memory,
+                            .memory_used = node->memory_used,
+                            .workers = node->seats};
+    for (uint32_t rank = 0; rank < core->worker_room; rank++)
+        if (core->workers[rank].node == node)
+            use->tasks += core->workers[rank].tasks;
+    return true;
+}

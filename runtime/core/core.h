@@ -280,6 +280,23 @@ void mni_core_locks(const mni_core_t *core, void (*visit)(void *, const char *, 
 /* How many tasks (attempts, followers too, and slots) are alive, and how many jobs are not terminal. */
 void mni_core_count(const mni_core_t *core, size_t *tasks, size_t *unfinished);
 
+/* How many jobs have a status. */
+size_t mni_core_with_status(const mni_core_t *core, mn_status_t status);
+
+/* What a node has and what of it is in use. */
+typedef struct mni_node_use {
+    const char *host;           /* of the core */
+    uint32_t cores, cores_free; /* free: nothing of them is used */
+    uint64_t memory, memory_used;
+    uint32_t workers; /* 0: they are lost */
+    uint32_t tasks;
+} mni_node_use_t;
+
+/* The nodes, in the order in which they were added. False: there are no more. */
+bool mni_core_node_use(const mni_core_t *core, uint32_t index, mni_node_use_t *use);
+
+bool mni_core_draining(const mni_core_t *core);
+
 /* Bytes of memory that the core has straight from the system, beside what it has from malloc. */
 size_t mni_core_mapped(const mni_core_t *core);
 

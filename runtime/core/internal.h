@@ -269,8 +269,9 @@ struct mni_core {
     uint64_t drain_at;    /* MNI_NEVER: not draining, or nothing to kill */
     bool draining;
     size_t alive, blocked_grants, unfinished;
-    size_t followers;      /* not counted in `alive` */
-    mni_action_t *actions; /* a ring */
+    size_t statuses[MN_CANCELLED + 1]; /* how many jobs have each */
+    size_t followers;                  /* not counted in `alive` */
+    mni_action_t *actions;             /* a ring */
     size_t action_first, action_count, action_room;
     bool lost_action;      /* no memory for one: reported by every later start */
     char *refusal;         /* text of the last REFUSE taken */

@@ -62,6 +62,8 @@ void mni_job_change(mni_core_t *core, mni_record_t *record, mni_job_event_t even
     assert(rc == 0); /* the callers have looked */
     if (rc < 0)
         return;
+    core->statuses[record->job.status]--;
+    core->statuses[next]++;
     record->job.status = next;
     record->job.reason = reason;
     mni_action_job(core, MNI_CHANGED, record);
@@ -205,6 +207,7 @@ static int enter(mni_core_t *core, const mni_start_t *start, mni_record_t *paren
     if (!ended)
         mni_lock_hold(core, record);
     mni_key_hold(core, record);
+    core->statuses[MN_PENDING]++;
     if (parent)
         tie(record, parent);
     *made = record;
@@ -262,6 +265,8 @@ int mni_core_restore(mni_core_t *core, uint64_t now, const mni_restore_t *restor
         free(error);
         return rc;
     }
+    core->statuses[MN_PENDING]--;
+    core->statuses[restore->status]++;
     record->job.status = restore->status;
     record->job.reason = restore->reason;
     record->job.attempts = restore->attempts;
@@ -281,6 +286,7 @@ static void forget(mni_core_t *core, mni_record_t *record)
 {
     while (record->kids)
         untie(record->kids->record);
+    core->statuses[record->job.status]--;
     untie(record);
     mni_key_release(core, record);
     mni_index_remove(&core->jobs, hash_id(&record->job.id), record->number);

@@ -378,7 +378,7 @@ typedef struct mn_info {
 } mn_info_t;
 
 /** Reads a job's state. Asks the scheduler.
- * @return 0, MN_E_NO_JOB, MN_E_INVALID, MN_E_NO_RUNTIME */
+ * @return 0, MN_E_NO_JOB, MN_E_INVALID, MN_E_NO_RUNTIME, MN_E_STORE (its result has a file of its own that cannot be read) */
 MN_API int mn_get(mn_id_t id, mn_info_t **info);
 
 /** Waits until a job has ended.
@@ -387,7 +387,7 @@ MN_API int mn_get(mn_id_t id, mn_info_t **info);
  * @param info    receives the final state; NULL if it is not wanted
  * Blocks. A job that waits lends its cores, as in mn_map().
  * @return 0 when the job has ended (however it did), MN_E_TIMEOUT, MN_E_NO_JOB, MN_E_CANCELLED, MN_E_INTERRUPTED,
- * MN_E_DEADLOCK, MN_E_NO_RUNTIME */
+ * MN_E_DEADLOCK, MN_E_NO_RUNTIME, MN_E_STORE (as mn_get()) */
 MN_API int mn_wait(mn_id_t id, double timeout, mn_info_t **info);
 
 /** Starts many jobs of one function, much faster than one by one.

@@ -20,11 +20,13 @@ static mni_live_t *live_add(mni_scheduler_t *scheduler, uint64_t task, uint32_t 
     return live;
 }
 
+#define NO_MEMORY "rank 0 has no memory to begin it"
+
 /* A task that cannot be carried out ends at once. */
-static void task_impossible(mni_scheduler_t *scheduler, uint64_t now, uint64_t task)
+static void task_impossible(mni_scheduler_t *scheduler, uint64_t now, uint64_t task,
+                            const char *error)
 {
-    mni_outcome_t outcome = {.reason = MN_REASON_ERROR,
-                             .error = "rank 0 has no memory to begin it"};
+    mni_outcome_t outcome = {.reason = MN_REASON_ERROR, .error = error};
     mni_core_task_ended(scheduler->core, now, task, &outcome);
 }
 
@@ -55,15 +57,12 @@ static double later_of(double earlier)
     return now > earlier ? now : earlier;
 }
 
-static void act_run(mni_scheduler_t *scheduler, uint64_t now, const mni_action_t *action)
+/* Puts the message that begins an attempt into scheduler->frame; input and last yield may have to be read from their files. */
+static int put_run(mni_scheduler_t *scheduler, const mni_action_t *action)
 {
-    mni_job_t *job = action->job;
-    mni_data_t *data = job->user;
-    mni_history_t *history = mni_data_history(data);
-    if (!history || !live_add(scheduler, action->task, action->rank, job->id, job)) {
-        task_impossible(scheduler, now, action->task);
-        return;
-    }
+    const mni_job_t *job = action->job;
+    const mni_data_t *data = job->user;
+    void *input = NULL, *last = NULL;
     mni_msg_run_t run = {.kind = MN_KIND_JOB,
                          .declaration = job->declaration,
                          .task = action->task,
@@ -72,10 +71,30 @@ static void act_run(mni_scheduler_t *scheduler, uint64_t now, const mni_action_t
                          .cpus = action->cpus,
                          .memory = job->need.memory,
                          .threads = threads_of(job->need.millicores),
-                         .has_last = history->yields > 0,
+                         .has_last = data->history->yields > 0,
                          .input = mni_data_input(data),
-                         .last = history->result};
+                         .last = data->history->result};
+    int rc = mni_value_view(mni_data_large(data), &run.input, &input);
 
+    if (rc == 0)
+        rc = mni_value_view(data->history->large, &run.last, &last);
+    mni_writer_begin(&scheduler->frame, MNI_MSG_TASK_RUN, 0);
+    if (rc == 0)
+        mni_put_run(&scheduler->frame, &run);
+    free(input);
+    free(last);
+    return rc;
+}
+
+static void act_run(mni_scheduler_t *scheduler, uint64_t now, const mni_action_t *action)
+{
+    mni_job_t *job = action->job;
+    mni_data_t *data = job->user;
+    mni_history_t *history = mni_data_history(data);
+    if (!history || !live_add(scheduler, action->task, action->rank, job->id, job)) {
+        task_impossible(scheduler, now, action->task, NO_MEMORY);
+        return;
+    }
     history->rank = (int32_t)action->rank;
     history->host = scheduler->hosts[scheduler->node_of[action->rank]];
     history->started = later_of(data->created);
@@ -84,12 +103,14 @@ static void act_run(mni_scheduler_t *scheduler, uint64_t now, const mni_action_t
         history->attempt_count = job->attempts;
     bool at_most_once = job->need.max_lost == 0; /* that it has begun must be known for ever */
     mni_keep_begun(scheduler, job, at_most_once);
-    mni_writer_begin(&scheduler->frame, MNI_MSG_TASK_RUN, 0);
-    mni_put_run(&scheduler->frame, &run);
-    if (at_most_once)
+    if (put_run(scheduler, action) < 0) {
+        mni_live_drop(scheduler, action->task);
+        task_impossible(scheduler, now, action->task, mn_error_message());
+    } else if (at_most_once) {
         mni_keep_send(scheduler, action->rank, NULL);
-    else
+    } else {
         mni_scheduler_send(scheduler, action->rank);
+    }
 }
 
 static void act_grant(mni_scheduler_t *scheduler, uint64_t now, const mni_action_t *action)
@@ -97,7 +118,7 @@ static void act_grant(mni_scheduler_t *scheduler, uint64_t now, const mni_action
     mni_demand_t *demand = NULL;
     HASH_FIND(hh, scheduler->demands, &action->demand, sizeof action->demand, demand);
     if (!demand || !live_add(scheduler, action->task, action->rank, demand->id, NULL)) {
-        task_impossible(scheduler, now, action->task);
+        task_impossible(scheduler, now, action->task, NO_MEMORY);
         return;
     }
     const mni_declaration_t *declared = mni_declaration_get(demand->declaration);

@@ -10,6 +10,9 @@
 /* Most ids in one page of a list. */
 #define PAGE_LIMIT 65536u
 
+/* A larger buffer is given back once its answer is sent. */
+#define REPLY_KEEP ((size_t)2 << 20)
+
 /* --- answers -------------------------------------------------------------------------------------------------- */
 
 void mni_answer_begin(mni_scheduler_t *scheduler, const mni_client_address_t *who, int code)
@@ -27,6 +30,8 @@ void mni_answer_send(mni_scheduler_t *scheduler, const mni_client_address_t *who
     mni_writer_begin(&scheduler->frame, MNI_MSG_ANSWER, 0);
     mni_put_u64(&scheduler->frame, who->client);
     mni_put_bytes(&scheduler->frame, scheduler->reply.data, scheduler->reply.size);
+    if (scheduler->reply.capacity > REPLY_KEEP)
+        mni_writer_fini(&scheduler->reply);
     /* What a client is told must not be lost afterwards. */
     if (scheduler->reply_code < 0)
         mni_scheduler_send(scheduler, who->rank);
@@ -40,12 +45,27 @@ void mni_answer(mni_scheduler_t *scheduler, const mni_client_address_t *who, int
     mni_answer_send(scheduler, who);
 }
 
+/* Puts the state of a job with its result into the reply. A result that cannot be read is an error. */
+static int put_state(mni_scheduler_t *scheduler, const mni_job_t *job)
+{
+    const mni_data_t *data = job->user;
+    mn_info_t info = mni_job_info(scheduler, job);
+    void *buffer;
+    int rc = mni_value_view(data->history ? data->history->large : NULL, &info.result, &buffer);
+
+    if (rc == 0)
+        mni_put_info(&scheduler->reply, &info);
+    free(buffer);
+    return rc;
+}
+
 void mni_answer_info(mni_scheduler_t *scheduler, const mni_client_address_t *who,
                      const mni_job_t *job)
 {
-    mn_info_t info = mni_job_info(scheduler, job);
     mni_answer_begin(scheduler, who, 0);
-    mni_put_info(&scheduler->reply, &info);
+    int rc = put_state(scheduler, job);
+    if (rc < 0)
+        mni_answer_begin(scheduler, who, rc);
     mni_answer_send(scheduler, who);
 }
 
@@ -58,6 +78,7 @@ void mni_answer_many(mni_scheduler_t *scheduler, const mni_client_address_t *who
     char text[MN_ID_TEXT];
     size_t bytes = 0;
     uint32_t most = 0;
+    int rc = 0;
 
     for (; most < count && (most == 0 || bytes < MANY_BYTES); most++) {
         const mni_job_t *job = mni_core_find(scheduler->core, ids[most]);
@@ -70,10 +91,10 @@ void mni_answer_many(mni_scheduler_t *scheduler, const mni_client_address_t *who
     }
     mni_answer_begin(scheduler, who, 0);
     mni_put_u32(&scheduler->reply, most);
-    for (uint32_t i = 0; i < most; i++) {
-        mn_info_t info = mni_job_info(scheduler, mni_core_find(scheduler->core, ids[i]));
-        mni_put_info(&scheduler->reply, &info);
-    }
+    for (uint32_t i = 0; i < most && rc == 0; i++)
+        rc = put_state(scheduler, mni_core_find(scheduler->core, ids[i]));
+    if (rc < 0)
+        mni_answer_begin(scheduler, who, rc);
     mni_answer_send(scheduler, who);
 }
 
@@ -310,8 +331,8 @@ static int call_remove(mni_scheduler_t *scheduler, const mni_client_address_t *w
     return mni_core_remove(scheduler->core, mni_clock_now(), job);
 }
 
-static bool listed(const mni_scheduler_t *scheduler, const mni_job_t *job,
-                   const mni_msg_list_t *request)
+bool mni_job_is_listed(const mni_scheduler_t *scheduler, const mni_job_t *job,
+                       const mni_msg_list_t *request)
 {
     if (request->statuses != 0 && !(request->statuses >> job->status & 1))
         return false;
@@ -347,7 +368,7 @@ static int call_list(mni_scheduler_t *scheduler, const mni_client_address_t *who
         return 0;
     }
     while (count < request.capacity && (job = mni_core_older(scheduler->core, job)))
-        if (listed(scheduler, job, &request))
+        if (mni_job_is_listed(scheduler, job, &request))
             ids[count++] = job->id;
     mni_answer_begin(scheduler, who, 0);
     mni_put_u32(&scheduler->reply, count);
@@ -537,12 +558,15 @@ void mni_scheduler_call(mni_scheduler_t *scheduler, const mni_client_address_t *
                         const void *frame, size_t size)
 {
     static int (*const calls[])(mni_scheduler_t *, const mni_client_address_t *, mni_reader_t *) = {
-        [MNI_MSG_START] = call_start,        [MNI_MSG_GET] = call_get,
-        [MNI_MSG_WAIT] = call_wait,          [MNI_MSG_CANCEL] = call_cancel,
-        [MNI_MSG_REMOVE] = call_remove,      [MNI_MSG_LIST] = call_list,
-        [MNI_MSG_LOCKS] = call_locks,        [MNI_MSG_LOG] = call_log,
-        [MNI_MSG_SERVICE] = call_service,    [MNI_MSG_START_MANY] = call_start_many,
-        [MNI_MSG_WAIT_MANY] = call_wait_many};
+        [MNI_MSG_START] = call_start,         [MNI_MSG_GET] = call_get,
+        [MNI_MSG_WAIT] = call_wait,           [MNI_MSG_CANCEL] = call_cancel,
+        [MNI_MSG_REMOVE] = call_remove,       [MNI_MSG_LIST] = call_list,
+        [MNI_MSG_LOCKS] = call_locks,         [MNI_MSG_LOG] = call_log,
+        [MNI_MSG_SERVICE] = call_service,     [MNI_MSG_START_MANY] = call_start_many,
+        [MNI_MSG_WAIT_MANY] = call_wait_many, [MNI_MSG_LOOK] = mni_call_look,
+        [MNI_MSG_PART] = mni_call_part,       [MNI_MSG_LOOKS] = mni_call_looks,
+        [MNI_MSG_FIND] = mni_call_find,       [MNI_MSG_NODES] = mni_call_nodes,
+        [MNI_MSG_SUMMARY] = mni_call_summary, [MNI_MSG_EXPLAIN] = mni_call_explain};
     mni_client_address_t caller = *who;
     mni_reader_t reader;
 

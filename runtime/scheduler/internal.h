@@ -34,6 +34,8 @@ typedef struct mni_waiter {
     uint64_t seen; /* answered when the job's version is greater; UINT64_MAX: when it has ended */
     uint64_t deadline; /* MNI_NEVER: none */
     bool removal;      /* answered when the job is forgotten */
+    bool looks;        /* answered with a look, of which the values have at most `room` bytes */
+    uint32_t room;
     /* A wait for many jobs hangs on the first of them that has not ended. */
     mn_id_t *ids; /* NULL: for one */
     uint32_t id_count, at, least;
@@ -46,7 +48,8 @@ typedef struct mni_attempt {
 
 /* What has become of a job. */
 typedef struct mni_history {
-    mn_value_t result; /* owns its bytes */
+    mn_value_t result;  /* owns its bytes */
+    mni_large_t *large; /* the result when it is a large value, and `result` nothing; else NULL */
     uint64_t yields;
     struct mni_history *prev, *next; /* of those of which the store has not been told all */
     mni_job_t *job;                  /* its own, when among them */
@@ -69,7 +72,9 @@ typedef struct mni_data {
     double created;
     uint32_t input_bytes; /* MN_MAX_VALUE fits */
     uint8_t input_type, input_ndims;
-    uint64_t input[]; /* the dimensions, if there are several; then the bytes */
+    bool input_large;
+    uint64_t input
+        []; /* the dimensions, if there are several; then the bytes; of a large value: a pointer to it */
 } mni_data_t;
 
 /* A task that the core has placed. */
@@ -134,6 +139,16 @@ typedef enum mni_phase {
     MNI_PHASE_OVER
 } mni_phase_t;
 
+/* A large value that was read from its file to be given in parts: one at a time, forgotten when nobody has asked for a while. */
+typedef struct mni_viewed {
+    mn_id_t id;
+    bool input;
+    uint64_t yields;
+    mn_value_t value;
+    void *buffer; /* NULL: there is none */
+    uint64_t until;
+} mni_viewed_t;
+
 struct mni_scheduler {
     mni_comm_t *comm;
     mni_store_t *store;
@@ -166,6 +181,7 @@ struct mni_scheduler {
     size_t text_count;
     mni_log_request_t *log_requests;
     mni_waiter_t *timed;
+    mni_viewed_t viewed;
     uint64_t next_deadline, next_serial;
     mni_service_t *services;
     uint32_t service_count, services_running;
@@ -186,7 +202,11 @@ bool mni_scheduler_act(mni_scheduler_t *scheduler, uint64_t now);
 /* jobs.c */
 mni_data_t *mni_data_create(mn_value_t input);
 void mni_data_destroy(mni_data_t *data);
-mn_value_t mni_data_input(const mni_data_t *data); /* points into it */
+/* Of a job that the store has. */
+mni_data_t *mni_data_restore(const mni_store_t *store, const mni_store_record_t *record);
+mni_large_t *mni_data_large(
+    const mni_data_t *data); /* the input when it is a large value, else NULL */
+mn_value_t mni_data_input(const mni_data_t *data); /* points into it; data NULL: it is in a file */
 /* Made when it is first asked for. NULL: there is no memory for it. */
 mni_history_t *mni_data_history(mni_data_t *data);
 /* What an attempt that was begun has written. NULL: there was no such attempt, or no memory. */
@@ -195,7 +215,9 @@ mni_attempt_t *mni_data_attempt(mni_data_t *data, uint32_t attempt);
 mni_attempt_t *mni_data_last_attempt(mni_data_t *data);
 /* Replaces the result by a copy. 0 or MN_E_NO_MEMORY. */
 int mni_history_keep(mni_history_t *history, mn_value_t result);
-/* What mn_get() tells; pointers into the job. */
+/* A value with its data, and what is to be freed afterwards: `large` is read from its file if need be, NULL leaves it as it is. */
+int mni_value_view(const mni_large_t *large, mn_value_t *value, void **buffer);
+/* What mn_get() tells; pointers into the job. Data of a large result may be NULL, see mni_value_view(). */
 mn_info_t mni_job_info(const mni_scheduler_t *scheduler, const mni_job_t *job);
 void mni_job_changed(mni_scheduler_t *scheduler,
                      mni_job_t *job); /* counts the version up, answers waiters */
@@ -220,6 +242,9 @@ bool mni_keep_step(mni_scheduler_t *scheduler, uint64_t now);
 /* waiters.c */
 void mni_waiter_add(mni_scheduler_t *scheduler, const mni_client_address_t *who, mni_job_t *job,
                     uint64_t seen, double timeout, bool removal);
+/* Waits until the job's version is greater than `seen`, or it has ended; answered by mni_answer_look(). */
+void mni_waiter_add_look(mni_scheduler_t *scheduler, const mni_client_address_t *who,
+                         mni_job_t *job, uint64_t seen, double timeout, uint32_t room);
 /* Waits until the first `least` of the jobs have ended; takes over `ids`. */
 void mni_waiter_add_many(mni_scheduler_t *scheduler, const mni_client_address_t *who, mn_id_t *ids,
                          uint32_t count, uint32_t least, double timeout);
@@ -244,6 +269,29 @@ void mni_answer_info(mni_scheduler_t *scheduler, const mni_client_address_t *who
 void mni_answer_many(mni_scheduler_t *scheduler, const mni_client_address_t *who,
                      const mn_id_t *ids, uint32_t count);
 void mni_answer_log(mni_scheduler_t *scheduler, uint64_t serial, const void *text, size_t size);
+
+/* Whether a list is to have the job. */
+bool mni_job_is_listed(const mni_scheduler_t *scheduler, const mni_job_t *job,
+                       const mni_msg_list_t *request);
+
+/* looks.c: calls, as those in calls.c: 0, or an error that is the answer. */
+int mni_call_look(mni_scheduler_t *scheduler, const mni_client_address_t *who,
+                  mni_reader_t *reader);
+int mni_call_part(mni_scheduler_t *scheduler, const mni_client_address_t *who,
+                  mni_reader_t *reader);
+int mni_call_looks(mni_scheduler_t *scheduler, const mni_client_address_t *who,
+                   mni_reader_t *reader);
+int mni_call_find(mni_scheduler_t *scheduler, const mni_client_address_t *who,
+                  mni_reader_t *reader);
+int mni_call_nodes(mni_scheduler_t *scheduler, const mni_client_address_t *who,
+                   mni_reader_t *reader);
+int mni_call_summary(mni_scheduler_t *scheduler, const mni_client_address_t *who,
+                     mni_reader_t *reader);
+int mni_call_explain(mni_scheduler_t *scheduler, const mni_client_address_t *who,
+                     mni_reader_t *reader);
+void mni_viewed_expire(mni_scheduler_t *scheduler, uint64_t now);
+void mni_answer_look(mni_scheduler_t *scheduler, const mni_client_address_t *who,
+                     const mni_job_t *job, uint32_t room);
 
 /* services.c */
 int mni_services_create(mni_scheduler_t *scheduler);

@@ -12,12 +12,28 @@
 /* So long a change may wait that nobody has been promised. */
 #define COMMIT_INTERVAL (100 * MNI_MILLISECOND)
 
+static mni_large_t *large_result(const mni_data_t *data)
+{
+    return data->history ? data->history->large : NULL;
+}
+
+static const char *file_of(const mni_large_t *large)
+{
+    return large ? mni_large_file(large) : NULL;
+}
+
 static mni_store_record_t record_of(const mni_scheduler_t *scheduler, const mni_job_t *job)
 {
+    mni_large_t *input = mni_data_large(job->user), *result = large_result(job->user);
     const mni_job_t *parent = mni_core_tied_to(job);
+
     return (mni_store_record_t){.info = mni_job_info(scheduler, job),
                                 .parent = parent ? parent->id : (mn_id_t){{0}},
                                 .input = mni_data_input(job->user),
+                                .input_file = file_of(input),
+                                .result_file = file_of(result),
+                                .input_large = input,
+                                .result_large = result,
                                 .need = job->need,
                                 .has_need = true,
                                 .retries = job->retries,
@@ -100,7 +116,9 @@ static int restore_data(mni_scheduler_t *scheduler, const mni_store_record_t *re
     if (info->attempts == 0 && !mn_status_terminal(info->status) && info->yields == 0)
         return 0;
     mni_history_t *history = mni_data_history(data);
-    if (!history || mni_history_keep(history, info->result) < 0)
+    if (!history ||
+        (record->result_file ? mni_large_restore(scheduler->store, record, false, &history->large)
+                             : mni_history_keep(history, info->result)) < 0)
         return mni_error(MN_E_NO_MEMORY, "no memory for the jobs of the store");
     history->yields = info->yields;
     history->progress = info->progress;
@@ -141,7 +159,7 @@ static int restore_job(void *argument, const mni_store_record_t *record)
         restore.reason = MN_REASON_UNDECLARED;
     else if (restore.reason == MN_REASON_UNDECLARED)
         restore.reason = MN_REASON_NONE;
-    mni_data_t *data = mni_data_create(record->input);
+    mni_data_t *data = mni_data_restore(scheduler->store, record);
     if (!data)
         return MN_E_NO_MEMORY;
     restore.start.user = data;
@@ -354,14 +372,26 @@ static bool refuse(mni_scheduler_t *scheduler, int code)
     return true;
 }
 
+/* A job whose last large value is still on its way to the disk waits with the next one: the disk, not memory, is what holds values
+ * that come faster than it takes them. */
+static void tell_due(mni_scheduler_t *scheduler, uint64_t now)
+{
+    mni_history_t *history, *next;
+
+    DL_FOREACH_SAFE (scheduler->untold, history, next)
+        if (!history->large || !mni_store_busy(scheduler->store, history->job->id))
+            tell(scheduler, history->job, 0);
+    if (scheduler->untold)
+        scheduler->tell_at = now + COMMIT_INTERVAL;
+}
+
 bool mni_keep_step(mni_scheduler_t *scheduler, uint64_t now)
 {
     bool worked = false, for_good = false;
     int rc;
 
     if (now >= scheduler->tell_at) {
-        while (scheduler->untold)
-            tell(scheduler, scheduler->untold->job, 0);
+        tell_due(scheduler, now);
         worked = true;
     }
     mni_store_commit(scheduler->store);

@@ -10,6 +10,7 @@
 
 #include "core/declare.h"
 #include "store/lock.h"
+#include "store/read.h"
 #include "util/clock.h"
 #include "util/error.h"
 #include "wire/message.h"
@@ -193,7 +194,7 @@ static int open_client(mni_rank_t *rank)
         (rc = mni_channel_join(rank->channel, &rank->client)) < 0)
         return rc;
     mni_channel_set_pump(rank->client, pump, rank);
-    return mni_worker_attach(rank->worker, rank->channel);
+    return mni_worker_attach(rank->worker, rank->channel, MNI_TASK_DRIVER);
 }
 
 static int open_parts(mni_rank_t *rank, const mni_rank_options_t *options)
@@ -493,6 +494,22 @@ mni_channel_t *mni_rank_client(mni_rank_t *rank)
     return rank->client;
 }
 
+int mni_rank_open_outside(mni_rank_t *rank, mni_channel_t **channel)
+{
+    int rc;
+    if ((rc = mni_channel_create(rank->bell, &rank->outside)) < 0 ||
+        (rc = mni_channel_join(rank->outside, &rank->outsider)) < 0 ||
+        (rc = mni_worker_attach(rank->worker, rank->outside, MNI_TASK_OUTSIDE)) < 0)
+        return rc;
+    *channel = rank->outsider;
+    return 0;
+}
+
+const char *mni_rank_store(const mni_rank_t *rank)
+{
+    return mni_store_path(rank->store);
+}
+
 const char *mni_rank_damage(const mni_rank_t *rank)
 {
     return mni_store_damage(rank->store);
@@ -519,6 +536,8 @@ bool mni_rank_close(mni_rank_t *rank)
     mni_scheduler_destroy(rank->scheduler);
     mni_channel_destroy(rank->client);
     mni_channel_destroy(rank->channel);
+    mni_channel_destroy(rank->outsider);
+    mni_channel_destroy(rank->outside);
     mni_store_close(rank->store);
     mni_comm_close(rank->comm);
     mni_machine_close(rank->machine);

@@ -44,6 +44,13 @@ void mni_rank_drain(mni_rank_t *rank, mni_drain_t how);
 /* Rank 0 of an embedded runtime: the client's end of its channel. */
 mni_channel_t *mni_rank_client(mni_rank_t *rank);
 
+/* Rank 0, once, before its first step: a client's end of a channel for a thread of its own, whose calls come from outside
+ * of the runtime. It is the rank's, and answers while steps are made. */
+int mni_rank_open_outside(mni_rank_t *rank, mni_channel_t **channel);
+
+/* Rank 0: the absolute path of its store; NULL: it has none. */
+const char *mni_rank_store(const mni_rank_t *rank);
+
 /* Rank 0: what is damaged in the store, as sentences, a line each; NULL: nothing. */
 const char *mni_rank_damage(const mni_rank_t *rank);
 

@@ -25,7 +25,8 @@ struct mni_rank {
     mni_scheduler_t *scheduler; /* rank 0 */
     mni_store_t *store;         /* rank 0 */
     mni_doorbell_t *bell;
-    mni_channel_t *channel, *client; /* embedded rank 0 */
+    mni_channel_t *channel, *client;   /* embedded rank 0 */
+    mni_channel_t *outside, *outsider; /* rank 0: of those who are no processes of the runtime */
     uint32_t number, size;
     peer_t *peers;
     bool embedded, all_near, any_lost;

@@ -99,6 +99,7 @@ void mni_scheduler_destroy(mni_scheduler_t *scheduler)
     DL_FOREACH_SAFE (scheduler->log_requests, request, next_request)
         free(request);
     mni_services_destroy(scheduler);
+    free(scheduler->viewed.buffer);
     mni_keep_destroy(scheduler);
     for (uint32_t i = 0; scheduler->hosts && i < scheduler->rank_count; i++)
         free(scheduler->hosts[i]);
@@ -276,6 +277,7 @@ int mni_scheduler_step(mni_scheduler_t *scheduler, uint64_t now)
 {
     bool worked = false;
     mni_waiters_expire(scheduler, now);
+    mni_viewed_expire(scheduler, now);
     if (now >= mni_core_next_time(scheduler->core))
         mni_core_tick(scheduler->core, now);
     worked |= mni_scheduler_act(scheduler, now);

@@ -47,19 +47,35 @@ static void waiter_time(mni_scheduler_t *scheduler, mni_waiter_t *waiter, double
         scheduler->next_deadline = waiter->deadline;
 }
 
-void mni_waiter_add(mni_scheduler_t *scheduler, const mni_client_address_t *who, mni_job_t *job,
-                    uint64_t seen, double timeout, bool removal)
+/* Lets a waiter wait for one job. `made` is copied. */
+static void waiter_begin(mni_scheduler_t *scheduler, const mni_waiter_t *made, mni_job_t *job,
+                         double timeout)
 {
     mni_waiter_t *waiter = malloc(sizeof *waiter);
     if (!waiter) {
-        mni_answer(scheduler, who, mni_error(MN_E_NO_MEMORY, "no memory to wait for a job"));
+        mni_answer(scheduler, &made->who, mni_error(MN_E_NO_MEMORY, "no memory to wait for a job"));
         return;
     }
-    *waiter = (mni_waiter_t){.who = *who, .seen = seen, .deadline = MNI_NEVER, .removal = removal};
+    *waiter = *made;
+    waiter->deadline = MNI_NEVER;
     if (waiter_hang(scheduler, waiter, job))
         waiter_time(scheduler, waiter, timeout);
     else
         free(waiter);
+}
+
+void mni_waiter_add(mni_scheduler_t *scheduler, const mni_client_address_t *who, mni_job_t *job,
+                    uint64_t seen, double timeout, bool removal)
+{
+    const mni_waiter_t waiter = {.who = *who, .seen = seen, .removal = removal};
+    waiter_begin(scheduler, &waiter, job, timeout);
+}
+
+void mni_waiter_add_look(mni_scheduler_t *scheduler, const mni_client_address_t *who,
+                         mni_job_t *job, uint64_t seen, double timeout, uint32_t room)
+{
+    const mni_waiter_t waiter = {.who = *who, .seen = seen, .looks = true, .room = room};
+    waiter_begin(scheduler, &waiter, job, timeout);
 }
 
 /* The first job of a wait for many, from the one it has got to, that has not ended; NULL: enough of them have. Unknown
@@ -141,7 +157,10 @@ void mni_waiters_answer(mni_scheduler_t *scheduler, mni_job_t *job)
             waiter_go_on(scheduler, waiter);
             continue;
         }
-        mni_answer_info(scheduler, &waiter->who, job);
+        if (waiter->looks)
+            mni_answer_look(scheduler, &waiter->who, job, waiter->room);
+        else
+            mni_answer_info(scheduler, &waiter->who, job);
         waiter_free(scheduler, waiter);
     }
 }

@@ -4,6 +4,7 @@
  */
 #include "store/changes.h"
 
+#include "store/points.h"
 #include "util/error.h"
 
 #include <string.h>
@@ -39,20 +40,53 @@ static mni_need_t get_need(mni_reader_t *reader)
     return need;
 }
 
-void mni_change_put_start(mni_writer_t *writer, const mni_store_record_t *record)
+/* A value that is in a file: its shape and where it is. */
+static void put_file(mni_writer_t *writer, const mn_value_t *value, const char *file)
 {
-    put_begin(writer, MNI_CHANGE_START, record->info.id);
+    mni_put_u8(writer, (uint8_t)value->type);
+    mni_put_u8(writer, (uint8_t)value->ndims);
+    for (unsigned i = 0; i < value->ndims && i < MN_MAX_DIMS; i++)
+        mni_put_u64(writer, value->dims[i]);
+    mni_put_text(writer, file);
+}
+
+static mn_value_t get_file(mni_reader_t *reader, const char **file)
+{
+    size_t dims[MN_MAX_DIMS] = {0};
+    mn_type_t type = (mn_type_t)mni_get_u8(reader);
+    unsigned ndims = mni_get_u8(reader);
+
+    if (ndims > MN_MAX_DIMS)
+        reader->failed = true;
+    for (unsigned i = 0; i < ndims && !reader->failed; i++)
+        dims[i] = mni_get_u64(reader);
+    mn_value_t value = mn_tensor(type, NULL, ndims, dims);
+    *file = mni_get_text(reader);
+    if (value.ndims != ndims || value.size > MN_MAX_VALUE || !*file)
+        reader->failed = true;
+    return value;
+}
+
+mni_change_t mni_change_put_start(mni_writer_t *writer, const mni_store_record_t *record)
+{
+    mni_change_t type = record->input_file ? MNI_CHANGE_START_FILE : MNI_CHANGE_START;
+
+    put_begin(writer, type, record->info.id);
     mni_put_text(writer, record->info.job);
     mni_put_f64(writer, record->info.created);
     mni_put_text(writer, record->info.lock);
     mni_put_text(writer, record->info.tag);
     mni_put_text(writer, record->info.key);
     put_need(writer, &record->need);
-    mni_put_value(writer, record->input);
+    if (record->input_file)
+        put_file(writer, &record->input, record->input_file);
+    else
+        mni_put_value(writer, record->input);
     mni_put_id(writer, record->parent);
+    return type;
 }
 
-static void get_start(mni_reader_t *reader, mni_store_record_t *to)
+static void get_start(mni_reader_t *reader, mni_store_record_t *to, bool in_file)
 {
     to->info.job = mni_get_text(reader);
     to->info.created = mni_get_f64(reader);
@@ -61,7 +95,8 @@ static void get_start(mni_reader_t *reader, mni_store_record_t *to)
     to->info.key = mni_get_text(reader);
     to->need = get_need(reader);
     to->has_need = true;
-    to->input = mni_get_value(reader);
+    to->input_file = NULL;
+    to->input = in_file ? get_file(reader, &to->input_file) : mni_get_value(reader);
     if (reader->at < reader->end) /* format 1 did not have it */
         to->parent = mni_get_id(reader);
     to->info.status = MN_PENDING;
@@ -88,20 +123,26 @@ static void get_attempt(mni_reader_t *reader, mni_store_record_t *to)
     to->info.reason = MN_REASON_NONE;
 }
 
-static void put_value(mni_writer_t *writer, const mn_info_t *info)
+static void put_value(mni_writer_t *writer, const mni_store_record_t *record)
 {
+    const mn_info_t *info = &record->info;
+
     mni_put_u64(writer, info->yields);
     mni_put_f64(writer, info->progress);
     mni_put_text(writer, info->message);
-    mni_put_value(writer, info->result);
+    if (record->result_file)
+        put_file(writer, &info->result, record->result_file);
+    else
+        mni_put_value(writer, info->result);
 }
 
-static void get_value(mni_reader_t *reader, mni_store_record_t *to)
+static void get_value(mni_reader_t *reader, mni_store_record_t *to, bool in_file)
 {
     to->info.yields = mni_get_u64(reader);
     to->info.progress = mni_get_f64(reader);
     to->info.message = mni_get_text(reader);
-    to->info.result = mni_get_value(reader);
+    to->result_file = NULL;
+    to->info.result = in_file ? get_file(reader, &to->result_file) : mni_get_value(reader);
 }
 
 static void put_state(mni_writer_t *writer, const mni_store_record_t *record)
@@ -133,19 +174,23 @@ static void get_state(mni_reader_t *reader, mni_store_record_t *to)
 mni_change_t mni_change_put(mni_writer_t *writer, unsigned changes,
                             const mni_store_record_t *record)
 {
+    mni_change_t value = record->result_file ? MNI_CHANGE_VALUE_FILE : MNI_CHANGE_VALUE;
     mni_change_t type = MNI_CHANGE_SEVERAL;
+    unsigned set = changes;
 
     if ((changes & (changes - 1)) == 0)
         type = changes == MNI_CHANGE_BIT(MNI_CHANGE_BEGIN)   ? MNI_CHANGE_BEGIN
-               : changes == MNI_CHANGE_BIT(MNI_CHANGE_VALUE) ? MNI_CHANGE_VALUE
+               : changes == MNI_CHANGE_BIT(MNI_CHANGE_VALUE) ? value
                                                              : MNI_CHANGE_STATE;
+    if (changes & MNI_CHANGE_BIT(MNI_CHANGE_VALUE))
+        set |= MNI_CHANGE_BIT(value);
     put_begin(writer, type, record->info.id);
     if (type == MNI_CHANGE_SEVERAL)
-        mni_put_u8(writer, (uint8_t)changes);
+        mni_put_u8(writer, (uint8_t)set);
     if (changes & MNI_CHANGE_BIT(MNI_CHANGE_BEGIN))
         put_attempt(writer, &record->info);
     if (changes & MNI_CHANGE_BIT(MNI_CHANGE_VALUE))
-        put_value(writer, &record->info);
+        put_value(writer, record);
     if (changes & MNI_CHANGE_BIT(MNI_CHANGE_STATE))
         put_state(writer, record);
     return type;
@@ -159,14 +204,22 @@ void mni_change_put_remove(mni_writer_t *writer, mn_id_t id)
 unsigned mni_change_set(const mni_journal_record_t *change)
 {
     const unsigned several = MNI_CHANGE_BIT(MNI_CHANGE_BEGIN) | MNI_CHANGE_BIT(MNI_CHANGE_VALUE) |
-                             MNI_CHANGE_BIT(MNI_CHANGE_STATE);
+                             MNI_CHANGE_BIT(MNI_CHANGE_STATE) |
+                             MNI_CHANGE_BIT(MNI_CHANGE_VALUE_FILE);
     unsigned set;
+
+    if (change->type == MNI_CHANGE_START_FILE)
+        return MNI_CHANGE_BIT(MNI_CHANGE_START_FILE) | MNI_CHANGE_BIT(MNI_CHANGE_START);
+    if (change->type == MNI_CHANGE_VALUE_FILE)
+        return MNI_CHANGE_BIT(MNI_CHANGE_VALUE_FILE) | MNI_CHANGE_BIT(MNI_CHANGE_VALUE);
 
     if (change->type >= MNI_CHANGE_START && change->type <= MNI_CHANGE_REMOVE)
         return MNI_CHANGE_BIT(change->type);
     if (change->type != MNI_CHANGE_SEVERAL || change->size <= sizeof(mn_id_t))
         return 0;
     set = ((const uint8_t *)change->data)[sizeof(mn_id_t)];
+    if ((set & MNI_CHANGE_BIT(MNI_CHANGE_VALUE_FILE)) && !(set & MNI_CHANGE_BIT(MNI_CHANGE_VALUE)))
+        return 0;
     return (set & ~several) == 0 ? set : 0;
 }
 
@@ -192,11 +245,11 @@ int mni_change_apply(const mni_journal_record_t *change, mni_store_record_t *to)
     if (change->type == MNI_CHANGE_SEVERAL)
         mni_get_u8(&reader);
     if (set & MNI_CHANGE_BIT(MNI_CHANGE_START))
-        get_start(&reader, to);
+        get_start(&reader, to, set & MNI_CHANGE_BIT(MNI_CHANGE_START_FILE));
     if (set & MNI_CHANGE_BIT(MNI_CHANGE_BEGIN))
         get_attempt(&reader, to);
     if (set & MNI_CHANGE_BIT(MNI_CHANGE_VALUE))
-        get_value(&reader, to);
+        get_value(&reader, to, set & MNI_CHANGE_BIT(MNI_CHANGE_VALUE_FILE));
     if (set & MNI_CHANGE_BIT(MNI_CHANGE_STATE))
         get_state(&reader, to);
     if (mni_reader_end(&reader) < 0 || to->info.status > MN_CANCELLED ||

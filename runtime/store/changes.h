@@ -15,21 +15,23 @@ typedef enum mni_change {
     MNI_CHANGE_VALUE,     /* yielded */
     MNI_CHANGE_STATE,     /* a new status other than RUNNING, counters, error, progress */
     MNI_CHANGE_REMOVE,
-    MNI_CHANGE_SEVERAL /* of BEGIN, VALUE and STATE, in this order: a short job's whole life is two records */
+    MNI_CHANGE_SEVERAL, /* of BEGIN, VALUE and STATE, in this order: a short job's whole life is two records */
+    MNI_CHANGE_VALUE_FILE, /* as VALUE and START, the value being in a file; in a set they come with those */
+    MNI_CHANGE_START_FILE
 } mni_change_t;
 
 /* A set of them. */
 #define MNI_CHANGE_BIT(change) (1u << (change))
 
-void mni_change_put_start(mni_writer_t *writer, const mni_store_record_t *record);
 void mni_change_put_remove(mni_writer_t *writer, mn_id_t id);
-/* `changes`: a set of BEGIN, VALUE and STATE, not empty. Returns the type that the record is to have. */
+/* `changes`: a set of BEGIN, VALUE and STATE, not empty. Where the record names a file the change does likewise. Return the type that the record is to have. */
+mni_change_t mni_change_put_start(mni_writer_t *writer, const mni_store_record_t *record);
 mni_change_t mni_change_put(mni_writer_t *writer, unsigned changes,
                             const mni_store_record_t *record);
 
 /* What a record consists of, as a set; 0: it makes no sense. */
 unsigned mni_change_set(const mni_journal_record_t *change);
-/* Applies a change to what is known of the job, `*to`, whose texts and values then point into the record. MN_E_STORE: it makes
+/* Applies a change to what is known of the job, `*to`, whose texts, values and names of files then point into the record. MN_E_STORE: it makes
  * no sense. MNI_CHANGE_REMOVE changes nothing here. */
 int mni_change_apply(const mni_journal_record_t *change, mni_store_record_t *to);
 /* Brings what changes of the set (without START) have made of `from` into a record that was not known when they were applied. */

@@ -4,6 +4,7 @@
  */
 #include "store/internal.h"
 
+#include "store/points.h"
 #include "util/error.h"
 
 #include <errno.h>

@@ -5,6 +5,7 @@
 #include "store/read.h"
 
 #include "store/internal.h"
+#include "store/points.h"
 #include "util/error.h"
 
 #include <errno.h>
@@ -36,22 +37,7 @@ static int refuse_damage(mni_store_t *store)
     return rc;
 }
 
-static int compact(mni_store_t *store)
-{
-    uint64_t last = store->report.last > store->included ? store->report.last : store->included;
-    mni_hdf5_t before;
-
-    mni_hdf5_enter(&before);
-    int rc = mni_fold(&store->place, store->included, last, true);
-    mni_hdf5_leave(&before);
-    if (rc == 0 && store->has_journal && unlink(store->place.journal) < 0 && errno != ENOENT)
-        rc = mni_error_errno("the store %.300s was written, but its journal, which is needed no "
-                             "more, cannot be removed",
-                             store->place.path);
-    return rc;
-}
-
-int mni_store_compact(const char *path, uint64_t *before, uint64_t *after)
+int mni_store_compact(const char *path, bool inside, uint64_t *before, uint64_t *after)
 {
     mni_store_t *store = NULL;
     int rc;
@@ -63,7 +49,7 @@ int mni_store_compact(const char *path, uint64_t *before, uint64_t *after)
     uint64_t bytes = size_of(store->place.path) + size_of(store->place.journal);
     if (!store->exists)
         rc = mni_error(MN_E_STORE, "there is no file %.300s", store->place.path);
-    else if ((rc = refuse_damage(store)) == 0 && (rc = compact(store)) == 0) {
+    else if ((rc = refuse_damage(store)) == 0 && (rc = mni_store_rebuild(store, inside)) == 0) {
         *before = bytes;
         *after = size_of(store->place.path);
     }

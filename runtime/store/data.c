@@ -5,6 +5,7 @@
  */
 #include "store/internal.h"
 
+#include "store/points.h"
 #include "util/error.h"
 
 #include <stdlib.h>
@@ -99,7 +100,7 @@ static hid_t number_type(mn_type_t type)
 /* The type and shape of a value, which is what it says. Text is one string of its very length, so that it may hold
  * NULs; the empty text, which HDF5's fixed strings cannot be, is a string type without an
  * element. */
-static int value_shape(const mn_value_t *value, hid_t *type, hid_t *space)
+int mni_value_shape(const mn_value_t *value, hid_t *type, hid_t *space)
 {
     hsize_t dims[MN_MAX_DIMS];
     size_t size = value->size;
@@ -217,6 +218,12 @@ static bool fits(hid_t set, const mn_value_t *value)
     return same;
 }
 
+static bool is_link(hid_t group, const char *name)
+{
+    H5L_info_t info;
+    return H5Lget_info(group, name, &info, H5P_DEFAULT) >= 0 && info.type == H5L_TYPE_EXTERNAL;
+}
+
 /* The dataset of a value: the one that is there, if it fits; else a new one. Negative on failure, with the sentence. */
 static hid_t set_make(const mni_data_t *data, hid_t group, const char *name,
                       const mn_value_t *value, hid_t *type)
@@ -225,7 +232,8 @@ static hid_t set_make(const mni_data_t *data, hid_t group, const char *name,
 
     *type = -1;
     if (H5Lexists(group, name, H5P_DEFAULT) > 0) {
-        set = H5Dopen2(group, name, H5P_DEFAULT);
+        /* what is in a file of its own is never written over */
+        set = is_link(group, name) ? -1 : H5Dopen2(group, name, H5P_DEFAULT);
         if (set >= 0 && fits(set, value) && (*type = H5Dget_type(set)) >= 0)
             return set;
         if (set >= 0)
@@ -235,7 +243,7 @@ static hid_t set_make(const mni_data_t *data, hid_t group, const char *name,
             return -1;
         }
     }
-    if (value_shape(value, type, &space) == 0 &&
+    if (mni_value_shape(value, type, &space) == 0 &&
         (set = H5Dcreate2(group, name, *type, space, H5P_DEFAULT,
                           value->size > 0 && value->size <= SMALL_MOST ? data->small : data->large,
                           H5P_DEFAULT)) < 0)
@@ -291,15 +299,39 @@ int mni_data_remove(mni_data_t *data, mn_id_t id)
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
-static int value_get(hid_t group, const char *name, mn_value_t *value)
+/* The file that a link names, as a string to be freed. */
+static int link_get(hid_t group, const char *name, char **file)
+{
+    H5L_info_t info;
+    const char *named = NULL, *object;
+    char *link = NULL;
+    int rc = 0;
+
+    if (H5Lget_info(group, name, &info, H5P_DEFAULT) < 0)
+        return mni_store_error("the link %s cannot be read", name);
+    if (!(link = malloc(info.u.val_size)))
+        rc = mni_error(MN_E_NO_MEMORY, "no memory for the link %s", name);
+    else if (H5Lget_val(group, name, link, info.u.val_size, H5P_DEFAULT) < 0 ||
+             H5Lunpack_elink_val(link, info.u.val_size, NULL, &named, &object) < 0)
+        rc = mni_store_error("the link %s cannot be read", name);
+    else if (!(*file = strdup(named)))
+        rc = mni_error(MN_E_NO_MEMORY, "no memory for the link %s", name);
+    free(link);
+    return rc;
+}
+
+static int value_get(hid_t group, const char *name, mn_value_t *value, char **file)
 {
     hid_t set, type = -1, space = -1;
     void *data = NULL;
     int rc = 0;
 
     *value = (mn_value_t){0};
+    *file = NULL;
     if (H5Lexists(group, name, H5P_DEFAULT) <= 0)
         return 0;
+    if (is_link(group, name))
+        return link_get(group, name, file);
     if ((set = H5Dopen2(group, name, H5P_DEFAULT)) < 0 || (type = H5Dget_type(set)) < 0 ||
         (space = H5Dget_space(set)) < 0)
         rc = mni_store_error("%s cannot be read", name);
@@ -326,35 +358,38 @@ static int value_get(hid_t group, const char *name, mn_value_t *value)
     return 0;
 }
 
-int mni_data_get(hid_t data, mn_id_t id, mn_value_t *input, mn_value_t *result)
+int mni_data_get(hid_t data, mn_id_t id, mni_data_values_t *values)
 {
     char text[MN_ID_TEXT];
     hid_t group;
     int rc;
 
-    *input = *result = (mn_value_t){0};
+    *values = (mni_data_values_t){0};
     if (H5Lexists(data, mn_id_format(id, text), H5P_DEFAULT) <= 0)
         return 0;
     if ((group = H5Gopen2(data, text, H5P_DEFAULT)) < 0)
         return mni_store_error("the values of job %s cannot be read", text);
-    if ((rc = value_get(group, "input", input)) == 0 &&
-        (rc = value_get(group, "result", result)) < 0)
-        mn_value_destroy(input);
+    if ((rc = value_get(group, "input", &values->input, &values->input_file)) == 0 &&
+        (rc = value_get(group, "result", &values->result, &values->result_file)) < 0) {
+        mn_value_destroy(&values->input);
+        free(values->input_file);
+    }
     H5Gclose(group);
     return rc < 0 ? mni_error_prefix(rc, "job %s", text) : 0;
 }
 
-int mni_data_get_one(hid_t data, mn_id_t id, const char *name, mn_value_t *value)
+int mni_data_get_one(hid_t data, mn_id_t id, const char *name, mn_value_t *value, char **file)
 {
     char text[MN_ID_TEXT];
     hid_t group;
 
     *value = (mn_value_t){0};
+    *file = NULL;
     if (H5Lexists(data, mn_id_format(id, text), H5P_DEFAULT) <= 0)
         return 0;
     if ((group = H5Gopen2(data, text, H5P_DEFAULT)) < 0)
         return mni_store_error("the values of job %s cannot be read", text);
-    int rc = value_get(group, name, value);
+    int rc = value_get(group, name, value, file);
     H5Gclose(group);
     return rc < 0 ? mni_error_prefix(rc, "job %s", text) : 0;
 }

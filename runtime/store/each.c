@@ -5,6 +5,7 @@
  */
 #include "store/internal.h"
 
+#include "store/points.h"
 #include "util/error.h"
 
 #include <stdlib.h>
@@ -270,20 +271,24 @@ static int job_give(reader_t *reader, size_t i, mni_store_take_t *take, void *ar
 {
     const mni_row_t *row = row_at(reader, reader->rows, i);
     mni_store_record_t *record = &reader->records[i];
-    mn_value_t input = {0}, result = {0};
+    mni_data_values_t values = {0};
     int rc = 0;
 
     if (row->grouped && !reader->scan &&
-        (rc = mni_data_get(reader->data, record->info.id, &input, &result)) == 0) {
-        if (input.ndims > 0)
-            record->input = input;
-        if (result.ndims > 0)
-            record->info.result = result;
+        (rc = mni_data_get(reader->data, record->info.id, &values)) == 0) {
+        if (values.input.ndims > 0)
+            record->input = values.input;
+        if (values.result.ndims > 0)
+            record->info.result = values.result;
+        record->input_file = values.input_file;
+        record->result_file = values.result_file;
     }
     if (rc == 0)
         rc = take(argument, record);
-    mn_value_destroy(&input);
-    mn_value_destroy(&result);
+    mn_value_destroy(&values.input);
+    mn_value_destroy(&values.result);
+    free(values.input_file);
+    free(values.result_file);
     return rc;
 }
 

@@ -6,8 +6,10 @@
  */
 #include "store/internal.h"
 
+#include "store/points.h"
 #include "util/error.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -40,6 +42,64 @@ bool mni_fold_wasteful(const char *path)
 static int take(void *argument, const mni_store_record_t *record)
 {
     return mni_target_add(argument, record);
+}
+
+typedef struct inside {
+    const mni_place_t *place;
+    mni_target_t *target;
+} inside_t;
+
+/* Reads a value that lies in a file of its own. */
+static int fetch(const inside_t *inside, const mni_value_owner_t *owner, const char **file,
+                 mn_value_t *value)
+{
+    char path[PATH_MAX];
+    int rc;
+
+    if (*file == NULL)
+        return 1;
+    if ((rc = mni_files_path(inside->place->files, *file, path, sizeof path)) < 0 ||
+        (rc = mni_value_read(path, owner, value)) < 0)
+        return rc;
+    *file = NULL;
+    return 0;
+}
+
+/* As take(), with large values. */
+static int take_inside(void *argument, const mni_store_record_t *record)
+{
+    inside_t *inside = argument;
+    mni_value_owner_t owner = {.job = record->info.id, .role = MNI_VALUE_INPUT};
+    mni_store_record_t whole = *record;
+    int input = fetch(inside, &owner, &whole.input_file, &whole.input), result = 1, rc = input;
+
+    owner.role = MNI_VALUE_RESULT;
+    if (rc >= 0)
+        rc = result = fetch(inside, &owner, &whole.result_file, &whole.info.result);
+    if (rc >= 0)
+        rc = mni_target_add(inside->target, &whole);
+    if (input == 0)
+        mn_value_destroy(&whole.input);
+    if (result == 0)
+        mn_value_destroy(&whole.info.result);
+    return rc;
+}
+
+int mni_fold_inside(const mni_place_t *place, uint64_t included)
+{
+    inside_t inside = {.place = place};
+    int rc = mni_target_create(place, &inside.target);
+
+    if (rc < 0)
+        return rc;
+    hid_t file = mni_file_open(place->path);
+    if (file < 0)
+        rc = mni_store_error("%.300s cannot be read", place->path);
+    else {
+        rc = mni_file_each(file, MNI_STORE_FORMAT, take_inside, &inside);
+        H5Fclose(file);
+    }
+    return mni_target_finish(inside.target, included, rc);
 }
 
 /* A new file with all that is in the present one. */

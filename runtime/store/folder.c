@@ -4,6 +4,7 @@
  */
 #include "store/folder.h"
 
+#include "store/points.h"
 #include "util/error.h"
 
 #include <ctype.h>

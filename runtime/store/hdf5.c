@@ -5,6 +5,7 @@
  */
 #include "store/internal.h"
 
+#include "store/points.h"
 #include "util/error.h"
 
 #include <pthread.h>

@@ -4,6 +4,7 @@
  */
 #include "store/ids.h"
 
+#include "store/points.h"
 #include "util/error.h"
 
 #include <stdlib.h>

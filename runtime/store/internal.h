@@ -7,6 +7,7 @@
 #define MNI_STORE_INTERNAL_H
 
 #include "store/folder.h"
+#include "store/files.h"
 #include "store/ids.h"
 #include "store/journal.h"
 #include "store/keeper.h"
@@ -29,12 +30,15 @@ typedef struct mni_place {
     char *fresh;   /* where a new file is made */
     char *journal; /* the journal; where a new one is made is that and ".new" */
     mn_id_t id;
+    mni_files_t *files; /* those of large values */
 } mni_place_t;
 
 struct mni_store {
     mni_place_t place; /* path NULL: nothing is kept */
     mni_store_lock_t *lock;
     bool exists, has_id, has_journal;
+    bool recovered;
+    bool apart;        /* large values are brought to files of their own in mid-run */
     int format;        /* of the file */
     uint64_t included; /* number of the last change that the file includes */
     uint64_t told;     /* and of the last one at all, while there is no keeper */
@@ -42,7 +46,8 @@ struct mni_store {
     char *damage;
     mni_keeper_t *keeper; /* NULL: nothing is kept before the end */
     mni_snapshot_t *snapshot;
-    double age; /* seconds; see mni_store_snapshot_age() */
+    mni_large_t *larges; /* in memory and told, by number */
+    double age;          /* seconds; see mni_store_snapshot_age() */
     mni_writer_t writer;
 
     /* of a store that is only read (read.c) */
@@ -58,6 +63,14 @@ struct mni_store {
 int mni_store_paths(mni_store_t *store, const char *path);
 /* As mni_store_open_read(); a journal that cannot be read at all is left aside, as store->trouble (read.c). */
 int mni_store_open_verify(const char *path, mni_store_t **store);
+
+/* --- large.c ---------------------------------------------------------------------------------- */
+
+/* Before a record names the value's file, whose name it is then, and after; and gives back the memory of those that are kept. */
+int mni_large_tell(mni_large_t *large, mni_store_t *store, const mni_value_owner_t *owner);
+const char *mni_large_name(const mni_large_t *large);
+void mni_large_told(mni_large_t *large, mni_store_t *store, uint64_t number);
+void mni_larges_settle(mni_store_t *store);
 
 /* --- hdf5.c ----------------------------------------------------------------------------------- */
 
@@ -243,12 +256,20 @@ hid_t mni_data_begin(mni_data_t *data, const mni_store_record_t *record, bool ex
 int mni_data_put(mni_data_t *data, hid_t group, const char *name, const mn_value_t *value,
                  const char *file);
 int mni_data_remove(mni_data_t *data, mn_id_t id);
-/* Reads one of them, "input" or "result". */
-int mni_data_get_one(hid_t data, mn_id_t id, const char *name, mn_value_t *value);
-/* Reads /data/ID/input and result, `data` being that group of /data; copies, to be destroyed. Those that are not there are
- * empty. */
-int mni_data_get(hid_t data, mn_id_t id, mn_value_t *input, mn_value_t *result);
+/* The values of a job, to be destroyed; those that are not there are empty. Of one that is in a file of its own only the file's
+ * name is there, to be freed. */
+typedef struct mni_data_values {
+    mn_value_t input, result;
+    char *input_file, *result_file;
+} mni_data_values_t;
+
+/* Reads /data/ID/input and result, `data` being that group of /data. */
+int mni_data_get(hid_t data, mn_id_t id, mni_data_values_t *values);
+/* Reads one of them, "input" or "result", likewise. */
+int mni_data_get_one(hid_t data, mn_id_t id, const char *name, mn_value_t *value, char **file);
 void mni_data_close(mni_data_t *data);
+/* The HDF5 type and dataspace of a value; both are to be closed. */
+int mni_value_shape(const mn_value_t *value, hid_t *type, hid_t *space);
 
 /* --- each.c ----------------------------------------------------------------------------------- */
 
@@ -323,6 +344,8 @@ int mni_file_write(const mni_place_t *place, uint64_t included, mni_store_visit_
 /* Replaces the file by one that includes the journal's records up to the number `upto` (those above `included` are applied), from
  * the files alone. `rebuild`: also gives back all that is free or dead. */
 int mni_fold(const mni_place_t *place, uint64_t included, uint64_t upto, bool rebuild);
+/* Replaces the file, which includes records up to `included`, by one that has the large values too, and names no other files. */
+int mni_fold_inside(const mni_place_t *place, uint64_t included);
 /* Whether more of the file is free or dead than is worth keeping. */
 bool mni_fold_wasteful(const char *path);
 /* Begins the journal that follows once the file includes all up to `included`: beside the present one, with the records up to

@@ -5,10 +5,12 @@
  */
 #include "store/journal_format.h"
 
+#include "store/points.h"
 #include "util/error.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,12 +34,13 @@ struct mni_journal {
     buffer_t waits, group;  /* what was put; what is being written */
     uint64_t group_last;    /* number of the group's last record */
     bool broken;
+    bool groups; /* the format has groups and seals */
 };
 
 static void make_header(uint8_t header[MNI_JOURNAL_HEADER], mn_id_t store, uint64_t first)
 {
     memset(header, 0, MNI_JOURNAL_HEADER);
-    memcpy(header, MNI_JOURNAL_MAGIC, 8);
+    memcpy(header, mni_journal_magic, sizeof mni_journal_magic);
     store_u32(header + 8, MNI_JOURNAL_FORMAT);
     store_u32(header + 12, MNI_JOURNAL_HEADER);
     memcpy(header + 16, store.bytes, sizeof store.bytes);
@@ -77,7 +80,8 @@ static int sync_data(int fd)
     return rc;
 }
 
-static mni_journal_t *journal_make(const char *path, int flags)
+/* `file` is what is opened of the journal that will be at `path`. */
+static mni_journal_t *journal_make(const char *path, const char *file, int flags)
 {
     mni_journal_t *made = calloc(1, sizeof *made);
     if (made) {
@@ -89,7 +93,7 @@ static mni_journal_t *journal_make(const char *path, int flags)
         mni_error(MN_E_NO_MEMORY, "no memory for the journal %s", path);
         return NULL;
     }
-    made->fd = open(path, O_RDWR | O_CLOEXEC | flags, 0600);
+    made->fd = open(file, O_RDWR | O_CLOEXEC | flags, 0600);
     if (made->fd < 0) {
         system_error(made, flags & O_CREAT ? "make" : "open");
         mni_journal_close(made);
@@ -98,20 +102,38 @@ static mni_journal_t *journal_make(const char *path, int flags)
     return made;
 }
 
+/* The file gets its name when its header is on the disk: a journal without one would be no journal. */
+static int create_named(mni_journal_t *made, const char *fresh, const uint8_t *header)
+{
+    if (write_at(made->fd, header, MNI_JOURNAL_HEADER, 0) < 0 || sync_data(made->fd) < 0)
+        return system_error(made, "write");
+    if (access(made->path, F_OK) == 0) {
+        errno = EEXIST;
+        return system_error(made, "make");
+    }
+    return rename(fresh, made->path) < 0 ? system_error(made, "make") : 0;
+}
+
 int mni_journal_create(const char *path, mn_id_t store, uint64_t first, mni_journal_t **journal)
 {
     uint8_t header[MNI_JOURNAL_HEADER];
-    mni_journal_t *made = journal_make(path, O_CREAT | O_EXCL);
+    char fresh[PATH_MAX + 8];
+    int rc;
+
+    if (snprintf(fresh, sizeof fresh, "%s.new", path) >= (int)sizeof fresh)
+        return mni_error(MN_E_STORE, "the path of the journal %.300s is too long", path);
+    unlink(fresh); /* of a process that was killed here */
+    mni_journal_t *made = journal_make(path, fresh, O_CREAT | O_EXCL);
     if (!made)
         return MN_E_STORE;
     make_header(header, store, first);
     made->seed = load_u64(header + 56);
+    made->groups = true;
     made->next = first;
     made->written = first - 1;
     made->end = made->room = sizeof header;
-    if (write_at(made->fd, header, sizeof header, 0) < 0 || sync_data(made->fd) < 0) {
-        int rc = system_error(made, "write");
-        unlink(path);
+    if ((rc = create_named(made, fresh, header)) < 0) {
+        unlink(fresh);
         mni_journal_close(made);
         return rc;
     }
@@ -126,12 +148,14 @@ int mni_journal_continue(const char *path, mn_id_t store, const mni_journal_repo
     int rc = mni_journal_map(path, store, &map);
     if (rc < 0)
         return rc;
+    bool groups = mni_journal_groups(map);
     uint64_t seed = mni_journal_seed(map), first = mni_journal_start(map).next;
     mni_journal_unmap(map);
-    mni_journal_t *made = journal_make(path, 0);
+    mni_journal_t *made = journal_make(path, path, 0);
     if (!made)
         return MN_E_STORE;
     made->seed = seed;
+    made->groups = groups;
     made->written = report->last > 0 ? report->last : first - 1;
     made->next = made->written + 1;
     made->end = made->room = report->end;
@@ -180,6 +204,20 @@ static bool make_room(buffer_t *buffer, size_t more)
     return true;
 }
 
+/* Makes a record in room that is there. */
+static void make_record(const mni_journal_t *journal, uint8_t *at, uint32_t type, uint64_t number,
+                        const void *data, size_t size)
+{
+    store_u32(at, MNI_JOURNAL_MARK);
+    store_u32(at + 4, type);
+    store_u64(at + 8, size);
+    store_u64(at + 16, number);
+    if (size > 0)
+        memcpy(at + MNI_JOURNAL_RECORD, data, size);
+    memset(at + MNI_JOURNAL_RECORD + size, 0, padded(size) - size);
+    store_u64(at + 24, checksum(journal->seed, at, at + MNI_JOURNAL_RECORD, size));
+}
+
 uint64_t mni_journal_put(mni_journal_t *journal, uint32_t type, const void *data, size_t size)
 {
     size_t whole = MNI_JOURNAL_RECORD + padded(size);
@@ -189,15 +227,10 @@ uint64_t mni_journal_put(mni_journal_t *journal, uint32_t type, const void *data
                   journal->path);
         return 0;
     }
-    uint8_t *at = journal->waits.bytes + journal->waits.size;
-    store_u32(at, MNI_JOURNAL_MARK);
-    store_u32(at + 4, type);
-    store_u64(at + 8, size);
-    store_u64(at + 16, journal->next);
-    if (size > 0)
-        memcpy(at + MNI_JOURNAL_RECORD, data, size);
-    memset(at + MNI_JOURNAL_RECORD + size, 0, padded(size) - size);
-    store_u64(at + 24, checksum(journal->seed, at, at + MNI_JOURNAL_RECORD, size));
+    if (journal->groups && journal->waits.size == 0)
+        type |= MNI_JOURNAL_GROUP;
+    make_record(journal, journal->waits.bytes + journal->waits.size, type, journal->next, data,
+                size);
     journal->waits.size += whole;
     return journal->next++;
 }
@@ -249,6 +282,17 @@ int mni_journal_write(mni_journal_t *journal, bool sync)
         journal->written = journal->group_last;
     journal->group.size = 0;
     return 0;
+}
+
+void mni_journal_seal(mni_journal_t *journal)
+{
+    uint8_t seal[MNI_JOURNAL_RECORD];
+
+    if (!journal->groups || journal->broken || journal->group.size > 0)
+        return;
+    make_record(journal, seal, MNI_JOURNAL_SEAL, journal->written, NULL, 0);
+    if (write_at(journal->fd, seal, sizeof seal, journal->end) == 0)
+        journal->end += sizeof seal;
 }
 
 bool mni_journal_broken(const mni_journal_t *journal)
@@ -312,7 +356,10 @@ int mni_journal_copy(mni_journal_t *follower, const mni_journal_map_t *from,
         else if (follower->waits.size >= COPY_PIECE)
             rc = write_copies(follower, false);
     }
-    return rc < 0 ? rc : write_copies(follower, true);
+    if (rc < 0 || (rc = write_copies(follower, true)) < 0)
+        return rc;
+    mni_journal_seal(follower);
+    return 0;
 }
 
 int mni_journal_rename(mni_journal_t *follower, const mni_journal_t *journal)
@@ -333,6 +380,9 @@ void mni_journal_adopt(mni_journal_t *journal, mni_journal_t *follower)
     journal->seed = follower->seed;
     journal->end = follower->end;
     journal->room = follower->room;
+    if (at < end && !journal->groups) /* the format has changed */
+        store_u32(at + 4, load_u32(at + 4) | MNI_JOURNAL_GROUP);
+    journal->groups = follower->groups;
     while (at < end) { /* what waits is to be a record of this file */
         size_t size = load_u64(at + 8);
         store_u64(at + 24, checksum(journal->seed, at, at + MNI_JOURNAL_RECORD, size));

@@ -17,7 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define MNI_JOURNAL_FORMAT 2u  /* 1 had no records of several changes */
+#define MNI_JOURNAL_FORMAT 3u  /* 1 had no records of several changes; 2 no groups and seals */
 #define MNI_JOURNAL_HEADER 64u /* bytes of the file's header */
 #define MNI_JOURNAL_RECORD 32u /* bytes before those of a record */
 
@@ -33,10 +33,15 @@ typedef struct mni_journal_record {
 /* Takes a record; a negative code ends the reading, which returns it. */
 typedef int mni_journal_visit_t(void *argument, const mni_journal_record_t *record);
 
+#define MNI_JOURNAL_HEAD 16u
+
 /* A part of the file that makes no sense, with records behind it that do. */
 typedef struct mni_journal_damage {
     uint64_t offset, bytes;
     uint64_t first, records; /* number of the first record lost, and how many */
+    /* How the data of those begin that can still be told apart, as it is now: that may be damaged itself. */
+    uint8_t (*heads)[MNI_JOURNAL_HEAD];
+    size_t head_count;
 } mni_journal_damage_t;
 
 /* What was found in a file. Free with mni_journal_report_fini(). */
@@ -75,6 +80,7 @@ void mni_journal_unmap(mni_journal_map_t *map); /* NULL is fine */
 int mni_journal_load(const char *path, mni_journal_map_t **map);
 int mni_journal_check(mni_journal_map_t *map, const char *path, mn_id_t store);
 uint64_t mni_journal_seed(const mni_journal_map_t *map);
+bool mni_journal_groups(const mni_journal_map_t *map); /* its format has groups and seals */
 int mni_journal_scan(const mni_journal_map_t *map, uint64_t after, mni_journal_visit_t *visit,
                      void *argument, mni_journal_report_t *report);
 
@@ -105,6 +111,9 @@ bool mni_journal_take(mni_journal_t *journal);
  * the next write cuts off, and the group is still there: it may be tried again; but after a failed sync nobody knows what the
  * disk has, so the journal refuses to go on. */
 int mni_journal_write(mni_journal_t *journal, bool sync);
+/* Says behind the group that was written last that it is kept; before anybody is told so. It needs no sync, and that it cannot be
+ * written is no harm. As mni_journal_write(). */
+void mni_journal_seal(mni_journal_t *journal);
 bool mni_journal_broken(const mni_journal_t *journal); /* it refuses */
 uint64_t mni_journal_written(const mni_journal_t *journal);
 uint64_t mni_journal_bytes(

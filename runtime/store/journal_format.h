@@ -8,6 +8,10 @@
  *
  * Checksums are XXH3 (64 bits). That of a record is over its first 24 bytes and its data, and seeded with the header's, so that
  * bytes of some other journal, which may well be in somebody's data, are no records here.
+ *
+ * A group is one write, and of one that was not synced a power loss may leave any part. A group is written when the one before
+ * it is on the disk: so behind something damaged either another group begins, or a seal says that this one was synced, and then
+ * it is damage; or neither, and it is the torn end, with all that is behind it.
  */
 #ifndef MNI_STORE_JOURNAL_FORMAT_H
 #define MNI_STORE_JOURNAL_FORMAT_H
@@ -19,7 +23,11 @@
 #include <xxhash.h>
 
 #define MNI_JOURNAL_MARK UINT32_C(0x4c4e524a) /* "JRNL" */
-#define MNI_JOURNAL_MAGIC "\211MNJ\r\n\032\n" /* 8 bytes and a NUL that is not in the file */
+/* Types of the file's own, from format 3 on: the bit of a record that begins a group; a record without data behind a group that is
+ * on the disk, with the number of the group's last record. */
+#define MNI_JOURNAL_GROUP UINT32_C(0x80000000)
+#define MNI_JOURNAL_SEAL UINT32_C(0x7fffffff)
+static const uint8_t mni_journal_magic[8] = {0x89, 0x4d, 0x4e, 0x4a, 0x0d, 0x0a, 0x1a, 0x0a};
 
 static inline void store_u32(uint8_t *at, uint32_t number)
 {

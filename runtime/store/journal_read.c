@@ -5,6 +5,7 @@
  */
 #include "store/journal_format.h"
 
+#include "store/points.h"
 #include "util/error.h"
 
 #include <errno.h>
@@ -19,6 +20,7 @@ struct mni_journal_map {
     const uint8_t *bytes;
     uint64_t size;
     uint64_t seed; /* the header's checksum */
+    bool groups;   /* the format has groups and seals */
     bool copied;
 };
 
@@ -50,7 +52,7 @@ int mni_journal_check(mni_journal_map_t *map, const char *path, mn_id_t store)
 {
     const uint8_t *header = map->bytes;
 
-    if (map->size < 8 || memcmp(header, MNI_JOURNAL_MAGIC, 8) != 0)
+    if (map->size < 8 || memcmp(header, mni_journal_magic, sizeof mni_journal_magic) != 0)
         return mni_error(MN_E_STORE, "%s is not a journal of multinode", path);
     if (map->size < MNI_JOURNAL_HEADER)
         return mni_error(MN_E_STORE, "the journal %s ends in its header", path);
@@ -60,6 +62,7 @@ int mni_journal_check(mni_journal_map_t *map, const char *path, mn_id_t store)
             "the journal %s has format %" PRIu32
             "; this version reads up to %u: use the version that wrote it, or a later one",
             path, load_u32(header + 8), MNI_JOURNAL_FORMAT);
+    map->groups = load_u32(header + 8) >= 3;
     map->seed = load_u64(header + 56);
     if (map->seed != XXH3_64bits(header, 56))
         return mni_error(MN_E_STORE, "the header of the journal %s is damaged", path);
@@ -153,6 +156,11 @@ uint64_t mni_journal_seed(const mni_journal_map_t *map)
     return map->seed;
 }
 
+bool mni_journal_groups(const mni_journal_map_t *map)
+{
+    return map->groups;
+}
+
 mni_journal_cursor_t mni_journal_start(const mni_journal_map_t *map)
 {
     return (mni_journal_cursor_t){.offset = MNI_JOURNAL_HEADER, .next = load_u64(map->bytes + 32)};
@@ -185,16 +193,38 @@ static uint64_t find_record(const mni_journal_map_t *map, uint64_t offset, uint6
     return map->size;
 }
 
-bool mni_journal_next(const mni_journal_map_t *map, mni_journal_cursor_t *cursor,
-                      mni_journal_record_t *record)
+static bool is_seal(const mni_journal_map_t *map, const mni_journal_record_t *record)
+{
+    return map->groups && record->type == MNI_JOURNAL_SEAL;
+}
+
+/* Whether what is before a sound record is known to have been on the disk. */
+static bool was_synced(const mni_journal_map_t *map, uint64_t offset)
+{
+    mni_journal_record_t record;
+    while (offset < map->size) {
+        record_at(map, offset, &record);
+        if (!map->groups || record.type & MNI_JOURNAL_GROUP || is_seal(map, &record))
+            return true;
+        uint64_t number = record.number;
+        offset += MNI_JOURNAL_RECORD + padded(record.size);
+        if (offset < map->size && !record_at(map, offset, &record))
+            offset = find_record(map, offset, number + 1);
+    }
+    return false;
+}
+
+/* The next sound record or seal, behind damage if there is some. */
+static bool step(const mni_journal_map_t *map, mni_journal_cursor_t *cursor,
+                 mni_journal_record_t *record)
 {
     uint64_t offset = cursor->offset;
 
     if (offset >= map->size)
         return false;
-    if (!record_at(map, offset, record) || record->number < cursor->next) {
+    if (!record_at(map, offset, record) || record->number + is_seal(map, record) < cursor->next) {
         offset = find_record(map, offset, cursor->next);
-        if (offset >= map->size)
+        if (offset >= map->size || !was_synced(map, offset))
             return false;
         record_at(map, offset, record);
     }
@@ -203,13 +233,74 @@ bool mni_journal_next(const mni_journal_map_t *map, mni_journal_cursor_t *cursor
     return true;
 }
 
-static int add_damage(mni_journal_report_t *report, mni_journal_damage_t damage)
+bool mni_journal_next(const mni_journal_map_t *map, mni_journal_cursor_t *cursor,
+                      mni_journal_record_t *record)
+{
+    do
+        if (!step(map, cursor, record))
+            return false;
+    while (is_seal(map, record));
+    if (map->groups)
+        record->type &= ~MNI_JOURNAL_GROUP;
+    return true;
+}
+
+/* Whether there may have been a record at an offset of a damaged part, with data behind its header. It is taken for one when two of
+ * these are right: its mark, its number, and that its size leads to another one, or to the end of the part. */
+static bool was_record(const mni_journal_map_t *map, const mni_journal_damage_t *damage,
+                       uint64_t offset, uint64_t *next)
+{
+    const uint8_t *at = map->bytes + offset;
+    uint64_t end = damage->offset + damage->bytes, room = end - offset - MNI_JOURNAL_RECORD;
+    uint64_t size = load_u64(at + 8), number = load_u64(at + 16);
+    bool mark = load_u32(at) == MNI_JOURNAL_MARK;
+    bool counted = number >= damage->first && number - damage->first < damage->records;
+    bool leads = false;
+
+    if (size >= MNI_JOURNAL_HEAD && size <= room && padded(size) <= room) {
+        *next = offset + MNI_JOURNAL_RECORD + padded(size);
+        leads =
+            *next == end || (end - *next >= 4 && load_u32(map->bytes + *next) == MNI_JOURNAL_MARK);
+    }
+    if (!leads)
+        *next = offset + MNI_JOURNAL_RECORD;
+    return mark + counted + leads >= 2;
+}
+
+static int find_heads(const mni_journal_map_t *map, mni_journal_damage_t *damage)
+{
+    uint64_t least = MNI_JOURNAL_RECORD + MNI_JOURNAL_HEAD, next;
+    uint64_t offset = damage->offset, end = damage->offset + damage->bytes;
+
+    for (; end - offset >= least && damage->head_count < damage->records; offset = next) {
+        next = offset + 8;
+        if (!was_record(map, damage, offset, &next)) {
+            next = offset + 8;
+            continue;
+        }
+        uint8_t(*grown)[MNI_JOURNAL_HEAD] =
+            realloc(damage->heads, (damage->head_count + 1) * sizeof *grown);
+        if (!grown)
+            return -1;
+        damage->heads = grown;
+        memcpy(grown[damage->head_count++], map->bytes + offset + MNI_JOURNAL_RECORD,
+               MNI_JOURNAL_HEAD);
+    }
+    return 0;
+}
+
+static int add_damage(const mni_journal_map_t *map, mni_journal_report_t *report,
+                      mni_journal_damage_t damage)
 {
     mni_journal_damage_t *grown =
         realloc(report->damages, (report->damage_count + 1) * sizeof *grown);
-    if (!grown)
+
+    if (grown)
+        report->damages = grown;
+    if (!grown || find_heads(map, &damage) < 0) {
+        free(damage.heads);
         return mni_error(MN_E_NO_MEMORY, "no memory for what is damaged in a journal");
-    report->damages = grown;
+    }
     report->damages[report->damage_count++] = damage;
     return 0;
 }
@@ -223,6 +314,19 @@ static uint64_t torn_bytes(const mni_journal_map_t *map, uint64_t offset)
     return end - offset;
 }
 
+/* Takes a sound record. */
+static int take_record(const mni_journal_map_t *map, mni_journal_record_t record, uint64_t after,
+                       mni_journal_visit_t *visit, void *argument, mni_journal_report_t *report)
+{
+    if (map->groups)
+        record.type &= ~MNI_JOURNAL_GROUP;
+    if (report->first == 0)
+        report->first = record.number;
+    report->last = record.number;
+    report->records++;
+    return visit && record.number > after ? visit(argument, &record) : 0;
+}
+
 int mni_journal_scan(const mni_journal_map_t *map, uint64_t after, mni_journal_visit_t *visit,
                      void *argument, mni_journal_report_t *report)
 {
@@ -231,19 +335,19 @@ int mni_journal_scan(const mni_journal_map_t *map, uint64_t after, mni_journal_v
     int rc = 0;
 
     *report = (mni_journal_report_t){.end = cursor.offset};
-    while (rc == 0 && mni_journal_next(map, &cursor, &record)) {
+    while (rc == 0 && step(map, &cursor, &record)) {
         uint64_t at = cursor.offset - MNI_JOURNAL_RECORD - padded(record.size);
-        if (at > before.offset || record.number != before.next)
-            rc = add_damage(report, (mni_journal_damage_t){.offset = before.offset,
-                                                           .bytes = at - before.offset,
-                                                           .first = before.next,
-                                                           .records = record.number - before.next});
-        if (rc == 0 && visit && record.number > after)
-            rc = visit(argument, &record);
-        if (report->first == 0)
-            report->first = record.number;
-        report->last = record.number;
-        report->records++;
+        uint64_t next = record.number + is_seal(map, &record); /* of what is before it */
+        if (next != before.next)                               /* a seal alone may be lost */
+            rc = add_damage(map, report,
+                            (mni_journal_damage_t){.offset = before.offset,
+                                                   .bytes = at - before.offset,
+                                                   .first = before.next,
+                                                   .records = next - before.next});
+        if (rc == 0 && !is_seal(map, &record))
+            rc = take_record(map, record, after, visit, argument, report);
+        else if (rc == 0 && report->last < record.number)
+            report->last = record.number; /* the last one is lost, and its number not free */
         report->end = cursor.offset;
         before = cursor;
     }
@@ -267,6 +371,8 @@ int mni_journal_read(const char *path, mn_id_t store, uint64_t after, mni_journa
 
 void mni_journal_report_fini(mni_journal_report_t *report)
 {
+    for (size_t i = 0; i < report->damage_count; i++)
+        free(report->damages[i].heads);
     free(report->damages);
     *report = (mni_journal_report_t){0};
 }

@@ -5,6 +5,7 @@
 #include "store/keeper.h"
 
 #include "store/folder.h"
+#include "store/points.h"
 #include "util/error.h"
 
 #include <pthread.h>
@@ -29,6 +30,7 @@ typedef struct follow {
 
 struct mni_keeper {
     mni_journal_t *journal;
+    mni_files_t *files;
     mni_doorbell_t *bell;
     bool sync;
     pthread_t thread;
@@ -60,7 +62,11 @@ static void wait_a_while(mni_keeper_t *keeper)
 static bool write_group(mni_keeper_t *keeper)
 {
     pthread_mutex_unlock(&keeper->mutex);
-    int rc = mni_journal_write(keeper->journal, keeper->sync);
+    int rc = mni_files_write(keeper->files, keeper->sync);
+    if (rc == 0)
+        rc = mni_journal_write(keeper->journal, keeper->sync);
+    if (rc == 0)
+        mni_journal_seal(keeper->journal);
     pthread_mutex_lock(&keeper->mutex);
     if (rc < 0) {
         snprintf(keeper->trouble, sizeof keeper->trouble, "%s", mn_error_message());
@@ -74,6 +80,11 @@ static bool write_group(mni_keeper_t *keeper)
         keeper->hear(keeper->hear_argument, mni_journal_written(keeper->journal),
                      mni_journal_bytes(keeper->journal));
     mni_doorbell_ring(keeper->bell);
+    if (rc == 0) {
+        pthread_mutex_unlock(&keeper->mutex);
+        mni_files_delete(keeper->files, keeper->kept);
+        pthread_mutex_lock(&keeper->mutex);
+    }
     return rc == 0;
 }
 
@@ -153,14 +164,16 @@ static void *keep(void *argument)
         if (!good && !keeper->stop)
             wait_a_while(keeper);
         keeper->wanted = false;
-        bool stop = keeper->stop, taken = mni_journal_take(keeper->journal);
-        if (taken || !good)
+        bool again = !good, stop = keeper->stop, taken = mni_journal_take(keeper->journal);
+        if (taken || again)
             good = write_group(keeper);
+        if (again && good) /* what was committed meanwhile comes next */
+            keeper->wanted = true;
         if (keeper->follow && good)
             follow_now(keeper);
         if (__atomic_load_n(&keeper->troubled, __ATOMIC_RELAXED) == 2)
             break;
-        if (stop && (!good || !taken)) /* what was put behind a group that had failed comes next */
+        if (stop && (!good || !(taken || again)))
             break;
     }
     keeper->over = true;
@@ -169,7 +182,8 @@ static void *keep(void *argument)
     return NULL;
 }
 
-int mni_keeper_start(mni_journal_t *journal, bool sync, mni_doorbell_t *bell, mni_keeper_t **keeper)
+int mni_keeper_start(mni_journal_t *journal, mni_files_t *files, bool sync, mni_doorbell_t *bell,
+                     mni_keeper_t **keeper)
 {
     mni_keeper_t *made = calloc(1, sizeof *made);
     sigset_t all, before;
@@ -180,6 +194,7 @@ int mni_keeper_start(mni_journal_t *journal, bool sync, mni_doorbell_t *bell, mn
         return mni_error(MN_E_NO_MEMORY, "no memory for the keeper of the journal");
     }
     *made = (mni_keeper_t){.journal = journal,
+                           .files = files,
                            .bell = bell,
                            .sync = sync,
                            .mutex = PTHREAD_MUTEX_INITIALIZER,

@@ -10,6 +10,7 @@
 #ifndef MNI_STORE_KEEPER_H
 #define MNI_STORE_KEEPER_H
 
+#include "store/files.h"
 #include "store/journal.h"
 #include "util/doorbell.h"
 
@@ -18,8 +19,8 @@ typedef struct mni_keeper mni_keeper_t;
 /* Told by the keeper's thread: up to which number all is kept, and of how many bytes the journal is. Must not block for long. */
 typedef void mni_keeper_hear_t(void *argument, uint64_t kept, uint64_t bytes);
 
-/* Takes over the journal, in any case. `bell` is rung when more is kept, or when something goes wrong. */
-int mni_keeper_start(mni_journal_t *journal, bool sync, mni_doorbell_t *bell,
+/* Takes over the journal, in any case; large values are written to `files` before the records that name them. `bell` is rung when more is kept, or when something goes wrong. */
+int mni_keeper_start(mni_journal_t *journal, mni_files_t *files, bool sync, mni_doorbell_t *bell,
                      mni_keeper_t **keeper);
 /* Before the first record is put: who is to be told when more is kept. */
 void mni_keeper_watch(mni_keeper_t *keeper, mni_keeper_hear_t *hear, void *argument);

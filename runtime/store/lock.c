@@ -6,6 +6,7 @@
  */
 #include "store/lock.h"
 
+#include "store/points.h"
 #include "util/error.h"
 
 #include <errno.h>

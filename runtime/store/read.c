@@ -7,6 +7,8 @@
 #include "store/read.h"
 
 #include "store/internal.h"
+#include "store/large.h"
+#include "store/points.h"
 #include "util/error.h"
 
 #include <errno.h>
@@ -34,6 +36,8 @@ static void forget(mni_store_t *store)
     free(store->user);
     free(store->trouble);
     store->user = store->trouble = NULL;
+    mni_files_destroy(store->place.files);
+    store->place.files = NULL;
     store->exists = store->has_id = store->has_journal = false;
     store->included = 0;
 }
@@ -65,8 +69,9 @@ static int open_file(mni_store_t *store)
         return rc;
     if ((store->file = mni_file_open(store->place.path)) < 0)
         return mni_store_error("%.300s cannot be read", store->place.path);
-    return mni_file_identify(store->file, store->place.path, &store->format, &store->has_id,
-                             &store->place.id, &store->included);
+    rc = mni_file_identify(store->file, store->place.path, &store->format, &store->has_id,
+                           &store->place.id, &store->included);
+    return rc < 0 ? rc : mni_files_create(store->place.path, store->place.id, &store->place.files);
 }
 
 static int load_journal(mni_store_t *store)
@@ -231,13 +236,26 @@ static int read_pool(const mni_store_t *store, const char name[8], uint64_t at, 
     return 0;
 }
 
-static int read_group(const mni_store_t *store, mn_id_t id, const char *name, mn_value_t *value)
+/* A value in a file of its own. */
+static int read_file(const mni_store_t *store, mn_id_t id, bool input, const char *file,
+                     mn_value_t *value)
 {
+    mni_store_record_t record = {.info.id = id, .input_file = file, .result_file = file};
+    return mni_store_value_read(store, &record, input, value);
+}
+
+static int read_group(const mni_store_t *store, mn_id_t id, bool input, mn_value_t *value)
+{
+    const char *name = input ? "input" : "result";
+    char *file = NULL;
     hid_t data = H5Gopen2(store->file, "data", H5P_DEFAULT);
     int rc = data < 0 ? mni_store_error("the values of %.300s cannot be read", store->place.path)
-                      : mni_data_get_one(data, id, name, value);
+                      : mni_data_get_one(data, id, name, value, &file);
     if (data >= 0)
         H5Gclose(data);
+    if (rc == 0 && file != NULL)
+        rc = read_file(store, id, input, file, value);
+    free(file);
     return rc;
 }
 
@@ -250,7 +268,7 @@ static int read_value(const mni_store_t *store, mn_id_t id, bool input, uint64_t
     int rc;
 
     if (store->format < 3)
-        return read_group(store, id, name, value);
+        return read_group(store, id, input, value);
     if ((rc = read_row(store, number, &row)) < 0)
         return rc;
     const char *type = input ? row.input_type : row.result_type;
@@ -258,14 +276,14 @@ static int read_value(const mni_store_t *store, mn_id_t id, bool input, uint64_t
         rc = read_pool(store, type, input ? row.input_at : row.result_at,
                        input ? row.input_count : row.result_count, value);
     else if (row.grouped)
-        return read_group(store, id, name, value);
+        return read_group(store, id, input, value);
     else
         *value = (mn_value_t){0};
     return rc < 0 ? mni_error_prefix(rc, "%s of job %s", name, mn_id_format(id, text)) : 0;
 }
 
 static int get_value(const mni_store_t *store, mn_id_t id, bool input, uint64_t row,
-                     const mn_value_t *here, mn_value_t *value)
+                     const char *file, const mn_value_t *here, mn_value_t *value)
 {
     mni_hdf5_t before;
     void *copy = NULL;
@@ -276,6 +294,8 @@ static int get_value(const mni_store_t *store, mn_id_t id, bool input, uint64_t 
         mni_hdf5_leave(&before);
         return rc;
     }
+    if (file != NULL)
+        return read_file(store, id, input, file, value);
     if (here->size > 0) {
         if ((copy = malloc(here->size)) == NULL)
             return mni_error(MN_E_NO_MEMORY, "no memory for a value of %zu bytes", here->size);
@@ -288,11 +308,12 @@ static int get_value(const mni_store_t *store, mn_id_t id, bool input, uint64_t 
 
 int mni_store_input(mni_store_t *store, const mni_store_record_t *record, mn_value_t *value)
 {
-    return get_value(store, record->info.id, true, record->input_row, &record->input, value);
+    return get_value(store, record->info.id, true, record->input_row, record->input_file,
+                     &record->input, value);
 }
 
 int mni_store_result(mni_store_t *store, const mni_store_record_t *record, mn_value_t *value)
 {
-    return get_value(store, record->info.id, false, record->result_row, &record->info.result,
-                     value);
+    return get_value(store, record->info.id, false, record->result_row, record->result_file,
+                     &record->info.result, value);
 }

@@ -50,7 +50,8 @@ int mni_store_verify(const char *path, mni_store_problem_t *tell, void *argument
 /* --- compact.c ----------------------------------------------------------------------------------------------------- */
 
 /* Writes a store anew, with what its journal has and without what is free in it; then the journal goes. Locks it meanwhile: MN_E_STORE
- * if a runtime has it. Nothing is written when something is damaged, which would then be lost for good. */
-int mni_store_compact(const char *path, uint64_t *bytes_before, uint64_t *bytes_after);
+ * if a runtime has it. Nothing is written when something is damaged, which would then be lost for good. `inside`: values in files of
+ * their own come into the one file. */
+int mni_store_compact(const char *path, bool inside, uint64_t *bytes_before, uint64_t *bytes_after);
 
 #endif

@@ -6,11 +6,14 @@
 #include "store/internal.h"
 
 #include "store/changes.h"
+#include "store/points.h"
 #include "util/error.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct reading {
     mni_store_t *store;
@@ -44,6 +47,22 @@ static int take_change(void *argument, const mni_journal_record_t *change)
     return mni_window_add(&reading->window, change);
 }
 
+/* Says which jobs had the records that are lost, as far as these still tell. */
+static void tell_touched(reading_t *reading, const mni_journal_damage_t *part)
+{
+    char name[MN_ID_TEXT];
+
+    for (size_t i = 0; i < part->head_count; i++) {
+        mn_id_t id;
+        memcpy(id.bytes, part->heads[i], sizeof id.bytes);
+        fprintf(reading->damage, "job %s, as its id reads there, has lost a change\n",
+                mn_id_format(id, name));
+    }
+    if (part->head_count < part->records)
+        fprintf(reading->damage, "of whom %" PRIu64 " of these records were cannot be told\n",
+                part->records - part->head_count);
+}
+
 static int read_journal(reading_t *reading)
 {
     mni_store_t *store = reading->store;
@@ -64,6 +83,8 @@ static int read_journal(reading_t *reading)
                     " bytes with the records %" PRIu64 " to %" PRIu64 " are lost\n",
                     store->place.journal, part->offset, part->bytes, part->first,
                     part->first + part->records - 1);
+        if (reading->damage != NULL)
+            tell_touched(reading, part);
     }
     if (store->report.first > store->included + 1 && damage(reading) != NULL)
         fprintf(reading->damage,
@@ -73,6 +94,47 @@ static int read_journal(reading_t *reading)
     return 0;
 }
 
+/* --- values in files of their own -------------------------------------------------------------- */
+
+/* Notes which files the values are in, by a record up to which all is known. */
+static int assign(const reading_t *reading, const mni_store_record_t *record, uint64_t number)
+{
+    mni_files_t *files = reading->store->place.files;
+    mn_id_t id = record->info.id;
+    int rc = mni_files_assign(files, id, MNI_VALUE_INPUT, record->input_file, number);
+
+    return rc < 0 ? rc : mni_files_assign(files, id, MNI_VALUE_RESULT, record->result_file, number);
+}
+
+/* Looks for the file. What it says of the value is known from the journal, if that names it. */
+static void look(reading_t *reading, const mni_store_record_t *record, mni_value_role_t role,
+                 const char *file, mn_value_t *value)
+{
+    mni_value_owner_t owner = {.job = record->info.id, .role = role};
+    char path[PATH_MAX];
+
+    if (file == NULL)
+        return;
+    int rc = mni_files_path(reading->store->place.files, file, path, sizeof path);
+    if (rc == 0)
+        rc = mni_value_look(path, &owner, value);
+    if (rc < 0 && damage(reading) != NULL)
+        fprintf(reading->damage, "%s\n", mn_error_message());
+}
+
+static int give(reading_t *reading, const mni_store_record_t *record)
+{
+    const mni_files_t *files = reading->store->place.files;
+    mni_store_record_t given = *record;
+
+    /* these names live as long as the store */
+    given.input_file = mni_files_named(files, record->info.id, MNI_VALUE_INPUT);
+    given.result_file = mni_files_named(files, record->info.id, MNI_VALUE_RESULT);
+    look(reading, record, MNI_VALUE_INPUT, given.input_file, &given.input);
+    look(reading, record, MNI_VALUE_RESULT, given.result_file, &given.info.result);
+    return reading->take(reading->argument, &given);
+}
+
 /* --- the file, and both ------------------------------------------------------------------------ */
 
 static int take_job(void *argument, const mni_store_record_t *record)
@@ -80,18 +142,25 @@ static int take_job(void *argument, const mni_store_record_t *record)
     reading_t *reading = argument;
     mni_window_item_t *item = mni_window_find(&reading->window, record->info.id);
 
+    int rc = assign(reading, record, 0);
+
+    if (rc < 0)
+        return rc;
     if (item == NULL)
-        return reading->take(reading->argument, record);
+        return give(reading, record);
     item->number = 0; /* it has its place among the jobs of the file */
-    if (item->removed)
-        return 0;
     mni_store_record_t changed = *record;
-    mni_change_merge(&changed, item->set, &item->record);
+    if (item->removed)
+        changed.input_file = changed.result_file = NULL;
+    else
+        mni_change_merge(&changed, item->set, &item->record);
     if (item->set & MNI_CHANGE_BIT(MNI_CHANGE_START))
         changed.input_row = 0;
     if (item->set & MNI_CHANGE_BIT(MNI_CHANGE_VALUE))
         changed.result_row = 0;
-    return reading->take(reading->argument, &changed);
+    if ((rc = assign(reading, &changed, reading->store->report.last)) < 0)
+        return rc;
+    return item->removed ? 0 : give(reading, &changed);
 }
 
 static int read_file(reading_t *reading)
@@ -124,9 +193,10 @@ static int take_started(reading_t *reading)
         const mni_window_item_t *item = &reading->window.items[i];
         if (item->number == 0 || item->removed)
             continue;
-        if (item->set & MNI_CHANGE_BIT(MNI_CHANGE_START))
-            rc = reading->take(reading->argument, &item->record);
-        else if (damage(reading) != NULL)
+        if (item->set & MNI_CHANGE_BIT(MNI_CHANGE_START)) {
+            if ((rc = assign(reading, &item->record, reading->store->report.last)) == 0)
+                rc = give(reading, &item->record);
+        } else if (damage(reading) != NULL)
             fprintf(reading->damage,
                     "job %s is lost: record %" PRIu64 " tells of it, and its start is not there\n",
                     mn_id_format(item->record.info.id, name), item->number);
@@ -139,6 +209,7 @@ static int recover(mni_store_t *store, bool scan, mni_store_take_t *take, void *
     reading_t reading = {.store = store, .take = take, .argument = argument, .scan = scan};
     int rc = 0;
 
+    store->recovered = true;
     if (store->place.path == NULL || !store->exists)
         return 0;
     if (store->has_journal)

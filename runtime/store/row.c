@@ -6,6 +6,7 @@
  */
 #include "store/internal.h"
 
+#include "store/points.h"
 #include "util/error.h"
 
 #include <string.h>

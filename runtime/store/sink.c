@@ -9,6 +9,7 @@
  */
 #include "store/sink.h"
 
+#include "store/points.h"
 #include "util/error.h"
 
 #include <errno.h>

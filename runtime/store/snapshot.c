@@ -4,6 +4,7 @@
  */
 #include "store/internal.h"
 
+#include "store/points.h"
 #include "util/clock.h"
 #include "util/error.h"
 
@@ -94,6 +95,8 @@ static int fold(mni_snapshot_t *snapshot, uint64_t included, uint64_t upto)
     snapshot->included = upto;
     uint64_t kept = snapshot->kept;
     pthread_mutex_unlock(&snapshot->mutex);
+    mni_files_included(snapshot->place->files, upto);
+    mni_files_delete(snapshot->place->files, kept);
     if ((rc = mni_fold_follow(snapshot->place, upto, kept, &follower, &cursor)) < 0)
         return rc;
     return mni_keeper_follow(snapshot->keeper, follower, cursor, snapshot->place->id,
@@ -103,8 +106,12 @@ static int fold(mni_snapshot_t *snapshot, uint64_t included, uint64_t upto)
 /* One snapshot; the mutex is held before and after. */
 static void make(mni_snapshot_t *snapshot)
 {
+    /* from here on no file is deleted that a record up to `upto` names */
+    mni_files_including(snapshot->place->files, UINT64_MAX);
     uint64_t included = snapshot->included, upto = snapshot->kept;
     double begin = now();
+
+    mni_files_including(snapshot->place->files, upto);
 
     pthread_mutex_unlock(&snapshot->mutex);
     int rc = fold(snapshot, included, upto);

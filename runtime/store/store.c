@@ -6,6 +6,7 @@
 #include "store/internal.h"
 
 #include "store/changes.h"
+#include "store/points.h"
 #include "util/error.h"
 
 #include <errno.h>
@@ -134,6 +135,9 @@ static int store_open(const char *path, mni_store_t *store)
         return rc;
     if (!store->has_id)
         uuid_generate_random(store->place.id.bytes);
+    if ((rc = mni_files_create(store->place.path, store->place.id, &store->place.files)) < 0 ||
+        (rc = mni_files_check(store->place.files)) < 0)
+        return rc;
     return journal_check(store);
 }
 
@@ -146,6 +150,7 @@ int mni_store_open(const char *path, mni_store_t **result)
     if (store == NULL)
         return mni_error(MN_E_NO_MEMORY, "no memory for the store");
     store->age = AGE;
+    store->apart = mni_hdf5_threads();
     mni_hdf5_enter(&before);
     rc = store_open(path, store);
     mni_hdf5_leave(&before);
@@ -194,6 +199,7 @@ void mni_store_close(mni_store_t *store)
     mni_journal_unmap(store->map);
     free(store->user);
     free(store->trouble);
+    mni_files_destroy(store->place.files);
     mni_writer_fini(&store->writer);
     mni_journal_report_fini(&store->report);
     free(store->damage);
@@ -250,6 +256,16 @@ static int file_begin(mni_store_t *store, mni_store_visit_t *visit, void *argume
     return rc;
 }
 
+/* Deletes files of large values that nothing refers to: not when something is damaged, which may have named any of them. */
+static void files_clean(mni_store_t *store, uint64_t included, uint64_t kept)
+{
+    mni_files_included(store->place.files, included);
+    if (!store->recovered || store->damage != NULL)
+        return;
+    mni_files_delete(store->place.files, kept);
+    mni_files_sweep(store->place.files);
+}
+
 int mni_store_begin(mni_store_t *store, mni_durability_t durability, mni_doorbell_t *bell,
                     mni_store_visit_t *visit, void *argument)
 {
@@ -263,12 +279,14 @@ int mni_store_begin(mni_store_t *store, mni_durability_t durability, mni_doorbel
     if (!store->has_id && (rc = file_begin(store, visit, argument)) < 0)
         return rc;
     store->told = store->report.last > store->included ? store->report.last : store->included;
+    files_clean(store, store->included, store->told);
     if (durability == MNI_DURABILITY_MEMORY)
         return 0;
     if ((rc = journal_begin(store, &journal)) < 0)
         return rc;
     store->has_journal = true;
-    rc = mni_keeper_start(journal, durability == MNI_DURABILITY_FSYNC, bell, &store->keeper);
+    rc = mni_keeper_start(journal, store->place.files, durability == MNI_DURABILITY_FSYNC, bell,
+                          &store->keeper);
     /* the program's own threads may use HDF5 too, where this process is the program */
     if (rc < 0 || !mni_hdf5_threads() || isinf(store->age))
         return rc;
@@ -298,36 +316,93 @@ static int tell(mni_store_t *store, mni_change_t type)
     return rc;
 }
 
+/* A large value is to be written; *file: the name that its file will have. */
+static int tell_large(mni_store_t *store, mni_large_t *large, const mni_value_owner_t *owner,
+                      const char **file)
+{
+    int rc = large ? mni_large_tell(large, store, owner) : 0;
+
+    if (rc == 0)
+        *file = large ? mni_large_name(large) : NULL;
+    return rc;
+}
+
+/* A record was put by which a value is in that file, or in none. */
+static int told_value(mni_store_t *store, const mni_value_owner_t *owner, mni_large_t *large)
+{
+    uint64_t number = mni_keeper_last(store->keeper);
+
+    if (large)
+        mni_large_told(large, store, number);
+    return mni_files_assign(store->place.files, owner->job, owner->role,
+                            large ? mni_large_name(large) : NULL, number);
+}
+
 int mni_store_started(mni_store_t *store, const mni_store_record_t *record)
 {
+    mni_value_owner_t owner = {
+        .store = store->place.id, .job = record->info.id, .role = MNI_VALUE_INPUT};
+    mni_large_t *large = store->apart ? record->input_large : NULL;
+    mni_store_record_t put = *record;
+    int rc = 0;
+
     if (store->keeper == NULL)
         return 0;
-    mni_change_put_start(&store->writer, record);
-    return tell(store, MNI_CHANGE_START);
+    if ((rc = tell_large(store, large, &owner, &put.input_file)) < 0 ||
+        (rc = tell(store, mni_change_put_start(&store->writer, &put))) < 0)
+        return rc;
+    return told_value(store, &owner, large);
 }
 
 int mni_store_changed(mni_store_t *store, unsigned what, const mni_store_record_t *record)
 {
+    mni_value_owner_t owner = {.store = store->place.id,
+                               .job = record->info.id,
+                               .role = MNI_VALUE_RESULT,
+                               .number = record->info.yields};
+    mni_large_t *large = store->apart ? record->result_large : NULL;
+    bool yielded = what & MNI_STORE_YIELDED;
+    mni_store_record_t put = *record;
+    int rc = 0;
+
     if (store->keeper == NULL)
         return 0;
+    if (yielded && (rc = tell_large(store, large, &owner, &put.result_file)) < 0)
+        return rc;
     unsigned set = (what & MNI_STORE_BEGUN ? MNI_CHANGE_BIT(MNI_CHANGE_BEGIN) : 0) |
                    (what & MNI_STORE_YIELDED ? MNI_CHANGE_BIT(MNI_CHANGE_VALUE) : 0) |
                    (what & MNI_STORE_CHANGED ? MNI_CHANGE_BIT(MNI_CHANGE_STATE) : 0);
-    return tell(store, mni_change_put(&store->writer, set, record));
+    if ((rc = tell(store, mni_change_put(&store->writer, set, &put))) < 0)
+        return rc;
+    return yielded ? told_value(store, &owner, large) : 0;
 }
 
 int mni_store_removed(mni_store_t *store, mn_id_t id)
 {
+    mni_value_owner_t input = {.job = id, .role = MNI_VALUE_INPUT};
+    mni_value_owner_t result = {.job = id, .role = MNI_VALUE_RESULT};
+    int rc;
+
     if (store->keeper == NULL)
         return 0;
     mni_change_put_remove(&store->writer, id);
-    return tell(store, MNI_CHANGE_REMOVE);
+    if ((rc = tell(store, MNI_CHANGE_REMOVE)) < 0 || (rc = told_value(store, &input, NULL)) < 0)
+        return rc;
+    return told_value(store, &result, NULL);
+}
+
+bool mni_store_busy(mni_store_t *store, mn_id_t id)
+{
+    return store->keeper != NULL &&
+           mni_files_result_named(store->place.files, id) > mni_keeper_kept(store->keeper);
 }
 
 void mni_store_commit(mni_store_t *store)
 {
-    if (store->keeper != NULL)
-        mni_keeper_commit(store->keeper);
+    if (store->keeper == NULL)
+        return;
+    mni_keeper_commit(store->keeper);
+    mni_larges_settle(store);
 }
 
 uint64_t mni_store_told(const mni_store_t *store)
@@ -371,6 +446,8 @@ int mni_store_finish(mni_store_t *store, mni_store_visit_t *visit, void *argumen
     store->told = mni_store_told(store);
     bool kept = store->keeper != NULL;
     kept = keeping_stop(store) == 0 && kept;
+    if (kept)
+        mni_larges_settle(store);
     mni_hdf5_enter(&before);
     /* without a journal, or one that cannot be written, what the caller has in memory is all that there is */
     rc = kept ? fold_rest(store) : mni_file_write(&store->place, store->told, visit, argument);
@@ -378,9 +455,45 @@ int mni_store_finish(mni_store_t *store, mni_store_visit_t *visit, void *argumen
     if (rc < 0)
         return rc;
     store->included = store->told;
+    files_clean(store, store->included, store->included);
     if (store->has_journal && unlink(store->place.journal) == 0)
         store->has_journal = false;
     mni_store_unlock(store->lock);
     store->lock = NULL;
+    return 0;
+}
+
+static int rebuild(mni_store_t *store, bool inside)
+{
+    int rc = 0;
+
+    if (store->told > store->included || store->format < MNI_STORE_FORMAT)
+        rc = mni_fold(&store->place, store->included, store->told, !inside);
+    else if (!inside)
+        rc = mni_fold(&store->place, store->told, store->told, true);
+    return rc == 0 && inside ? mni_fold_inside(&store->place, store->told) : rc;
+}
+
+int mni_store_rebuild(mni_store_t *store, bool inside)
+{
+    mni_hdf5_t before;
+    int rc;
+
+    if (store->place.path == NULL || !store->exists || !store->has_id)
+        return 0;
+    store->told = store->report.last > store->included ? store->report.last : store->included;
+    mni_hdf5_enter(&before);
+    rc = rebuild(store, inside);
+    mni_hdf5_leave(&before);
+    if (rc < 0)
+        return rc;
+    store->included = store->told;
+    store->format = MNI_STORE_FORMAT;
+    if (store->has_journal && unlink(store->place.journal) == 0)
+        store->has_journal = false;
+    if (inside) {
+        mni_files_none(store->place.files);
+        mni_files_sweep(store->place.files);
+    }
     return 0;
 }

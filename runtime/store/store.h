@@ -11,6 +11,7 @@
 #define MNI_STORE_STORE_H
 
 #include "core/core.h"
+#include "store/large.h"
 #include "util/doorbell.h"
 
 #include <multinode.h>
@@ -24,6 +25,8 @@ typedef struct mni_store_record {
     /* Names of the files that hold input and result, relative to the store's folder; the value's data are then NULL, and its type,
      * dimensions and size are set. NULL: the value is here. */
     const char *input_file, *result_file;
+    mni_large_t *input_large,
+        *result_large; /* what the scheduler has of them; NULL: they are not large */
     mni_need_t need;
     mn_id_t parent;         /* the job whose cancel reaches it; nil: none */
     bool has_need;          /* false: from a file of an early version, which did not have it */
@@ -78,8 +81,10 @@ enum { MNI_STORE_BEGUN = 1, MNI_STORE_YIELDED = 2, MNI_STORE_CHANGED = 4 };
 int mni_store_started(mni_store_t *store, const mni_store_record_t *record);
 int mni_store_changed(mni_store_t *store, unsigned what, const mni_store_record_t *record);
 int mni_store_removed(mni_store_t *store, mn_id_t id);
+/* Whether the job's last value is a large one that was told and is not kept yet. */
+bool mni_store_busy(mni_store_t *store, mn_id_t id);
 
-/* All changes told so far are a group that is to be kept soon. Does not wait. */
+/* All changes told so far are a group that is to be kept soon. Does not wait. Large values that are kept leave memory. */
 void mni_store_commit(mni_store_t *store);
 /* Changes are numbered: that of the last one told, and of the last one kept. */
 uint64_t mni_store_told(const mni_store_t *store);
@@ -98,6 +103,11 @@ bool mni_store_snapshot_trouble(mni_store_t *store, char *text, size_t room);
  * changes are those in the journal; if there is none, or it could not be written, all jobs are written as `visit` gives them. On
  * failure file and journal are as they were, and no other file is left; MN_E_STORE, MN_E_NO_MEMORY. Layout: see docs/store.md. */
 int mni_store_finish(mni_store_t *store, mni_store_visit_t *visit, void *argument);
+
+/* Of a store that is open and has not begun: its file gets what is in its journal, which goes, and is made anew, so that no space in it is
+ * unused. `inside`: it gets the large values too, whose files go; of files that cannot be read MN_E_STORE names one, and file and
+ * values are as they were. */
+int mni_store_rebuild(mni_store_t *store, bool inside);
 
 void mni_store_close(mni_store_t *store);
 

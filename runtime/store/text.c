@@ -4,6 +4,8 @@
  */
 #include "store/internal.h"
 
+#include "store/points.h"
+
 #include <stdlib.h>
 #include <string.h>
 

@@ -7,6 +7,8 @@
 
 #include "store/changes.h"
 #include "store/internal.h"
+#include "store/large.h"
+#include "store/points.h"
 #include "util/error.h"
 
 #include <inttypes.h>
@@ -104,7 +106,14 @@ static void check_attribute(verifier_t *verifier, hid_t group, const char *id, c
 static bool check_value(verifier_t *verifier, mn_id_t id, const char *name)
 {
     mn_value_t value;
-    int rc = mni_data_get_one(verifier->data, id, name, &value);
+    char *file = NULL;
+    int rc = mni_data_get_one(verifier->data, id, name, &value, &file);
+
+    if (rc == 0 && file != NULL) {
+        mni_store_record_t record = {.info.id = id, .input_file = file, .result_file = file};
+        rc = mni_store_value_read(verifier->store, &record, strcmp(name, "input") == 0, &value);
+    }
+    free(file);
     bool there = rc < 0 || value.ndims > 0;
 
     if (rc == MN_E_NO_MEMORY)

@@ -329,3 +329,127 @@ mn_info_t mni_get_info(mni_reader_t *reader)
     info.peak_memory = mni_get_u64(reader);
     return info;
 }
+
+/* --- jobs as they are shown outside -------------------------------------------------------------------- */
+
+static void put_shape(mni_writer_t *writer, mn_value_t value, uint32_t room)
+{
+    mni_put_u8(writer, (uint8_t)value.type);
+    mni_put_u8(writer, (uint8_t)value.ndims);
+    for (unsigned i = 0; i < value.ndims; i++)
+        mni_put_u64(writer, value.dims[i]);
+    bool here = value.size <= room && (value.data || value.size == 0);
+
+    mni_put_u64(writer, value.size);
+    mni_put_u8(writer, here);
+    if (here)
+        mni_put_bytes(writer, value.data, value.size);
+}
+
+/* A value whose bytes may be missing: `data` is NULL then. */
+static mn_value_t get_shape(mni_reader_t *reader)
+{
+    mn_value_t value = {.type = (mn_type_t)mni_get_u8(reader), .ndims = mni_get_u8(reader)};
+    size_t bytes = 0;
+
+    if (value.ndims > MN_MAX_DIMS)
+        reader->failed = true;
+    for (unsigned i = 0; i < value.ndims && i < MN_MAX_DIMS; i++)
+        value.dims[i] = mni_get_u64(reader);
+    value.size = mni_get_u64(reader);
+    bool here = mni_get_u8(reader) != 0;
+    if (here)
+        value.data = mni_get_bytes(reader, &bytes);
+    if (here && bytes != value.size)
+        reader->failed = true;
+    mn_value_t whole = value;
+    whole.data = ""; /* only its shape is looked at */
+    if (!reader->failed && mni_value_check(whole) < 0)
+        reader->failed = true;
+    return reader->failed ? mn_none() : value;
+}
+
+void mni_put_look(mni_writer_t *writer, const mni_msg_look_t *look, uint32_t room)
+{
+    mn_info_t bare = look->info;
+
+    bare.result = mn_none();
+    mni_put_info(writer, &bare);
+    mni_put_u32(writer, look->need.millicores);
+    mni_put_u64(writer, look->need.memory);
+    mni_put_u32(writer, look->need.max_concurrency);
+    mni_put_u32(writer, look->need.max_retries);
+    mni_put_u32(writer, look->need.max_lost);
+    mni_put_i32(writer, look->need.priority);
+    mni_put_f64(writer, look->need.timeout);
+    mni_put_f64(writer, look->need.grace);
+    put_shape(writer, look->input, room);
+    put_shape(writer, look->result, room);
+}
+
+mni_msg_look_t mni_get_look(mni_reader_t *reader)
+{
+    mni_msg_look_t look = {.info = mni_get_info(reader)};
+
+    look.need.millicores = mni_get_u32(reader);
+    look.need.memory = mni_get_u64(reader);
+    look.need.max_concurrency = mni_get_u32(reader);
+    look.need.max_retries = mni_get_u32(reader);
+    look.need.max_lost = mni_get_u32(reader);
+    look.need.priority = mni_get_i32(reader);
+    look.need.timeout = mni_get_f64(reader);
+    look.need.grace = mni_get_f64(reader);
+    look.input = get_shape(reader);
+    look.result = get_shape(reader);
+    look.info.result = look.result;
+    return look;
+}
+
+void mni_put_summary(mni_writer_t *writer, const mni_msg_summary_t *summary)
+{
+    for (int i = 0; i <= MN_CANCELLED; i++)
+        mni_put_u64(writer, summary->statuses[i]);
+    mni_put_u64(writer, summary->tasks);
+    mni_put_u32(writer, summary->nodes);
+    mni_put_u32(writer, summary->workers);
+    mni_put_u8(writer, summary->draining);
+    mni_put_text(writer, summary->trouble);
+}
+
+mni_msg_summary_t mni_get_summary(mni_reader_t *reader)
+{
+    mni_msg_summary_t summary = {.tasks = 0};
+
+    for (int i = 0; i <= MN_CANCELLED; i++)
+        summary.statuses[i] = mni_get_u64(reader);
+    summary.tasks = mni_get_u64(reader);
+    summary.nodes = mni_get_u32(reader);
+    summary.workers = mni_get_u32(reader);
+    summary.draining = mni_get_u8(reader) != 0;
+    summary.trouble = mni_get_text(reader);
+    return summary;
+}
+
+void mni_put_node(mni_writer_t *writer, const mni_node_use_t *node)
+{
+    mni_put_text(writer, node->host);
+    mni_put_u32(writer, node->cores);
+    mni_put_u32(writer, node->cores_free);
+    mni_put_u64(writer, node->memory);
+    mni_put_u64(writer, node->memory_used);
+    mni_put_u32(writer, node->workers);
+    mni_put_u32(writer, node->tasks);
+}
+
+mni_node_use_t mni_get_node(mni_reader_t *reader)
+{
+    mni_node_use_t node = {.host = mni_get_text(reader)};
+
+    node.cores = mni_get_u32(reader);
+    node.cores_free = mni_get_u32(reader);
+    node.memory = mni_get_u64(reader);
+    node.memory_used = mni_get_u64(reader);
+    node.workers = mni_get_u32(reader);
+    node.tasks = mni_get_u32(reader);
+    return node;
+}

@@ -11,83 +11,96 @@
 #include "wire/wire.h"
 
 /* X(NAME, number). The comment gives the fields, in order. */
-#define MNI_MESSAGES(X)                                                                               \
-    /* client -> rank 0, passed on by the worker; answered by REPLY with the same request */          \
-    X(START, 1) /* mni_msg_start_t */                                                                 \
-    X(GET, 2)   /* id */                                                                              \
-    X(WAIT, 3)  /* id, u64 seen (UINT64_MAX: only the end counts), f64 timeout (negative: none) */    \
-    X(CANCEL, 4)      /* id, f64 grace (NaN: the job's own, negative: none) */                        \
-    X(REMOVE, 5)      /* id */                                                                        \
-    X(LIST, 6)        /* mni_msg_list_t */                                                            \
-    X(LOCKS, 7)       /* - */                                                                         \
-    X(LOG, 8)         /* id, u32 attempt, u8 stream */                                                \
-    X(SERVICE, 9)     /* text name */                                                                 \
-    X(START_MANY, 10) /* mni_msg_start_t without input, u32 n, n values */                            \
-    X(WAIT_MANY,                                                                                      \
-      11) /* u32 n, n ids, u32 least, f64 timeout: until the first `least` have ended */              \
-    /* client -> its worker */                                                                        \
-    X(YIELD, 20)    /* value. With a request other than 0 it is answered by REPLY when durable */     \
-    X(PROGRESS, 21) /* f64 fraction, text message */                                                  \
-    X(FINISHED, 22) /* mni_msg_finished_t: the task or block is over */                               \
-    X(MAP, 23)      /* mni_msg_map_t: opens the map `request` */                                      \
-    X(MAP_CLOSE,                                                                                      \
+#define MNI_MESSAGES(X)                                                                                 \
+    /* client -> rank 0, passed on by the worker; answered by REPLY with the same request */            \
+    X(START, 1) /* mni_msg_start_t */                                                                   \
+    X(GET, 2)   /* id */                                                                                \
+    X(WAIT, 3)  /* id, u64 seen (UINT64_MAX: only the end counts), f64 timeout (negative: none) */      \
+    X(CANCEL, 4)      /* id, f64 grace (NaN: the job's own, negative: none) */                          \
+    X(REMOVE, 5)      /* id */                                                                          \
+    X(LIST, 6)        /* mni_msg_list_t */                                                              \
+    X(LOCKS, 7)       /* - */                                                                           \
+    X(LOG, 8)         /* id, u32 attempt, u8 stream */                                                  \
+    X(SERVICE, 9)     /* text name */                                                                   \
+    X(START_MANY, 10) /* mni_msg_start_t without input, u32 n, n values */                              \
+    X(WAIT_MANY,                                                                                        \
+      11) /* u32 n, n ids, u32 least, f64 timeout: until the first `least` have ended */                \
+    X(LOOK,                                                                                             \
+      12) /* id, u64 seen, f64 timeout (0: at once, else as WAIT), u32 room: a job and what it needs, \
+             its values with at most so many bytes each */ \
+    X(PART,                                                                                             \
+      13) /* id, u8 input, u64 yields, u64 offset, u32 room: bytes of its result, which must be that  \
+             of so many yields; with `input` not 0 of its input */ \
+    X(LOOKS, 14)   /* mni_msg_list_t, of which one answer has a part only */                            \
+    X(FIND, 15)    /* text: hexadecimal digits that ids begin with; "": the newest job */               \
+    X(NODES, 16)   /* - */                                                                              \
+    X(SUMMARY, 17) /* - */                                                                              \
+    X(EXPLAIN, 18) /* id */                                                                             \
+    /* client -> its worker */                                                                          \
+    X(YIELD, 20)    /* value. With a request other than 0 it is answered by REPLY when durable */       \
+    X(PROGRESS, 21) /* f64 fraction, text message */                                                    \
+    X(FINISHED, 22) /* mni_msg_finished_t: the task or block is over */                                 \
+    X(MAP, 23)      /* mni_msg_map_t: opens the map `request` */                                        \
+    X(MAP_CLOSE,                                                                                        \
       24) /* -: `request` is the map; answered by REPLY: 0, or 1 when executors may still write     \
-             to its memory: MAP_GONE follows */ \
-    X(READY, 25)    /* -: the process has started and waits for work */                               \
-    X(MAP_MORE, 26) /* u64 items: the arguments of so many are there now; `request` is the map */     \
-    /* worker -> client */                                                                            \
+             to its memory: MAP_GONE follows */   \
+    X(READY, 25)    /* -: the process has started and waits for work */                                 \
+    X(MAP_MORE, 26) /* u64 items: the arguments of so many are there now; `request` is the map */       \
+    /* worker -> client */                                                                              \
     X(REPLY, 40) /* i32 code, text message; for code >= 0 what the request asked for:            \
                           START: id; GET, WAIT: mni_put_info(); LIST: u32 n, n ids;                    \
                           LOCKS: u32 n, n times (text name, id); LOG: bytes; SERVICE: text;   \
                           START_MANY: text (why not all), u32 n, n ids; WAIT_MANY: u32 n, n times mni_put_info(): the   \
-                          first n of those asked for */    \
-    X(RUN, 41)   /* mni_msg_run_t: a job attempt, a service or the driver */                          \
-    X(BLOCK, 42) /* mni_msg_block_t: items of a map to be worked on */                                \
-    X(EXIT, 43)  /* -: end the process */                                                             \
-    X(MAP_ITEMS,                                                                                      \
-      44) /* u64 first, u64 count, bytes pack: results, by value; `request` is the map */             \
-    X(MAP_FAULT,                                                                                      \
-      45) /* u64 index, i32 code, u8 reason, text message: one item failed; the map goes on */        \
-    X(MAP_END,                                                                                        \
-      46) /* i32 code, u64 index (of the item that failed), text message: nothing more comes */       \
-    X(MAP_GONE, 47) /* -: nobody works on the closed map `request` any more */                        \
-    /* worker <-> rank 0 */                                                                           \
-    X(HELLO, 60)     /* worker: mni_msg_hello_t, once */                                              \
-    X(CALL, 61)      /* worker: u64 client, u64 task, bytes frame: a client's request passed on */    \
-    X(ANSWER, 62)    /* rank 0: u64 client, bytes frame */                                            \
-    X(TASK_RUN, 63)  /* rank 0: mni_msg_run_t */                                                      \
-    X(TASK_STOP, 64) /* rank 0: u64 task, i32 code */                                                 \
-    X(TASK_KILL, 65) /* rank 0: u64 task, u8 reason */                                                \
-    X(TASK_YIELD,                                                                                     \
+                          first n of those asked for; LOOK: mni_msg_look_t; PART: bytes; LOOKS: u8 more, id of the last one  \
+                          looked at, u32 n, n times mni_msg_look_t; FIND: u32 all, u32 n, n times mni_msg_look_t: the first \
+                          n of all; NODES: u32 n, n times mni_put_node(); SUMMARY: mni_msg_summary_t; EXPLAIN: text */      \
+    X(RUN, 41)   /* mni_msg_run_t: a job attempt, a service or the driver */                            \
+    X(BLOCK, 42) /* mni_msg_block_t: items of a map to be worked on */                                  \
+    X(EXIT, 43)  /* -: end the process */                                                               \
+    X(MAP_ITEMS,                                                                                        \
+      44) /* u64 first, u64 count, bytes pack: results, by value; `request` is the map */               \
+    X(MAP_FAULT,                                                                                        \
+      45) /* u64 index, i32 code, u8 reason, text message: one item failed; the map goes on */          \
+    X(MAP_END,                                                                                          \
+      46) /* i32 code, u64 index (of the item that failed), text message: nothing more comes */         \
+    X(MAP_GONE, 47) /* -: nobody works on the closed map `request` any more */                          \
+    /* worker <-> rank 0 */                                                                             \
+    X(HELLO, 60)     /* worker: mni_msg_hello_t, once */                                                \
+    X(CALL, 61)      /* worker: u64 client, u64 task, bytes frame: a client's request passed on */      \
+    X(ANSWER, 62)    /* rank 0: u64 client, bytes frame */                                              \
+    X(TASK_RUN, 63)  /* rank 0: mni_msg_run_t */                                                        \
+    X(TASK_STOP, 64) /* rank 0: u64 task, i32 code */                                                   \
+    X(TASK_KILL, 65) /* rank 0: u64 task, u8 reason */                                                  \
+    X(TASK_YIELD,                                                                                       \
       66) /* worker: u64 task, value, u64 client, u64 request (0: no answer is wanted), u64 count: \
-             yields since the last such message, of which this value is the last */  \
-    X(TASK_PROGRESS, 67) /* worker: u64 task, f64 fraction, text message */                           \
-    X(TASK_ENDED, 68)    /* worker: mni_msg_ended_t */                                                \
-    X(SLOTS_WANT,                                                                                     \
-      69) /* worker: u64 demand, u64 caller, u32 declaration, u32 want (0: closes it) */              \
-    X(SLOT_GRANT, 70)   /* rank 0: u64 demand, mni_msg_slot_t */                                      \
-    X(SLOTS_REFUSE, 71) /* rank 0: u64 demand, i32 code, text message */                              \
-    X(SLOT_FREE, 72)    /* worker: u64 slot: given back */                                            \
-    X(TASK_LOG,                                                                                       \
-      73) /* rank 0: u64 task, u8 stream, u64 client, u64 request; answered by TASK_LOG_TEXT */       \
-    X(TASK_LOG_TEXT, 74) /* worker: u64 client, u64 request, bytes text */                            \
-    X(JOB_OUTPUT,                                                                                     \
-      75) /* worker: id, u8 stream, bytes text: what a slot wrote for a job, or for nobody */         \
-    X(SHUTDOWN, 76)  /* rank 0: end all executors, answer GOODBYE, leave the loop */                  \
-    X(GOODBYE, 77)   /* worker: - */                                                                  \
-    X(RANK_LOST, 78) /* rank 0: u32 rank */                                                           \
-    X(HEARTBEAT,                                                                                      \
-      80) /* rank 0 and worker: u8 last; 1 from rank 0: no more of them, nothing runs */              \
-    X(TASK_ADDRESS, 79) /* worker: u64 task, text host:port: where a service can be reached */        \
-    /* worker <-> worker. payload: bytes that follow instead of those in the message; 0: none do */   \
-    X(BLOCK_SEND,                                                                                     \
-      90) /* u64 map, u64 block, mni_msg_slot_t, mni_msg_block_t, bytes arguments, u64 payload */     \
-    X(BLOCK_DONE,                                                                                     \
-      91) /* u64 map, u64 block, u64 slot, mni_msg_finished_t, bytes results, u64 payload */          \
-    X(BLOCK_STOP, 92) /* u64 slot, i32 code: stop what runs in the slot; 0: kill it */                \
-    X(BLOCK_CUT,                                                                                      \
-      93) /* u64 map, u64 block, u64 slot: an executor is idle, the block may be too long */          \
-    X(BLOCK_KEPT,                                                                                     \
+             yields since the last such message, of which this value is the last */    \
+    X(TASK_PROGRESS, 67) /* worker: u64 task, f64 fraction, text message */                             \
+    X(TASK_ENDED, 68)    /* worker: mni_msg_ended_t */                                                  \
+    X(SLOTS_WANT,                                                                                       \
+      69) /* worker: u64 demand, u64 caller, u32 declaration, u32 want (0: closes it) */                \
+    X(SLOT_GRANT, 70)   /* rank 0: u64 demand, mni_msg_slot_t */                                        \
+    X(SLOTS_REFUSE, 71) /* rank 0: u64 demand, i32 code, text message */                                \
+    X(SLOT_FREE, 72)    /* worker: u64 slot: given back */                                              \
+    X(TASK_LOG,                                                                                         \
+      73) /* rank 0: u64 task, u8 stream, u64 client, u64 request; answered by TASK_LOG_TEXT */         \
+    X(TASK_LOG_TEXT, 74) /* worker: u64 client, u64 request, bytes text */                              \
+    X(JOB_OUTPUT,                                                                                       \
+      75) /* worker: id, u8 stream, bytes text: what a slot wrote for a job, or for nobody */           \
+    X(SHUTDOWN, 76)  /* rank 0: end all executors, answer GOODBYE, leave the loop */                    \
+    X(GOODBYE, 77)   /* worker: - */                                                                    \
+    X(RANK_LOST, 78) /* rank 0: u32 rank */                                                             \
+    X(HEARTBEAT,                                                                                        \
+      80) /* rank 0 and worker: u8 last; 1 from rank 0: no more of them, nothing runs */                \
+    X(TASK_ADDRESS, 79) /* worker: u64 task, text host:port: where a service can be reached */          \
+    /* worker <-> worker. payload: bytes that follow instead of those in the message; 0: none do */     \
+    X(BLOCK_SEND,                                                                                       \
+      90) /* u64 map, u64 block, mni_msg_slot_t, mni_msg_block_t, bytes arguments, u64 payload */       \
+    X(BLOCK_DONE,                                                                                       \
+      91) /* u64 map, u64 block, u64 slot, mni_msg_finished_t, bytes results, u64 payload */            \
+    X(BLOCK_STOP, 92) /* u64 slot, i32 code: stop what runs in the slot; 0: kill it */                  \
+    X(BLOCK_CUT,                                                                                        \
+      93) /* u64 map, u64 block, u64 slot: an executor is idle, the block may be too long */            \
+    X(BLOCK_KEPT,                                                                                       \
       94) /* u64 map, u64 block, u64 slot, u64 items: answers BLOCK_CUT; the block has so many now */
 
 enum {
@@ -99,6 +112,7 @@ enum {
 /* Task numbers that the core does not give: the driver's, and from the next one on those of the services. */
 #define MNI_TASK_DRIVER (UINT64_C(1) << 63)
 #define MNI_TASK_SERVICES (MNI_TASK_DRIVER + 1)
+#define MNI_TASK_OUTSIDE UINT64_MAX /* callers that are no processes of the runtime */
 
 /* "START" for MNI_MSG_START; "?" for a number that is no message. */
 const char *mni_message_name(uint16_t type);
@@ -119,6 +133,21 @@ typedef struct mni_msg_list {
     mn_id_t after;
     uint32_t capacity;
 } mni_msg_list_t;
+
+/* A job as it is shown outside: everything but the bytes of its values, unless they are few. */
+typedef struct mni_msg_look {
+    mn_info_t info; /* its result is `result` */
+    mni_need_t need;
+    mn_value_t input, result; /* data: NULL when left out */
+} mni_msg_look_t;
+
+typedef struct mni_msg_summary {
+    uint64_t statuses[MN_CANCELLED + 1]; /* jobs with each */
+    uint64_t tasks;                      /* that run */
+    uint32_t nodes, workers;
+    bool draining;
+    const char *trouble; /* of the store; NULL: none */
+} mni_msg_summary_t;
 
 /* One attempt of a job, a service, or the driver. */
 typedef struct mni_msg_run {
@@ -220,6 +249,12 @@ void mni_put_ended(mni_writer_t *writer, const mni_msg_ended_t *ended);
 mni_msg_ended_t mni_get_ended(mni_reader_t *reader);
 void mni_put_slot(mni_writer_t *writer, const mni_msg_slot_t *slot);
 mni_msg_slot_t mni_get_slot(mni_reader_t *reader);
+void mni_put_look(mni_writer_t *writer, const mni_msg_look_t *look, uint32_t room);
+mni_msg_look_t mni_get_look(mni_reader_t *reader);
+void mni_put_summary(mni_writer_t *writer, const mni_msg_summary_t *summary);
+mni_msg_summary_t mni_get_summary(mni_reader_t *reader);
+void mni_put_node(mni_writer_t *writer, const mni_node_use_t *node);
+mni_node_use_t mni_get_node(mni_reader_t *reader);
 /* A job's state; pointers of the one that is read are views. */
 void mni_put_info(mni_writer_t *writer, const mn_info_t *info);
 mn_info_t mni_get_info(mni_reader_t *reader);

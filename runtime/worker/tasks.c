@@ -208,6 +208,13 @@ int mni_client_frame(mni_worker_t *worker, mni_executor_t *executor, const void 
     case MNI_MSG_LOCKS:
     case MNI_MSG_LOG:
     case MNI_MSG_SERVICE:
+    case MNI_MSG_LOOK:
+    case MNI_MSG_PART:
+    case MNI_MSG_LOOKS:
+    case MNI_MSG_FIND:
+    case MNI_MSG_NODES:
+    case MNI_MSG_SUMMARY:
+    case MNI_MSG_EXPLAIN:
         mni_task_flush_yield(
             worker, executor); /* a reader must not see an older value than the asker yielded */
         mni_writer_begin(&worker->frame, MNI_MSG_CALL, 0);

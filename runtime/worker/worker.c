@@ -57,7 +57,7 @@ void mni_worker_send(mni_worker_t *worker, uint32_t rank)
     mni_comm_send(worker->comm, rank, &worker->frame);
 }
 
-int mni_worker_attach(mni_worker_t *worker, mni_channel_t *channel)
+int mni_worker_attach(mni_worker_t *worker, mni_channel_t *channel, uint64_t task)
 {
     mni_executor_t *executor = calloc(1, sizeof *executor);
     if (!executor)
@@ -67,7 +67,7 @@ int mni_worker_attach(mni_worker_t *worker, mni_channel_t *channel)
                                  .state = MNI_EXECUTOR_BUSY,
                                  .driver = true,
                                  .embedded = true,
-                                 .task = MNI_TASK_DRIVER,
+                                 .task = task,
                                  .channel = channel,
                                  .stop_by = MNI_NEVER,
                                  .end_by = MNI_NEVER};

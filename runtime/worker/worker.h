@@ -21,8 +21,9 @@ int mni_worker_create(mni_comm_t *comm, mni_spawner_t *spawner, mni_machine_t *m
 /* Frees it; its executors must be gone (mni_worker_empty()) or are ended by the spawner. */
 void mni_worker_destroy(mni_worker_t *worker);
 
-/* Embedded rank 0: the client at the other end of this channel is served as the driver. Borrowed. */
-int mni_worker_attach(mni_worker_t *worker, mni_channel_t *channel);
+/* Rank 0: the client at the other end of this channel, in this process, is served as `task`: MNI_TASK_DRIVER of an embedded
+ * runtime, MNI_TASK_OUTSIDE. Borrowed. */
+int mni_worker_attach(mni_worker_t *worker, mni_channel_t *channel, uint64_t task);
 
 /* Looks at channels, the spawner and the clock once. 1: there was something to do, 0: nothing. */
 int mni_worker_step(mni_worker_t *worker, uint64_t now);

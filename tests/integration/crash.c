@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * Jobs for crash.test, which kills the run and starts it again until it has had enough. Whatever the driver was told it first
- * writes into a log of its own, which each later run holds against what the store says:
+ * Jobs for crash.test, which kills the run and starts it again until it has had enough. Some yield, some map, some hold locks, some
+ * wait to be cancelled; all have keys. Whatever the driver was told it first writes into a log of its own, which each later run holds
+ * against what the store says; the jobs write there too:
  *
  *     start N ID    mn_start() has returned that id for job N
  *     done N        mn_wait() has said that it SUCCEEDED
- *     lock N        mn_start() has returned for the job that holds lock N
+ *     cancel N      mn_wait() has said that it is CANCELLED
  *     remove N      mn_remove() is about to be called;  gone N: it has returned
  *     run N         (the job's own) an attempt has begun
+ *     hold L N      (the job's own) it works, and has been given lock L;  free L N: it is about to end
  *
  *     crash LOG go|end    go: with more and more jobs, until it is killed; end: without new ones
  */
@@ -21,13 +23,18 @@
 #include <unistd.h>
 
 #define BATCH 8u /* jobs that are under way at a time */
+#define KEPT 64u /* jobs that are not removed, so that a run begins as fast as the first one */
+#define ITEMS 6
 #define MOST 200000u
 
+MN_FUNCTION(twice, .cpu = 0.1);
 MN_JOB(triple, .cpu = 0.1, .max_lost = 1000, .max_retries = 1000);
+MN_JOB(total, .cpu = 0.1, .max_lost = 1000, .max_retries = 1000);
+MN_JOB(linger, .cpu = 0.1, .max_lost = 1000, .max_retries = 1000);
 
 /* What the log says of a job. */
 typedef struct known {
-    bool started, done, going, gone;
+    bool started, done, cancelled, going, gone;
     mn_id_t id;
 } known_t;
 
@@ -65,20 +72,102 @@ typedef struct order {
     char log[200];
 } order_t;
 
+/* What a job is, by its number. */
+static bool is_map(uint64_t number)
+{
+    return number % 7 == 1;
+}
+
+static bool is_cancelled(uint64_t number)
+{
+    return number % 7 == 3;
+}
+
+/* 0: none. Of the jobs that are under way at a time no two have the same. */
+static unsigned lock_of(uint64_t number)
+{
+    return number % 5 == 0 ? 1 + (unsigned)(number / 5 % 2) : 0;
+}
+
+static uint64_t result_of(uint64_t number)
+{
+    return is_map(number) ? number * ITEMS * 2 + ITEMS * (ITEMS - 1) : number * 3;
+}
+
+static int begin(mn_task_t *task, mn_value_t input, order_t *order)
+{
+    if (input.size != sizeof *order)
+        return mn_fail(task, MN_E_FAILED, "its input is not what was given");
+    memcpy(order, input.data, sizeof *order);
+    note(order->log, "run %llu\n", (unsigned long long)order->number);
+    if (lock_of(order->number))
+        note(order->log, "hold %u %llu\n", lock_of(order->number),
+             (unsigned long long)order->number);
+    return 0;
+}
+
+static void end(const order_t *order)
+{
+    if (lock_of(order->number))
+        note(order->log, "free %u %llu\n", lock_of(order->number),
+             (unsigned long long)order->number);
+}
+
 static int triple(mn_task_t *task, mn_value_t input)
 {
     order_t order;
-    int rc;
+    int rc = begin(task, input, &order);
 
-    if (input.size != sizeof order)
-        return mn_fail(task, MN_E_FAILED, "its input is not what was given");
-    memcpy(&order, input.data, sizeof order);
-    note(order.log, "run %llu\n", (unsigned long long)order.number);
+    if (rc < 0)
+        return rc;
     usleep(20000); /* something is to be interrupted, and not too much to be looked at */
-    uint64_t result = order.number * 3;
+    uint64_t result = result_of(order.number);
     if (order.number % 3 == 0 && (rc = mn_yield_sync(task, mn_array(MN_UINT64, &result, 1))) < 0)
         return rc;
-    return mn_yield(task, mn_array(MN_UINT64, &result, 1));
+    rc = mn_yield(task, mn_array(MN_UINT64, &result, 1));
+    end(&order);
+    return rc;
+}
+
+static int twice(mn_task_t *task, mn_value_t input)
+{
+    uint64_t number;
+    memcpy(&number, input.data, sizeof number);
+    number *= 2;
+    return mn_yield(task, mn_array(MN_UINT64, &number, 1));
+}
+
+/* Twice the numbers from its own on, added up. */
+static int total(mn_task_t *task, mn_value_t input)
+{
+    uint64_t numbers[ITEMS], results[ITEMS], sum = 0;
+    order_t order;
+    int rc = begin(task, input, &order);
+
+    if (rc < 0)
+        return rc;
+    for (unsigned i = 0; i < ITEMS; i++)
+        numbers[i] = order.number + i;
+    if ((rc = mn_map(task, twice, numbers, ITEMS, results)) < 0)
+        return rc;
+    for (unsigned i = 0; i < ITEMS; i++) {
+        sum += results[i];
+        if ((rc = mn_yield(task, mn_array(MN_UINT64, &sum, 1))) < 0)
+            return rc;
+    }
+    end(&order);
+    return 0;
+}
+
+static int linger(mn_task_t *task, mn_value_t input)
+{
+    order_t order;
+    int rc = begin(task, input, &order);
+
+    while (rc == 0 && (rc = mn_cancelled(task)) == 0)
+        usleep(5000);
+    end(&order);
+    return rc;
 }
 
 static void read_log(const char *log)
@@ -93,6 +182,8 @@ static void read_log(const char *log)
             mn_id_parse(id, &known[number].id);
         } else if (sscanf(line, "done %u", &number) == 1 && number < MOST) {
             known[number].done = true;
+        } else if (sscanf(line, "cancel %u", &number) == 1 && number < MOST) {
+            known[number].cancelled = true;
         } else if (sscanf(line, "remove %u", &number) == 1 && number < MOST) {
             known[number].going = true;
         } else if (sscanf(line, "gone %u", &number) == 1 && number < MOST) {
@@ -106,7 +197,7 @@ static void read_log(const char *log)
 static bool has_result(const mn_info_t *info, unsigned number)
 {
     return info->result.size == sizeof(uint64_t) &&
-           *(const uint64_t *)info->result.data == (uint64_t)number * 3;
+           *(const uint64_t *)info->result.data == result_of(number);
 }
 
 /* What was acknowledged in an earlier run must be so. */
@@ -124,6 +215,8 @@ static void audit(unsigned number)
         wrong("job %u was started and is lost", number);
     else if (job->done && info->status != MN_SUCCEEDED)
         wrong("job %u was done and is %s", number, mn_status_name(info->status));
+    else if (job->cancelled && info->status != MN_CANCELLED)
+        wrong("job %u was cancelled and is %s", number, mn_status_name(info->status));
     else if (job->done && !has_result(info, number))
         wrong("job %u has lost its result", number);
     mn_info_destroy(info);
@@ -136,9 +229,12 @@ static int start(const char *log, unsigned number, mn_id_t *id)
 
     snprintf(order.log, sizeof order.log, "%s", log);
     snprintf(key, sizeof key, "job-%u", number);
-    snprintf(lock, sizeof lock, "lock-%u", number);
-    int rc = mn_start(triple, mn_bytes(&order, sizeof order),
-                      &(mn_start_options_t){.key = key, .lock = number % 5 == 0 ? lock : NULL}, id);
+    snprintf(lock, sizeof lock, "lock-%u", lock_of(number));
+    mn_start_options_t options = {.key = key, .lock = lock_of(number) ? lock : NULL};
+    mn_value_t input = mn_bytes(&order, sizeof order);
+    int rc = is_cancelled(number) ? mn_start(linger, input, &options, id)
+             : is_map(number)     ? mn_start(total, input, &options, id)
+                                  : mn_start(triple, input, &options, id);
     if (rc < 0) {
         wrong("job %u cannot be started", number);
         return rc;
@@ -152,53 +248,74 @@ static int start(const char *log, unsigned number, mn_id_t *id)
     return 0;
 }
 
-static void finish(const char *log, unsigned number, mn_id_t id)
+static void remove_job(const char *log, unsigned number)
 {
+    note(log, "remove %u\n", number);
+    known[number].going = true;
+    int rc = mn_remove(known[number].id);
+    if (rc < 0 && rc != MN_E_NO_JOB)
+        wrong("job %u cannot be removed", number);
+    note(log, "gone %u\n", number);
+}
+
+static void finish(const char *log, unsigned number)
+{
+    known_t *job = &known[number];
     mn_info_t *info = NULL;
 
-    if (mn_wait(id, 60, &info) < 0)
+    if (is_cancelled(number) && mn_cancel(job->id) < 0)
+        wrong("job %u cannot be cancelled", number);
+    if (mn_wait(job->id, 60, &info) < 0)
         wrong("job %u does not end", number);
-    else if (info->status != MN_SUCCEEDED || !has_result(info, number))
+    else if (is_cancelled(number) && info->status != MN_CANCELLED)
+        wrong("job %u is %s and was cancelled", number, mn_status_name(info->status));
+    else if (!is_cancelled(number) && (info->status != MN_SUCCEEDED || !has_result(info, number)))
         wrong("job %u is %s: %s", number, mn_status_name(info->status),
               info->error ? info->error : "with another result");
-    else if (!known[number].done)
-        note(log, "done %u\n", number);
+    else if (!job->done && !job->cancelled)
+        note(log, "%s %u\n", is_cancelled(number) ? "cancel" : "done", number);
     mn_info_destroy(info);
-    if (number % 4 == 0) {
-        note(log, "remove %u\n", number);
-        if (mn_remove(id) < 0)
-            wrong("job %u cannot be removed", number);
-        note(log, "gone %u\n", number);
+    if (number % 4 == 0)
+        remove_job(log, number);
+}
+
+static void audit_all(const char *log, unsigned *last)
+{
+    for (unsigned number = 0; number < MOST; number++)
+        if (known[number].started)
+            *last = number + 1;
+    for (unsigned number = 0; number < *last; number++) {
+        if (!known[number].started || known[number].gone)
+            continue;
+        audit(number);
+        if (known[number].going || (number + KEPT < *last && failures == 0))
+            remove_job(log, number); /* also what may have been interrupted in it */
     }
 }
 
 static int driver(mn_task_t *task, int argc, char **argv)
 {
-    mn_id_t ids[BATCH];
-    unsigned last = 0, number;
+    unsigned last = 0;
+    mn_id_t id;
 
     (void)task;
     if (argc != 3 || !(known = calloc(MOST, sizeof *known)))
         return 91;
     read_log(argv[1]);
-    for (number = 0; number < MOST; number++)
-        if (known[number].started) {
-            audit(number);
-            last = number + 1;
-        }
-    printf("READY\n");
+    printf("READY\n"); /* may be killed from here on */
     fflush(stdout);
+    audit_all(argv[1], &last);
     /* What was under way; then more. */
     bool go = strcmp(argv[2], "go") == 0;
     for (unsigned first = last > BATCH ? last - BATCH : 0; first < (go ? MOST - BATCH : last);
          first += BATCH) {
         unsigned count = !go && last - first < BATCH ? last - first : BATCH;
-        for (unsigned i = 0; i < count; i++)
-            if (!known[first + i].going && start(argv[1], first + i, &ids[i]) < 0)
+        for (unsigned i = first; i < first + count; i++)
+            if (!known[i].going && start(argv[1], i, &id) < 0)
                 return 1;
-        for (unsigned i = 0; i < count; i++)
-            if (!known[first + i].going)
-                finish(argv[1], first + i, ids[i]);
+        for (unsigned i = first; i < first + count; i++)
+            if (!known[i].going)
+                finish(argv[1], i);
         if (failures > 0)
             return 1;
     }

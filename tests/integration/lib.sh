@@ -72,6 +72,16 @@ have()
 
 have mpirun || skip "there is no mpirun"
 
+# python_with MODULE: the first python3 that has it.
+python_with()
+{
+    local python
+    for python in python3 /usr/bin/python3; do
+        "$python" -c "import $1" 2>/dev/null && echo "$python" && return 0
+    done
+    return 1
+}
+
 # Whether each rank can be given a host name of its own, which makes it a node of its own for the runtime.
 can_name_hosts()
 {

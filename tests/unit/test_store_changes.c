@@ -3,6 +3,7 @@
  * store/: changes of jobs go into the journal and are there after a crash; one runtime at a time; file and journal belong
  * together.
  */
+#include "store/changes.h"
 #include "store/store.h"
 
 #include <errno.h>
@@ -318,6 +319,76 @@ static void what_is_damaged_is_told(void **state)
     assert_int_equal(unlink(path), 0);
 }
 
+/* Values in files: what is put comes back; what is cut off, or names nothing, is refused. */
+static void names_of_files_are_put_and_applied(void **state)
+{
+    mni_store_record_t record = record_of(1), back = {0};
+    mni_writer_t writer = {0};
+    mni_journal_record_t change;
+
+    (void)state;
+    record.input = (mn_value_t){
+        .type = MN_FLOAT32, .ndims = 3, .dims = {2, 3, 1 << 20}, .size = (size_t)24 << 20};
+    record.info.result =
+        (mn_value_t){.type = MN_TEXT, .ndims = 1, .dims = {2 << 20}, .size = 2 << 20};
+    record.info.yields = 3;
+    record.info.status = MN_SUCCEEDED;
+    record.input_file = "a.values/b";
+    record.result_file = "c.values/d";
+    change.type = mni_change_put_start(&writer, &record);
+    assert_int_equal(mni_writer_end(&writer), 0);
+    change.data = writer.data + MNI_FRAME_HEADER;
+    change.size = writer.size - MNI_FRAME_HEADER;
+    assert_int_equal(change.type, MNI_CHANGE_START_FILE);
+    assert_int_equal(mni_change_set(&change),
+                     MNI_CHANGE_BIT(MNI_CHANGE_START) | MNI_CHANGE_BIT(MNI_CHANGE_START_FILE));
+    assert_int_equal(mni_change_apply(&change, &back), 0);
+    assert_string_equal(back.input_file, "a.values/b");
+    assert_null(back.result_file);
+    assert_null(back.input.data);
+    assert_int_equal(back.input.size, (size_t)24 << 20);
+    assert_memory_equal(back.input.dims, record.input.dims, sizeof back.input.dims);
+    for (unsigned several = 0; several < 2; several++) {
+        unsigned set =
+            MNI_CHANGE_BIT(MNI_CHANGE_VALUE) | (several ? MNI_CHANGE_BIT(MNI_CHANGE_STATE) : 0);
+        change.type = mni_change_put(&writer, set, &record);
+        assert_int_equal(mni_writer_end(&writer), 0);
+        change.data = writer.data + MNI_FRAME_HEADER;
+        change.size = writer.size - MNI_FRAME_HEADER;
+        assert_int_equal(change.type, several ? MNI_CHANGE_SEVERAL : MNI_CHANGE_VALUE_FILE);
+        assert_int_equal(mni_change_set(&change), set | MNI_CHANGE_BIT(MNI_CHANGE_VALUE_FILE));
+        back.info.status = MN_RUNNING;
+        assert_int_equal(mni_change_apply(&change, &back), 0);
+        assert_string_equal(back.result_file, "c.values/d");
+        assert_string_equal(back.input_file, "a.values/b");
+        assert_int_equal(back.info.result.size, 2 << 20);
+        assert_int_equal(back.info.status, several ? MN_SUCCEEDED : MN_RUNNING);
+        while (change.size-- > 0)
+            assert_int_equal(mni_change_apply(&change, &back), MN_E_STORE);
+        /* a value that is in the record again */
+        record.result_file = NULL;
+        record.info.result = mn_text("small");
+        change.type = mni_change_put(&writer, set, &record);
+        assert_int_equal(mni_writer_end(&writer), 0);
+        change.data = writer.data + MNI_FRAME_HEADER;
+        change.size = writer.size - MNI_FRAME_HEADER;
+        assert_int_equal(mni_change_apply(&change, &back), 0);
+        assert_null(back.result_file);
+        assert_memory_equal(back.info.result.data, "small", 5);
+        record.result_file = "c.values/d";
+        record.info.result =
+            (mn_value_t){.type = MN_TEXT, .ndims = 1, .dims = {2 << 20}, .size = 2 << 20};
+    }
+    /* dimensions that make too many bytes */
+    record.info.result.dims[0] = MN_MAX_VALUE + 1;
+    change.type = mni_change_put(&writer, MNI_CHANGE_BIT(MNI_CHANGE_VALUE), &record);
+    assert_int_equal(mni_writer_end(&writer), 0);
+    change.data = writer.data + MNI_FRAME_HEADER;
+    change.size = writer.size - MNI_FRAME_HEADER;
+    assert_int_equal(mni_change_apply(&change, &back), MN_E_STORE);
+    mni_writer_fini(&writer);
+}
+
 static void one_runtime_at_a_time(void **state)
 {
     mni_store_t *store = begin(MNI_DURABILITY_FLUSH);
@@ -389,6 +460,7 @@ int main(void)
         cmocka_unit_test(what_was_kept_is_there_after_a_crash),
         cmocka_unit_test(a_later_run_goes_on_with_the_numbers),
         cmocka_unit_test(what_is_damaged_is_told),
+        cmocka_unit_test(names_of_files_are_put_and_applied),
         cmocka_unit_test(one_runtime_at_a_time),
         cmocka_unit_test(file_and_journal_belong_together),
         cmocka_unit_test(durabilities_have_names),

@@ -81,6 +81,7 @@ static void make_journal(void)
     }
     assert_int_equal(mni_journal_written(journal), RECORDS);
     assert_false(mni_journal_take(journal));
+    mni_journal_seal(journal);
     mni_journal_close(journal);
 }
 
@@ -221,6 +222,7 @@ static void the_end_may_be_torn_at_any_byte(void **state)
     free(image.bytes);
 }
 
+/* Of a group that is known to have been kept: with the seal behind the last one, that is all. */
 static void a_flipped_byte_costs_its_record_only(void **state)
 {
     image_t image = load(path);
@@ -233,20 +235,78 @@ static void a_flipped_byte_costs_its_record_only(void **state)
         uint64_t lost = record_of(&image, offset, &begin);
         bool padding = offset >= begin + MNI_JOURNAL_RECORD + lost - 1;
         image.bytes[offset] ^= 0x10;
-        save(copy, image.bytes, end);
+        save(copy, image.bytes, end + MNI_JOURNAL_RECORD);
         image.bytes[offset] ^= 0x10;
         assert_int_equal(mni_journal_read(copy, store, 0, look, &seen, &report), 0);
         assert_int_equal(seen.count, padding ? RECORDS : RECORDS - 1);
+        assert_int_equal(report.last, RECORDS);
         for (size_t i = 0; i < seen.count && !padding; i++)
             assert_int_not_equal(seen.numbers[i], lost);
-        if (padding || lost == RECORDS) { /* the last record: nobody can tell it from a torn one */
-            assert_int_equal(report.damage_count, 0);
-        } else {
-            assert_int_equal(report.damage_count, 1);
+        assert_int_equal(report.damage_count, padding ? 0 : 1);
+        if (!padding) {
             assert_int_equal(report.damages[0].offset, begin);
             assert_int_equal(report.damages[0].first, lost);
             assert_int_equal(report.damages[0].records, 1);
         }
+        mni_journal_report_fini(&report);
+    }
+    free(image.bytes);
+}
+
+/* A power loss while the last group was written may have left any part of it. */
+static void a_last_group_without_a_seal_ends_where_it_is_damaged(void **state)
+{
+    image_t image = load(path);
+    mni_journal_report_t report;
+    size_t begin = 0, end = 0;
+    (void)state;
+    record_of(&image, SIZE_MAX, &end);
+    for (size_t offset = MNI_JOURNAL_HEADER; offset < end; offset++) {
+        seen_t seen = {.count = 0};
+        uint64_t lost = record_of(&image, offset, &begin);
+        if (offset >= begin + MNI_JOURNAL_RECORD + lost - 1)
+            continue;
+        image.bytes[offset] ^= 0x10;
+        save(copy, image.bytes, end);
+        image.bytes[offset] ^= 0x10;
+        bool last = lost > RECORDS - 3;
+        assert_int_equal(mni_journal_read(copy, store, 0, look, &seen, &report), 0);
+        assert_int_equal(seen.count, last ? lost - 1 : RECORDS - 1);
+        assert_int_equal(report.damage_count, last ? 0 : 1);
+        assert_int_equal(report.last, last ? lost - 1 : RECORDS);
+        if (last)
+            assert_int_equal(report.end, begin);
+        mni_journal_report_fini(&report);
+    }
+    free(image.bytes);
+}
+
+/* The seal may be torn, and the next group is written behind it, or over it. */
+static void seals_are_no_records(void **state)
+{
+    image_t image = load(path);
+    size_t end = 0;
+    (void)state;
+    record_of(&image, SIZE_MAX, &end);
+    for (size_t size = end; size <= end + MNI_JOURNAL_RECORD; size++) {
+        mni_journal_report_t report;
+        mni_journal_t *journal = NULL;
+        seen_t seen = {.count = 0};
+        save(copy, image.bytes, size);
+        assert_int_equal(mni_journal_read(copy, store, 0, NULL, NULL, &report), 0);
+        assert_int_equal(report.records, RECORDS);
+        assert_int_equal(report.last, RECORDS);
+        assert_int_equal(mni_journal_continue(copy, store, &report, &journal), 0);
+        mni_journal_report_fini(&report);
+        mni_journal_seal(journal);
+        put(journal, RECORDS + 1);
+        assert_int_equal(write_all(journal, false), 0);
+        mni_journal_seal(journal);
+        mni_journal_close(journal);
+        assert_int_equal(mni_journal_read(copy, store, 0, look, &seen, &report), 0);
+        assert_int_equal(seen.count, RECORDS + 1);
+        assert_int_equal(report.damage_count, 0);
+        assert_int_equal(report.torn, 0);
         mni_journal_report_fini(&report);
     }
     free(image.bytes);
@@ -291,6 +351,7 @@ static void records_of_another_journal_are_data(void **state)
         mni_journal_put(journal, 1, image.bytes, image.size < 4096 ? image.size : 4096), 1);
     assert_int_equal(mni_journal_put(journal, 2, "behind", 6), 2);
     assert_int_equal(write_all(journal, true), 0);
+    mni_journal_seal(journal);
     mni_journal_close(journal);
     int fd = open(copy, O_RDWR | O_CLOEXEC);
     assert_int_equal(pread(fd, &first, 1, MNI_JOURNAL_HEADER), 1);
@@ -379,6 +440,8 @@ int main(void)
         cmocka_unit_test_setup(an_empty_one_goes_on_at_its_first_number, setup),
         cmocka_unit_test_setup(the_end_may_be_torn_at_any_byte, setup),
         cmocka_unit_test_setup(a_flipped_byte_costs_its_record_only, setup),
+        cmocka_unit_test_setup(a_last_group_without_a_seal_ends_where_it_is_damaged, setup),
+        cmocka_unit_test_setup(seals_are_no_records, setup),
         cmocka_unit_test_setup(zeros_in_the_middle_are_damage, setup),
         cmocka_unit_test_setup(records_of_another_journal_are_data, setup),
         cmocka_unit_test_setup(what_is_not_its_journal_is_refused, setup),

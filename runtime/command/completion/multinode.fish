@@ -5,6 +5,16 @@
 complete -c multinode -f
 
 complete -c multinode -n __fish_use_subcommand -a run -d 'Start a program on its ranks'
+complete -c multinode -n __fish_use_subcommand -a start -d 'Start a job in a running runtime'
+complete -c multinode -n __fish_use_subcommand -a wait -d 'Wait until jobs have ended'
+complete -c multinode -n __fish_use_subcommand -a watch -d 'Print what a job yields as it comes'
+complete -c multinode -n __fish_use_subcommand -a cancel -d 'Cancel jobs'
+complete -c multinode -n __fish_use_subcommand -a remove -d 'Remove jobs'
+complete -c multinode -n __fish_use_subcommand -a logs -d 'Print what a job has written'
+complete -c multinode -n __fish_use_subcommand -a locks -d 'List the locks that are held'
+complete -c multinode -n __fish_use_subcommand -a nodes -d 'List the nodes of a running runtime'
+complete -c multinode -n __fish_use_subcommand -a drain -d 'End a running runtime'
+complete -c multinode -n __fish_use_subcommand -a shutdown -d 'End a running runtime at once'
 complete -c multinode -n __fish_use_subcommand -a list -d 'List the jobs of a store'
 complete -c multinode -n __fish_use_subcommand -a get -d 'Show a job of a store'
 complete -c multinode -n __fish_use_subcommand -a result -d 'Print the result of a job'
@@ -38,6 +48,58 @@ function __multinode_ids
     multinode list -n 1000 --format id 2>/dev/null
 end
 
+complete -c multinode -n '__fish_seen_subcommand_from start' -s s -l store -r -F -d 'HDF5 file that has the jobs'
+complete -c multinode -n '__fish_seen_subcommand_from start' -s i -l input -r -F -d 'What the job is given: this text; with @FILE the bytes of a file; with - those of standard input'
+complete -c multinode -n '__fish_seen_subcommand_from start' -l lock -x -d 'Hold this lock until it has ended'
+complete -c multinode -n '__fish_seen_subcommand_from start' -l key -x -d 'The callers own name for it: a second start with it gives the id of the first'
+complete -c multinode -n '__fish_seen_subcommand_from start' -s t -l tag -x -d 'A text to find it by'
+complete -c multinode -n '__fish_seen_subcommand_from start' -l priority -x -d 'Added to the declared priority'
+complete -c multinode -n '__fish_seen_subcommand_from start' -l timeout -x -d 'Time that an attempt may take'
+complete -c multinode -n '__fish_seen_subcommand_from start' -l cpu -x -d 'Cores, or a share of one'
+complete -c multinode -n '__fish_seen_subcommand_from start' -l memory -x -d 'Memory, such as 4GiB'
+complete -c multinode -n '__fish_seen_subcommand_from start' -l json -d 'Print one JSON object with the member id'
+complete -c multinode -n '__fish_seen_subcommand_from start' -s h -l help -d 'Print help'
+
+complete -c multinode -n '__fish_seen_subcommand_from wait' -s s -l store -r -F -d 'HDF5 file that has the jobs'
+complete -c multinode -n '__fish_seen_subcommand_from wait' -l timeout -x -d 'Wait no longer than this'
+complete -c multinode -n '__fish_seen_subcommand_from wait' -s q -l quiet -d 'Print errors only'
+complete -c multinode -n '__fish_seen_subcommand_from wait' -s h -l help -d 'Print help'
+complete -c multinode -n '__fish_seen_subcommand_from wait' -a '(__multinode_ids)'
+
+complete -c multinode -n '__fish_seen_subcommand_from watch' -s s -l store -r -F -d 'HDF5 file that has the jobs'
+complete -c multinode -n '__fish_seen_subcommand_from watch' -l json -d 'Print JSON'
+complete -c multinode -n '__fish_seen_subcommand_from watch' -s h -l help -d 'Print help'
+complete -c multinode -n '__fish_seen_subcommand_from watch' -a '(__multinode_ids)'
+
+complete -c multinode -n '__fish_seen_subcommand_from cancel' -s s -l store -r -F -d 'HDF5 file that has the jobs'
+complete -c multinode -n '__fish_seen_subcommand_from cancel' -l grace -x -d 'Time to clean up, instead of the jobs own; 0 kills at once'
+complete -c multinode -n '__fish_seen_subcommand_from cancel' -s h -l help -d 'Print help'
+complete -c multinode -n '__fish_seen_subcommand_from cancel' -a '(__multinode_ids)'
+
+complete -c multinode -n '__fish_seen_subcommand_from remove' -s s -l store -r -F -d 'HDF5 file that has the jobs'
+complete -c multinode -n '__fish_seen_subcommand_from remove' -s h -l help -d 'Print help'
+complete -c multinode -n '__fish_seen_subcommand_from remove' -a '(__multinode_ids)'
+
+complete -c multinode -n '__fish_seen_subcommand_from logs' -s s -l store -r -F -d 'HDF5 file that has the jobs'
+complete -c multinode -n '__fish_seen_subcommand_from logs' -l attempt -x -d 'Of this attempt, from 1; else the latest'
+complete -c multinode -n '__fish_seen_subcommand_from logs' -l stderr -d 'Standard error, instead of standard output'
+complete -c multinode -n '__fish_seen_subcommand_from logs' -s h -l help -d 'Print help'
+complete -c multinode -n '__fish_seen_subcommand_from logs' -a '(__multinode_ids)'
+
+complete -c multinode -n '__fish_seen_subcommand_from locks' -s s -l store -r -F -d 'HDF5 file that has the jobs'
+complete -c multinode -n '__fish_seen_subcommand_from locks' -l json -d 'Print one JSON object'
+complete -c multinode -n '__fish_seen_subcommand_from locks' -s h -l help -d 'Print help'
+
+complete -c multinode -n '__fish_seen_subcommand_from nodes' -s s -l store -r -F -d 'HDF5 file that has the jobs'
+complete -c multinode -n '__fish_seen_subcommand_from nodes' -l json -d 'Print one JSON object'
+complete -c multinode -n '__fish_seen_subcommand_from nodes' -s h -l help -d 'Print help'
+
+complete -c multinode -n '__fish_seen_subcommand_from drain' -s s -l store -r -F -d 'HDF5 file that has the jobs'
+complete -c multinode -n '__fish_seen_subcommand_from drain' -s h -l help -d 'Print help'
+
+complete -c multinode -n '__fish_seen_subcommand_from shutdown' -s s -l store -r -F -d 'HDF5 file that has the jobs'
+complete -c multinode -n '__fish_seen_subcommand_from shutdown' -s h -l help -d 'Print help'
+
 complete -c multinode -n '__fish_seen_subcommand_from list' -s s -l store -r -F -d 'HDF5 file that has the jobs'
 complete -c multinode -n '__fish_seen_subcommand_from list' -s j -l job -x -d 'Jobs of this job function'
 complete -c multinode -n '__fish_seen_subcommand_from list' -l status -x -a 'active pending running succeeded failed cancelling cancelled' -d 'Jobs with one of these'
@@ -66,6 +128,7 @@ complete -c multinode -n '__fish_seen_subcommand_from check' -s h -l help -d 'Pr
 complete -c multinode -n '__fish_seen_subcommand_from check' -F
 
 complete -c multinode -n '__fish_seen_subcommand_from compact' -s s -l store -r -F -d 'HDF5 file that has the jobs'
+complete -c multinode -n '__fish_seen_subcommand_from compact' -l inline -d 'Bring large values into the file'
 complete -c multinode -n '__fish_seen_subcommand_from compact' -s q -l quiet -d 'Print errors only'
 complete -c multinode -n '__fish_seen_subcommand_from compact' -s h -l help -d 'Print help'
 complete -c multinode -n '__fish_seen_subcommand_from compact' -F
@@ -73,5 +136,5 @@ complete -c multinode -n '__fish_seen_subcommand_from compact' -F
 complete -c multinode -n '__fish_seen_subcommand_from version' -l json -d 'Print JSON'
 complete -c multinode -n '__fish_seen_subcommand_from version' -s h -l help -d 'Print help'
 
-complete -c multinode -n '__fish_seen_subcommand_from help' -a 'run list get result check compact version help'
+complete -c multinode -n '__fish_seen_subcommand_from help' -a 'run start wait watch cancel remove logs locks nodes drain shutdown list get result check compact version help'
 complete -c multinode -n '__fish_seen_subcommand_from help' -s h -l help -d 'Print help'

@@ -3,10 +3,11 @@
  * Jobs and values as JSON. The members are those of mn_info_t and of the store's table: the same from every verb and door. What
  * does not apply is null, so that every member is always there.
  */
-#include "command/stored.h"
+#include "service/json.h"
 
-#include "core/core.h"
+#include "util/error.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,18 @@ static size_t character(const unsigned char *at, size_t left)
         (at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] > 0x8f))
         return 0;
     return size;
+}
+
+bool mni_json_is_text(const char *text, size_t size)
+{
+    while (size > 0) {
+        size_t bytes = character((const unsigned char *)text, size);
+        if (bytes == 0)
+            return false;
+        text += bytes;
+        size -= bytes;
+    }
+    return true;
 }
 
 json_t *mni_json_text(const char *text, size_t size)
@@ -80,10 +93,8 @@ static json_t *count(uint32_t number)
 
 /* --- jobs ---------------------------------------------------- */
 
-static json_t *job_object(const mni_store_record_t *record)
+static json_t *job_object(const mn_info_t *info, const mni_need_t *need)
 {
-    const mn_info_t *info = &record->info;
-    const mni_need_t *need = &record->need;
     char id[MN_ID_TEXT];
     json_t *json = json_object();
     int rc = 0;
@@ -109,7 +120,7 @@ static json_t *job_object(const mni_store_record_t *record)
     PUT("host", word(info->host));
     PUT("rank", info->rank < 0 ? json_null() : json_integer(info->rank));
     PUT("cpus", word(info->cpus));
-    if (record->has_need) {
+    if (need) {
         PUT("cpu", json_real(need->millicores / 1000.0));
         PUT("memory", json_integer((json_int_t)need->memory));
         PUT("priority", json_integer(need->priority));
@@ -127,9 +138,9 @@ static json_t *job_object(const mni_store_record_t *record)
     return json;
 }
 
-int mni_json_print_job(FILE *to, const mni_store_record_t *record)
+int mni_json_print_job(FILE *to, const mn_info_t *info, const mni_need_t *need)
 {
-    json_t *json = job_object(record);
+    json_t *json = job_object(info, need);
     int rc = json == NULL ? MN_E_NO_MEMORY : 0;
 
     /* 16 digits: microseconds of a time, and 0.1 is 0.1 */
@@ -155,12 +166,67 @@ static void print_base64(FILE *to, const unsigned char *bytes, size_t size)
     }
 }
 
+/* The shortest form that reads back as the same number. */
+static void show_float(double number, bool is_double, char *text, size_t size)
+{
+    for (int digits = is_double ? 15 : 6; digits <= (is_double ? 17 : 9); digits++) {
+        snprintf(text, size, "%.*g", digits, number);
+        if (is_double ? strtod(text, NULL) == number : strtof(text, NULL) == (float)number)
+            return;
+    }
+}
+
+char *mni_json_number(const mn_value_t *value, size_t index, char *text, size_t size)
+{
+    const char *at = (const char *)value->data + index * mn_type_size(value->type);
+
+#define SHOW(type, format)                        \
+    {                                             \
+        type number;                              \
+        memcpy(&number, at, sizeof number);       \
+        snprintf(text, size, "%" format, number); \
+        break;                                    \
+    }
+    switch (value->type) {
+    case MN_INT8:
+        SHOW(int8_t, PRId8)
+    case MN_INT16:
+        SHOW(int16_t, PRId16)
+    case MN_INT32:
+        SHOW(int32_t, PRId32)
+    case MN_INT64:
+        SHOW(int64_t, PRId64)
+    case MN_UINT16:
+        SHOW(uint16_t, PRIu16)
+    case MN_UINT32:
+        SHOW(uint32_t, PRIu32)
+    case MN_UINT64:
+        SHOW(uint64_t, PRIu64)
+    case MN_FLOAT32: {
+        float number;
+        memcpy(&number, at, sizeof number);
+        show_float((double)number, false, text, size);
+        break;
+    }
+    case MN_FLOAT64: {
+        double number;
+        memcpy(&number, at, sizeof number);
+        show_float(number, true, text, size);
+        break;
+    }
+    default:
+        SHOW(uint8_t, PRIu8)
+    }
+#undef SHOW
+    return text;
+}
+
 /* JSON has no infinities: they are strings. */
 static void print_number(FILE *to, const mn_value_t *value, size_t index)
 {
     char text[64];
 
-    mni_show_number(value, index, text, sizeof text);
+    mni_json_number(value, index, text, sizeof text);
     fprintf(to, strpbrk(text, "ni") ? "\"%s\"" : "%s", text);
 }
 
@@ -211,7 +277,7 @@ int mni_json_print_value(FILE *to, const mn_value_t *value, size_t most)
         fprintf(to, "%s%zu", i > 0 ? "," : "", value->dims[i]);
     fprintf(to, "],\"size\":%zu,\"value\":", value->size);
     int rc = 0;
-    if (value->size > most)
+    if (value->size > most || (value->size > 0 && value->data == NULL))
         fputs("null", to);
     else
         rc = print_contents(to, value);

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * multinode cancel, remove, logs: what is done with jobs of a running runtime.
+ */
+#include "command/live.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { CANCEL_STORE, CANCEL_GRACE, CANCEL_HELP };
+
+static const mni_option_t cancel_options[] = {
+    [CANCEL_STORE] = MNI_STORE_OPTION,
+    [CANCEL_GRACE] = {"grace", 0, "SECONDS",
+                      "Time to clean up, instead of the job's own; 0 kills at once."},
+    [CANCEL_HELP] = MNI_HELP_OPTION,
+    {NULL, 0, NULL, NULL},
+};
+
+const mni_usage_t mni_cancel_usage = {
+    .verb = "cancel",
+    .synopsis = "[OPTIONS] ID...",
+    .text =
+        "Cancels jobs: pending ones at once; running ones are asked to stop, and killed when their grace\n"
+        "is over. Does not wait for that. What they have yielded stays. One that has ended stays as it is.\n"
+        "\n"
+        "Exit status: 0; 1 there is no such job or runtime; 2 usage.",
+    .options = cancel_options,
+    .examples = "  multinode cancel last\n"
+                "  multinode cancel -s results.h5 --grace 10 1b4e28ba 92c0\n",
+};
+
+enum { REMOVE_STORE, REMOVE_HELP };
+
+static const mni_option_t remove_options[] = {
+    [REMOVE_STORE] = MNI_STORE_OPTION,
+    [REMOVE_HELP] = MNI_HELP_OPTION,
+    {NULL, 0, NULL, NULL},
+};
+
+const mni_usage_t mni_remove_usage = {
+    .verb = "remove",
+    .synopsis = "[OPTIONS] ID...",
+    .text =
+        "Removes jobs with all that is kept of them. One that has not ended is cancelled first, and its\n"
+        "end is waited for.\n"
+        "\n"
+        "Exit status: 0; 1 there is no such job or runtime; 2 usage.",
+    .options = remove_options,
+    .examples = "  multinode remove 1b4e28ba\n"
+                "  multinode list --tag trial --format id | xargs multinode remove\n",
+};
+
+enum { LOGS_STORE, LOGS_ATTEMPT, LOGS_STDERR, LOGS_HELP };
+
+static const mni_option_t logs_options[] = {
+    [LOGS_STORE] = MNI_STORE_OPTION,
+    [LOGS_ATTEMPT] = {"attempt", 0, "N", "Of this attempt, from 1. Default: the latest."},
+    [LOGS_STDERR] = {"stderr", 0, NULL,
+                     "What it wrote to standard error, instead of standard output."},
+    [LOGS_HELP] = MNI_HELP_OPTION,
+    {NULL, 0, NULL, NULL},
+};
+
+const mni_usage_t mni_logs_usage = {
+    .verb = "logs",
+    .synopsis = "[OPTIONS] ID",
+    .text =
+        "Prints what a job of a running runtime has written, so far if it runs. Of each stream the first\n"
+        "and the last 64 KiB are there.\n"
+        "\n"
+        "Exit status: 0; 1 there is no such job, attempt or runtime; 2 usage.",
+    .options = logs_options,
+    .examples = "  multinode logs last\n"
+                "  multinode logs --stderr --attempt 1 1b4e28ba\n",
+};
+
+/* One request for each of the jobs. All are looked up before the first one is touched. */
+static int for_each(const char *verb, const char *store, char **names, int count,
+                    const char *method, const char *suffix)
+{
+    char(*ids)[MN_ID_TEXT] = calloc((size_t)count, sizeof *ids);
+    mni_live_t live = {.curl = NULL};
+    int status = ids == NULL ? MNI_EXIT_FAILED : mni_live_open(store, &live), worst = 0;
+    char path[128];
+
+    for (int i = 0; i < count && status == 0; i++)
+        status = mni_live_find(verb, &live, names[i], ids[i]);
+    for (int i = 0; i < count && status == 0; i++) {
+        snprintf(path, sizeof path, "/v1/jobs/%s%s", ids[i], suffix);
+        if (mni_live_send(&live, method, path, NULL, 0, NULL) != 0)
+            worst = MNI_EXIT_FAILED;
+        else if (json_is_true(json_object_get(live.json, "had_ended")))
+            mni_say("job %s had ended before", ids[i]);
+    }
+    mni_live_close(&live);
+    free(ids);
+    return status != 0 ? status : worst;
+}
+
+int mni_command_cancel(int argc, char **argv)
+{
+    mni_parser_t parser = {.usage = &mni_cancel_usage, .argc = argc, .argv = argv, .mixed = true};
+    const char *store = NULL;
+    char suffix[48] = "/cancel", *end = NULL;
+    int option;
+
+    while ((option = mni_parser_next(&parser)) >= 0) {
+        if (option == CANCEL_HELP)
+            return mni_help_print(&mni_cancel_usage);
+        if (option == CANCEL_STORE) {
+            store = parser.value;
+            continue;
+        }
+        double grace = strtod(parser.value, &end);
+        if (end == parser.value || *end != '\0' || !(grace >= 0 && grace <= 1e9))
+            return mni_usage_error("cancel", "--grace is \"%s\": it must be seconds", parser.value);
+        snprintf(suffix, sizeof suffix, "/cancel?grace=%.3f", grace);
+    }
+    if (option == MNI_PARSER_ERROR)
+        return MNI_EXIT_USAGE;
+    if (parser.at == argc)
+        return mni_usage_error("cancel", "ID is missing, such as in: multinode cancel last");
+    return for_each("cancel", store, argv + parser.at, argc - parser.at, "PUT", suffix);
+}
+
+int mni_command_remove(int argc, char **argv)
+{
+    mni_parser_t parser = {.usage = &mni_remove_usage, .argc = argc, .argv = argv, .mixed = true};
+    const char *store = NULL;
+    int option;
+
+    while ((option = mni_parser_next(&parser)) >= 0) {
+        if (option == REMOVE_HELP)
+            return mni_help_print(&mni_remove_usage);
+        store = parser.value;
+    }
+    if (option == MNI_PARSER_ERROR)
+        return MNI_EXIT_USAGE;
+    if (parser.at == argc)
+        return mni_usage_error("remove", "ID is missing, such as in: multinode remove 1b4e28ba");
+    return for_each("remove", store, argv + parser.at, argc - parser.at, "DELETE", "");
+}
+
+int mni_command_logs(int argc, char **argv)
+{
+    mni_parser_t parser = {.usage = &mni_logs_usage, .argc = argc, .argv = argv, .mixed = true};
+    const char *store = NULL, *attempt = "0", *stream = "stdout";
+    char id[MN_ID_TEXT], path[160];
+    mni_live_t live;
+    int option, status;
+
+    while ((option = mni_parser_next(&parser)) >= 0) {
+        if (option == LOGS_HELP)
+            return mni_help_print(&mni_logs_usage);
+        if (option == LOGS_STORE)
+            store = parser.value;
+        else if (option == LOGS_STDERR)
+            stream = "stderr";
+        else
+            attempt = parser.value;
+    }
+    if (option == MNI_PARSER_ERROR)
+        return MNI_EXIT_USAGE;
+    if (attempt[0] == '\0' || strspn(attempt, "0123456789") != strlen(attempt) ||
+        strlen(attempt) > 9)
+        return mni_usage_error("logs", "--attempt is \"%s\": it must be a whole number", attempt);
+    if (parser.at + 1 != argc)
+        return mni_usage_error("logs", "one ID is needed, such as in: multinode logs last");
+    if ((status = mni_live_open(store, &live)) == 0 &&
+        (status = mni_live_find("logs", &live, argv[parser.at], id)) == 0) {
+        snprintf(path, sizeof path, "/v1/jobs/%s/logs?attempt=%s&stream=%s", id, attempt, stream);
+        if ((status = mni_live_send(&live, "GET", path, NULL, 0, NULL)) == 0 && live.size > 0)
+            fwrite(live.body, 1, live.size, stdout);
+    }
+    mni_live_close(&live);
+    return status != 0 ? status : mni_stored_flush();
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * multinode start: a job, in a runtime that is running.
+ */
+#include "command/live.h"
+
+#include "util/error.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    OPTION_STORE,
+    OPTION_INPUT,
+    OPTION_LOCK,
+    OPTION_KEY,
+    OPTION_TAG,
+    OPTION_PRIORITY,
+    OPTION_TIMEOUT,
+    OPTION_CPU,
+    OPTION_MEMORY,
+    OPTION_JSON,
+    OPTION_HELP
+};
+
+static const mni_option_t options[] = {
+    [OPTION_STORE] = MNI_STORE_OPTION,
+    [OPTION_INPUT] =
+        {"input", 'i', "TEXT",
+         "What the job is given: this text; @FILE: the bytes of a file;\n"
+         "\"-\": those of standard input. A file that is UTF-8 is a text. Default: nothing."},
+    [OPTION_LOCK] = {"lock", 0, "NAME",
+                     "Hold this lock until it has ended; fails if it is in use."},
+    [OPTION_KEY] = {"key", 0, "TEXT",
+                    "The caller's own name for it: a second start with it gives the id\n"
+                    "of the first."},
+    [OPTION_TAG] = {"tag", 't', "TEXT", "A text to find it by."},
+    [OPTION_PRIORITY] = {"priority", 0, "N", "Added to the declared priority; larger goes first."},
+    [OPTION_TIMEOUT] = {"timeout", 0, "SECONDS", "Time that an attempt may take."},
+    [OPTION_CPU] = {"cpu", 0, "CORES", "Cores, or a share of one, instead of the declared ones."},
+    [OPTION_MEMORY] = {"memory", 0, "SIZE", "Memory, such as 4GiB, instead of the declared one."},
+    [OPTION_JSON] = {"json", 0, NULL, "Print one JSON object: {\"id\":...}."},
+    [OPTION_HELP] = MNI_HELP_OPTION,
+    {NULL, 0, NULL, NULL},
+};
+
+const mni_usage_t mni_start_usage = {
+    .verb = "start",
+    .synopsis = "[OPTIONS] JOB",
+    .text =
+        "Starts a job of the program that is running on the store, and prints its id once it is kept.\n"
+        "\n"
+        "Exit status: 0; 1 it was not started, or no runtime is running; 2 usage.",
+    .options = options,
+    .examples = "  multinode start -s results.h5 simulate --input 'depth=4'\n"
+                "  multinode start simulate -i @mesh.bin --lock table-7 --cpu 2\n"
+                "  multinode wait $(multinode start simulate)\n",
+};
+
+/* All of a file. 0, or the exit status. */
+static int read_file(const char *path, char **bytes, size_t *size)
+{
+    int fd = strcmp(path, "-") == 0 ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    FILE *to = open_memstream(bytes, size);
+    char part[65536];
+    ssize_t got = -1;
+
+    while (fd >= 0 && to != NULL && (got = read(fd, part, sizeof part)) > 0 &&
+           (size_t)ftell(to) <= MN_MAX_VALUE)
+        fwrite(part, 1, (size_t)got, to);
+    int error = errno;
+    bool large = got > 0;
+    if (fd > STDIN_FILENO)
+        close(fd);
+    if (to == NULL || fclose(to) != 0)
+        got = -1;
+    if (got < 0)
+        mni_say("cannot read the input from %s: %s", path, strerror(error));
+    else if (large)
+        mni_say("the input is larger than a value may be, 1 GiB");
+    return got == 0 ? 0 : MNI_EXIT_FAILED;
+}
+
+typedef struct request {
+    const char *store, *values[OPTION_JSON];
+    bool json;
+} request_t;
+
+static int start(const request_t *request, const char *job)
+{
+    static const int sent[] = {OPTION_LOCK,    OPTION_KEY, OPTION_TAG,   OPTION_PRIORITY,
+                               OPTION_TIMEOUT, OPTION_CPU, OPTION_MEMORY};
+    const char *input = request->values[OPTION_INPUT], *bytes = input;
+    size_t size = input == NULL ? 0 : strlen(input);
+    char *path = strdup("/v1/jobs"), *read = NULL;
+    mni_live_t live = {.curl = NULL};
+    int status = path == NULL ? MNI_EXIT_FAILED : 0;
+
+    if (status == 0 && input != NULL && (input[0] == '@' || strcmp(input, "-") == 0)) {
+        status = read_file(input[0] == '@' ? input + 1 : input, &read, &size);
+        bytes = read;
+    }
+    if (status == 0)
+        status = mni_live_open(request->store, &live);
+    bool good = status == 0 && mni_live_query(&live, &path, "job", job);
+    for (size_t i = 0; good && i < sizeof sent / sizeof sent[0]; i++)
+        good = mni_live_query(&live, &path, options[sent[i]].name, request->values[sent[i]]);
+    if (good)
+        status = mni_live_send(&live, "POST", path, bytes == NULL ? "" : bytes, size,
+                               bytes == NULL || mni_json_is_text(bytes, size)
+                                   ? "Content-Type: text/plain"
+                                   : "Content-Type: application/octet-stream");
+    else if (status == 0)
+        status = MNI_EXIT_FAILED;
+    if (status == 0 && request->json)
+        printf("%s\n", live.body);
+    else if (status == 0)
+        printf("%s\n", mni_live_text(live.json, "id"));
+    mni_live_close(&live);
+    free(path);
+    free(read);
+    return status != 0 ? status : mni_stored_flush();
+}
+
+int mni_command_start(int argc, char **argv)
+{
+    mni_parser_t parser = {.usage = &mni_start_usage, .argc = argc, .argv = argv, .mixed = true};
+    request_t request = {.store = NULL};
+    int option;
+
+    while ((option = mni_parser_next(&parser)) >= 0) {
+        if (option == OPTION_HELP)
+            return mni_help_print(&mni_start_usage);
+        if (option == OPTION_STORE)
+            request.store = parser.value;
+        else if (option == OPTION_JSON)
+            request.json = true;
+        else
+            request.values[option] = parser.value;
+    }
+    if (option == MNI_PARSER_ERROR)
+        return MNI_EXIT_USAGE;
+    if (parser.at == argc)
+        return mni_usage_error("start", "JOB is missing, such as in: multinode start simulate");
+    if (parser.at + 1 < argc)
+        return mni_usage_error(
+            "start", "one job at a time: \"%s\" is too much; its input is given with --input",
+            argv[parser.at + 1]);
+    return start(&request, argv[parser.at]);
+}
