@@ -479,7 +479,7 @@ int mni_store_rebuild(mni_store_t *store, bool inside)
     mni_hdf5_t before;
     int rc;
 
-    if (store->place.path == NULL || !store->exists || !store->has_id)
+    if (store->place.path == NULL || !store->exists)
         return 0;
     store->told = store->report.last > store->included ? store->report.last : store->included;
     mni_hdf5_enter(&before);
@@ -489,6 +489,7 @@ int mni_store_rebuild(mni_store_t *store, bool inside)
         return rc;
     store->included = store->told;
     store->format = MNI_STORE_FORMAT;
+    store->has_id = true;
     if (store->has_journal && unlink(store->place.journal) == 0)
         store->has_journal = false;
     if (inside) {

@@ -7,7 +7,7 @@
  */
 #include "store_folder.h"
 
-#include "store/store.h"
+#include "store/internal.h"
 
 #include <math.h>
 #include <sys/wait.h>
@@ -177,17 +177,53 @@ static void check_same(const char *name, const char *text, const char *expected)
     fail_msg("%s has \"%.200s\" instead of \"%.200s\"", name, text + at, expected + at);
 }
 
-static void check_golden(const char *golden, const char *name)
+static void must(int rc)
 {
-    char path[PATH_MAX], journal[PATH_MAX], file[300];
-    size_t size = 0;
+    if (rc < 0) {
+        fprintf(stderr, "%s\n", mn_error_message());
+        exit(1);
+    }
+}
+
+/* Made anew without a run, a file of any format is one of the present format. */
+static void rebuild(const char *path)
+{
+    mni_store_t *store = NULL;
+    mni_hdf5_t before;
+    uint64_t included;
+    bool has_id = false;
+    int format = 0;
+    mn_id_t id;
+
+    must(mni_store_open(path, &store));
+    must(mni_store_rebuild(store, false));
+    mni_store_close(store);
+    mni_hdf5_enter(&before);
+    int rc = mni_file_identity(path, &format, &has_id, &id, &included);
+    mni_hdf5_leave(&before);
+    must(rc);
+    assert_int_equal(format, MNI_STORE_FORMAT);
+    assert_true(has_id);
+}
+
+static void take_golden(const char *golden, const char *name)
+{
+    char path[PATH_MAX], file[300];
 
     path_make(path, folder, "store.h5");
-    path_make(journal, folder, "store.h5.journal");
     snprintf(file, sizeof file, "%s.h5", name);
     copy_file(golden, file, path);
+    path_make(path, folder, "store.h5.journal");
     snprintf(file, sizeof file, "%s.h5.journal", name);
-    copy_file(golden, file, journal);
+    copy_file(golden, file, path);
+}
+
+static void check_golden(const char *golden, const char *name)
+{
+    char path[PATH_MAX], file[300];
+    size_t size = 0;
+
+    take_golden(golden, name);
     snprintf(file, sizeof file, "%s.txt", name);
     path_make(path, golden, file);
     uint8_t *expected = file_load(path, &size);
@@ -199,6 +235,12 @@ static void check_golden(const char *golden, const char *name)
         check_same(name, text, (const char *)expected);
         free(text);
     }
+    folder_clear(folder);
+    take_golden(golden, name);
+    rebuild(path);
+    char *text = list(path, false);
+    check_same(name, text, (const char *)expected);
+    free(text);
     free(expected);
     folder_clear(folder);
 }
@@ -266,14 +308,6 @@ static mni_store_record_t record_of(uint8_t number)
     if (number == 5)
         record.info.key = "sample-17";
     return record;
-}
-
-static void must(int rc)
-{
-    if (rc < 0) {
-        fprintf(stderr, "%s\n", mn_error_message());
-        exit(1);
-    }
 }
 
 /* A job's life, up to a status. */
