@@ -4,7 +4,6 @@
  */
 #include "places.h"
 
-#include <dirent.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/wait.h>
@@ -24,7 +23,6 @@ MN_FUNCTION(greedy_item, .cpu = 0.1, .memory = "900TiB");
 typedef struct sight {
     int32_t main, thread, child, same, granted, variable;
     int32_t first; /* the number of one of them */
-    int32_t rank;  /* process of its worker */
 } sight_t;
 
 static int count_cores(cpu_set_t *set)
@@ -38,20 +36,6 @@ static void *count_in_thread(void *argument)
     cpu_set_t *set = argument;
     count_cores(set);
     return NULL;
-}
-
-/* The parent of a process; of a spawner it is the rank. */
-static int32_t parent_of(pid_t pid)
-{
-    char path[64];
-    int parent = -1;
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    FILE *file = fopen(path, "re");
-    if (file && fscanf(file, "%*d (%*[^)]) %*c %d", &parent) != 1)
-        parent = -1;
-    if (file)
-        fclose(file);
-    return parent;
 }
 
 static sight_t see(mn_task_t *task)
@@ -81,7 +65,6 @@ static sight_t see(mn_task_t *task)
     const char *places = getenv("OMP_PLACES");
     if (!places || strcmp(places, "cores") != 0)
         sight.variable = -2;
-    sight.rank = parent_of(getppid());
     return sight;
 }
 
@@ -204,7 +187,7 @@ static void cores_of_a_function(mn_task_t *task)
 
 static sight_t sight_of(mn_id_t id)
 {
-    sight_t sight = {.first = -1, .rank = -1};
+    sight_t sight = {.first = -1};
     mn_info_t *info = NULL;
     if (await_yields(id, 1) && mn_get(id, &info) == 0 && info->result.size == sizeof sight)
         memcpy(&sight, info->result.data, sizeof sight);
@@ -215,50 +198,6 @@ static sight_t sight_of(mn_id_t id)
 static int core_of(mn_id_t id)
 {
     return sight_of(id).first;
-}
-
-/* Whether every thread of a process may run on that processing unit, or none of them may. */
-static bool all_threads_may(pid_t pid, int pu, bool may)
-{
-    char path[64];
-    cpu_set_t set;
-    int threads = 0;
-    bool all = true;
-    struct dirent *entry;
-    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
-    DIR *folder = opendir(path);
-    while (folder && (entry = readdir(folder)) != NULL) {
-        if (entry->d_name[0] == '.')
-            continue;
-        CPU_ZERO(&set);
-        if (sched_getaffinity(atoi(entry->d_name), sizeof set, &set) < 0)
-            continue; /* it has ended meanwhile */
-        threads++;
-        all = all && (CPU_ISSET(pu, &set) != 0) == may;
-    }
-    if (folder)
-        closedir(folder);
-    return all && threads > 0;
-}
-
-/* A rank keeps off the cores that its tasks have, as long as it has others. In the driver only. */
-static void the_rank_keeps_off(mn_task_t *task)
-{
-    mn_id_t one, all;
-    mn_start_options_t whole = {.cpu = offered()};
-    (void)task;
-    REQUIRE_CODE(mn_start(hold_core, mn_none(), NULL, &one), 0);
-    sight_t sight = sight_of(one);
-    REQUIRE(sight.first >= 0 && sight.rank > 0);
-    CHECK(EVENTUALLY(all_threads_may(sight.rank, sight.first, offered() == 1)));
-    CHECK_CODE(mn_cancel(one), 0);
-    EXPECT_END(one, MN_CANCELLED, MN_REASON_CANCELLED);
-    CHECK(EVENTUALLY(all_threads_may(sight.rank, sight.first, true)));
-    REQUIRE_CODE(mn_start(hold_core, mn_none(), &whole, &all), 0);
-    sight = sight_of(all);
-    CHECK(EVENTUALLY(all_threads_may(sight.rank, sight.first, true)));
-    CHECK_CODE(mn_cancel(all), 0);
-    EXPECT_END(all, MN_CANCELLED, MN_REASON_CANCELLED);
 }
 
 /* As many jobs as there are cores run, each on another one; the next waits until one of them has ended. In the
@@ -416,7 +355,6 @@ static void rows(mn_task_t *task, const char *where)
         RUN(task, shares_of_a_core);
         if (offered() >= 2 && offered() <= 6)
             RUN(task, tenths_of_a_core);
-        RUN(task, the_rank_keeps_off);
     }
 }
 
