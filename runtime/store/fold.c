@@ -15,8 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Jobs whose changes are held in memory at a time: 64 MB of records. */
-#define WINDOW_JOBS ((size_t)128 << 10)
+size_t mni_window_jobs = (size_t)128 << 10;
 
 /* A file is rebuilt when more than 30 in 100 of its bytes are free or dead, unless it is small anyway. */
 #define WASTE_SHARE 0.3
@@ -137,7 +136,7 @@ static int apply(mni_target_t *target, const mni_journal_map_t *map, uint64_t in
            record.number <= upto) {
         if (record.number > included)
             rc = mni_window_add(&window, &record);
-        if (rc == 0 && window.count >= WINDOW_JOBS) {
+        if (rc == 0 && window.count >= mni_window_jobs) {
             rc = mni_target_apply(target, &window);
             mni_window_clear(&window);
         }

@@ -16,9 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* So many jobs have a group each, which is pleasant to look at. A group with two datasets costs 50 us and 1 KB, a place in a pool
- * next to nothing. */
-#define GROUPS_MOST 4096
+uint64_t mni_groups_most = 4096;
 
 /* --- making, closing -------------------------------------------------------------------------- */
 
@@ -320,8 +318,8 @@ int mni_target_add(mni_target_t *target, const mni_store_record_t *record)
                          mn_id_format(record->info.id, id));
     }
     mni_row_set(&row, record);
-    if ((rc = values_put(target, &row, record, INPUT | RESULT, target->data.groups < GROUPS_MOST)) <
-            0 ||
+    if ((rc = values_put(target, &row, record, INPUT | RESULT,
+                         target->data.groups < mni_groups_most)) < 0 ||
         (rc = mni_table_add(&target->table, &row)) < 0 ||
         (rc = mni_ids_put(&target->rows, record->info.id, (uint32_t)target->table.count - 1)) < 0)
         return rc;

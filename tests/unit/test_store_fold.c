@@ -276,11 +276,13 @@ static int fresh(void **state)
 /* --- tests -------------------------------------------------------------------------------------- */
 
 /* Runs one after the other, each with jobs that are new, change and go; between them the model is what is in the store. */
-static void runs_leave_what_was_told(void **state)
+static void runs(uint64_t groups, size_t window, unsigned random)
 {
-    unsigned random = 1;
+    const uint64_t groups_most = mni_groups_most;
+    const size_t window_jobs = mni_window_jobs;
 
-    (void)state;
+    mni_groups_most = groups;
+    mni_window_jobs = window;
     for (int run = 0; run < 12; run++) {
         mni_store_t *store = begin();
         for (unsigned i = 0; i < MANY / 12; i++)
@@ -296,6 +298,28 @@ static void runs_leave_what_was_told(void **state)
     }
     mni_store_close(open_store());
     assert_true(number_in_file("dead") > 0);
+    mni_groups_most = groups_most;
+    mni_window_jobs = window_jobs;
+}
+
+static void runs_leave_what_was_told(void **state)
+{
+    (void)state;
+    runs(mni_groups_most, mni_window_jobs, 1);
+}
+
+/* Where nearly all values are in pools, those of earlier runs too. */
+static void values_in_pools_change(void **state)
+{
+    (void)state;
+    runs(10, mni_window_jobs, 11);
+}
+
+/* A job may begin, change and go in different windows of one fold, and rows that one window has moved are changed by the next. */
+static void a_fold_takes_many_windows(void **state)
+{
+    (void)state;
+    runs(10, 7, 12);
 }
 
 /* The first and the last rows, all of them, and a job that begins and ends within the journal. */
@@ -580,6 +604,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(runs_leave_what_was_told, fresh),
+        cmocka_unit_test_setup(values_in_pools_change, fresh),
+        cmocka_unit_test_setup(a_fold_takes_many_windows, fresh),
         cmocka_unit_test_setup(removals_leave_no_holes, fresh),
         cmocka_unit_test_setup(space_is_used_again, fresh),
         cmocka_unit_test_setup(a_rebuild_gives_space_back, fresh),
