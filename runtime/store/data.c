@@ -67,7 +67,7 @@ void mni_data_close(mni_data_t *data)
     *data = MNI_DATA_CLOSED;
 }
 
-static hid_t number_type(mn_type_t type)
+hid_t mni_number_type(mn_type_t type)
 {
     switch (type) {
     case MN_INT8:
@@ -119,7 +119,7 @@ int mni_value_shape(const mn_value_t *value, hid_t *type, hid_t *space)
             return rc;
         }
     } else {
-        *type = H5Tcopy(number_type(value->type));
+        *type = H5Tcopy(mni_number_type(value->type));
         *space = H5Screate_simple((int)value->ndims, dims, NULL);
     }
     if (*type < 0 || *space < 0)
@@ -340,7 +340,7 @@ static int value_get(hid_t group, const char *name, mn_value_t *value, char **fi
     else if (value->size > 0 && !(data = malloc(value->size)))
         rc = mni_error(MN_E_NO_MEMORY, "no memory for %s of %zu bytes", name, value->size);
     else if (value->size > 0 &&
-             H5Dread(set, value->type == MN_TEXT ? type : number_type(value->type), H5S_ALL,
+             H5Dread(set, value->type == MN_TEXT ? type : mni_number_type(value->type), H5S_ALL,
                      H5S_ALL, H5P_DEFAULT, data) < 0)
         rc = mni_store_error("%s of %zu bytes cannot be read", name, value->size);
     if (space >= 0)

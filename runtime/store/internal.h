@@ -268,6 +268,8 @@ int mni_data_get(hid_t data, mn_id_t id, mni_data_values_t *values);
 /* Reads one of them, "input" or "result", likewise. */
 int mni_data_get_one(hid_t data, mn_id_t id, const char *name, mn_value_t *value, char **file);
 void mni_data_close(mni_data_t *data);
+/* HDF5's own type for numbers and bytes, not to be closed; -1 for a text. */
+hid_t mni_number_type(mn_type_t type);
 /* The HDF5 type and dataspace of a value; both are to be closed. */
 int mni_value_shape(const mn_value_t *value, hid_t *type, hid_t *space);
 
