@@ -2,12 +2,13 @@
  *
  * The store with many small jobs (8 bytes of input, 8 of result, the life of each two records): how long it takes to bring them all
  * from the journal into a fresh HDF5 file, and to read them back from the one and from the other; beside it a bare reading of the
- * same bytes. In the present folder, whose file system is what counts.
+ * same bytes. What is read is not in memory before, as after a crash of the machine or on another node; the "warm" figures are of
+ * files that are. In the present folder, whose file system is what counts.
  *
  *     fold [RUNS [JOBS]]
  *
- * Prints, of each run, "fold-seconds", "recover-journal-seconds", "recover-seconds" (of the HDF5 file), "read-seconds" (of the file's
- * bytes), "journal-bytes" and "file-bytes" (per job).
+ * Prints, of each run, "fold" in seconds; "recover-journal", "read-journal", "recover-file", "read-file" and the same with "warm-" in
+ * front in bytes a second; "recover-journal-seconds" and "recover-file-seconds"; "journal-bytes" and "file-bytes" (per job).
  */
 #include "measure.h"
 
@@ -94,6 +95,24 @@ static void put_jobs(mni_store_t *store, size_t jobs)
         usleep(1000);
 }
 
+static double size_of(const char *path)
+{
+    struct stat found = {0};
+    stat(path, &found);
+    return (double)found.st_size;
+}
+
+/* Leaves nothing of a file in memory. */
+static void forget(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    fdatasync(fd);
+    posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    close(fd);
+}
+
 static double recover(size_t jobs)
 {
     mni_store_t *store = NULL;
@@ -111,17 +130,10 @@ static double recover(size_t jobs)
     return seconds;
 }
 
-static double size_of(const char *path)
-{
-    struct stat found = {0};
-    stat(path, &found);
-    return (double)found.st_size;
-}
-
-static double bare_read(void)
+static double bare_read(const char *path)
 {
     static char bytes[1 << 20];
-    int fd = open(PATH, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
     int64_t begin = measure_now();
 
     while (read(fd, bytes, sizeof bytes) > 0)
@@ -129,6 +141,23 @@ static double bare_read(void)
     double seconds = 1e-9 * (double)(measure_now() - begin);
     close(fd);
     return seconds;
+}
+
+/* `what`: where the jobs are, of whose two files the other one is next to empty. */
+static void measure_recovery(const char *what, const char *path, size_t jobs)
+{
+    double bytes = size_of(path);
+
+    forget(path);
+    printf("read-%s %.0f\n", what, bytes / bare_read(path));
+    forget(path);
+    double seconds = recover(jobs);
+    printf("recover-%s-seconds %.3f\n", what, seconds);
+    printf("recover-%s %.0f\n", what, bytes / seconds);
+    printf("warm-read-%s %.0f\n", what, bytes / bare_read(path));
+    printf("warm-recover-%s %.0f\n", what, bytes / recover(jobs));
+    printf("%s-bytes %.0f\n", what, bytes / (double)jobs);
+    fflush(stdout);
 }
 
 int main(int argc, char **argv)
@@ -141,20 +170,17 @@ int main(int argc, char **argv)
         unlink(JOURNAL);
         mni_store_t *store = begin(&bell);
         put_jobs(store, jobs);
-        printf("journal-bytes %.0f\n", size_of(JOURNAL) / (double)jobs);
         mni_store_close(store);
-        printf("recover-journal-seconds %.2f\n", recover(jobs));
+        measure_recovery("journal", JOURNAL, jobs);
         store = begin(&bell);
         int64_t at = measure_now();
         if (mni_store_finish(store, no_jobs, NULL) < 0)
             failed("fold");
-        printf("fold-seconds %.2f\n", 1e-9 * (double)(measure_now() - at));
+        printf("fold %.3f\n", 1e-9 * (double)(measure_now() - at));
         mni_store_close(store);
-        printf("file-bytes %.0f\n", size_of(PATH) / (double)jobs);
-        printf("recover-seconds %.2f\n", recover(jobs));
-        printf("read-seconds %.2f\n", bare_read());
-        fflush(stdout);
+        measure_recovery("file", PATH, jobs);
     }
     unlink(PATH);
+    unlink(PATH ".lock");
     return 0;
 }

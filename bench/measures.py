@@ -121,6 +121,21 @@ def durable(bench, _):
     found = bench.figures(bench.ours(1, "durable", "yield", bench.some(9, 2), bench.some(100000, 10000), durability="fsync"))
     yield Row("a job that yields 8 B every 10 us", "time for its work, beside the same job without yields", "s",
               found["yields"], found["silent"], ("at most", 1.1))
+    jobs_ = bench.some(1000000, 20000)
+    found = bench.figures([bench.path("bench/fold"), bench.some("5", "1"), str(jobs_)])
+    small = "%d jobs with 8 B of input and 8 B of result" % jobs_
+    yield Row("all jobs from the journal into the HDF5 file", small, "s", found["fold"])
+    for what, where in (("file", "the HDF5 file"), ("journal", "the journal")):
+        yield Row("recovery from %s" % where, small, "s", found["recover-%s-seconds" % what], None, ("under", 5))
+        yield Row("    its rate, from the disk", "beside read() of the same bytes; of neither was anything in memory", "B/s",
+                  found["recover-" + what], found["read-" + what], ("at least", 0.3))
+        yield Row("    its rate, from memory", "the same when the system still has the file in memory", "B/s",
+                  found["warm-recover-" + what], found["warm-read-" + what])
+        yield Row("size of a small job in %s" % where, small, "B", found["%s-bytes" % what])
+    command = bench.ours(1, "jobs", jobs_, durability="fsync")
+    written = bench.written(command)
+    yield Row("written to the disk in a run of %d jobs" % jobs_, "journal, replacements of the HDF5 file and all; beside the HDF5 file at "
+              "the end", "B", [written], [bench.store_bytes()], ("under", 6))
 
 
 # --- stages ----------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 """Runs the programs that measure, and reads the lines "NAME VALUE" that they print."""
 import collections
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -53,6 +54,16 @@ class Bench:
         if done.returncode != 0:
             fail(command, done.returncode, done.stderr)
         return done.stdout
+
+    def written(self, command):
+        """The bytes that it and all its children have given the system for the disk."""
+        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_oublock
+        self.output(command)
+        return 512 * (resource.getrusage(resource.RUSAGE_CHILDREN).ru_oublock - before)
+
+    def store_bytes(self):
+        """What the run before has left there."""
+        return sum(entry.stat().st_size for entry in os.scandir(self.scratch.name) if entry.name.startswith("store"))
 
     def figures(self, command):
         """Lists of the numbers that it prints, by their names."""

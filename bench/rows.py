@@ -19,12 +19,12 @@ def summary(values):
 
 def scaled(number, unit):
     """A factor and a unit with its prefix, so that the number is between 1 and 1000."""
-    if unit not in ("s", "1/s", "items/s", "jobs/s", "calls/s", "decisions/s"):
+    if unit not in ("s", "B/s", "B", "1/s", "items/s", "jobs/s", "calls/s", "decisions/s"):
         return 1, unit
     for factor, prefix in PREFIXES:
         if abs(number) >= factor and (factor <= 1 or unit != "s"):
             break
-    return factor, (prefix + unit if unit == "s" else (prefix + " " + unit).strip())
+    return factor, (prefix + unit if unit in ("s", "B", "B/s") else (prefix + " " + unit).strip())
 
 
 def digits(number):

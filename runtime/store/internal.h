@@ -104,6 +104,10 @@ void mni_rows_deselect(hid_t memory, hid_t space);
 
 /* Looks at what the path holds. 0: nothing; 1: a store of ours, its permissions in *mode. */
 int mni_file_check(const char *path, bool writing, mode_t *mode);
+/* Tells of each job that had a record in a damaged part of the journal, and of how many of the records nobody can say. */
+void mni_store_tell_touched(const mni_journal_damage_t *part, mni_store_problem_t *tell,
+                            void *argument);
+
 /* Its format; the store's id (has_id false: an early version had none) and the number of the last change that it includes. */
 int mni_file_identity(const char *path, int *format, bool *has_id, mn_id_t *id, uint64_t *included);
 /* The same of a file that is open. */

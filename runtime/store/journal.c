@@ -20,10 +20,18 @@
 #define ROOM_STEP (UINT64_C(4) << 20)
 #define BUFFER_KEEP ((size_t)4 << 20) /* a larger buffer is given back when it is empty */
 
+#define SEAL_HEADS 4096u /* at most so many records in one seal */
+
 typedef struct buffer {
     uint8_t *bytes;
     size_t size, capacity;
 } buffer_t;
+
+/* A record in the file that no seal has told of yet. */
+typedef struct untold {
+    uint64_t number, end;
+    uint8_t head[MNI_JOURNAL_HEAD];
+} untold_t;
 
 struct mni_journal {
     int fd;
@@ -33,6 +41,9 @@ struct mni_journal {
     uint64_t end, room;     /* offset behind the last record; size of the file */
     buffer_t waits, group;  /* what was put; what is being written */
     uint64_t group_last;    /* number of the group's last record */
+    buffer_t untold;        /* of untold_t, from `told` bytes on */
+    size_t told;
+    buffer_t seal;
     bool broken;
     bool groups; /* the format has groups and seals */
 };
@@ -78,6 +89,59 @@ static int sync_data(int fd)
         rc = fdatasync(fd);
     while (rc < 0 && errno == EINTR);
     return rc;
+}
+
+static bool make_room(buffer_t *buffer, size_t more)
+{
+    if (buffer->capacity - buffer->size >= more)
+        return true;
+    size_t capacity = buffer->capacity < 4096 ? 4096 : buffer->capacity;
+    while (capacity - buffer->size < more)
+        capacity *= 2;
+    uint8_t *grown = realloc(buffer->bytes, capacity);
+    if (!grown)
+        return false;
+    buffer->bytes = grown;
+    buffer->capacity = capacity;
+    return true;
+}
+
+/* Notes how a record begins, for a seal to tell; without memory none will. */
+static void note_head(mni_journal_t *journal, uint64_t number, uint64_t end, const void *data,
+                      size_t size)
+{
+    untold_t untold = {.number = number, .end = end};
+
+    if (!make_room(&journal->untold, sizeof untold))
+        return;
+    if (size > 0)
+        memcpy(untold.head, data, size < sizeof untold.head ? size : sizeof untold.head);
+    memcpy(journal->untold.bytes + journal->untold.size, &untold, sizeof untold);
+    journal->untold.size += sizeof untold;
+}
+
+static void note_group(mni_journal_t *journal)
+{
+    const uint8_t *at = journal->group.bytes, *end = at + journal->group.size;
+
+    for (uint64_t offset = journal->end; journal->groups && at < end;) {
+        size_t size = load_u64(at + 8), whole = MNI_JOURNAL_RECORD + padded(size);
+        offset += whole;
+        note_head(journal, load_u64(at + 16), offset, at + MNI_JOURNAL_RECORD, size);
+        at += whole;
+    }
+}
+
+/* The records that the seals of an earlier run had not told of yet, and some more. */
+static void note_tail(mni_journal_t *journal, const mni_journal_map_t *map,
+                      const mni_journal_report_t *report)
+{
+    mni_journal_cursor_t cursor = {.offset = report->tail, .next = report->tail_number};
+    mni_journal_record_t record;
+
+    while (journal->groups && cursor.offset < report->end &&
+           mni_journal_next(map, &cursor, &record))
+        note_head(journal, record.number, cursor.offset, record.data, record.size);
 }
 
 /* `file` is what is opened of the journal that will be at `path`. */
@@ -148,17 +212,18 @@ int mni_journal_continue(const char *path, mn_id_t store, const mni_journal_repo
     int rc = mni_journal_map(path, store, &map);
     if (rc < 0)
         return rc;
-    bool groups = mni_journal_groups(map);
-    uint64_t seed = mni_journal_seed(map), first = mni_journal_start(map).next;
-    mni_journal_unmap(map);
     mni_journal_t *made = journal_make(path, path, 0);
+    if (made) {
+        made->seed = mni_journal_seed(map);
+        made->groups = mni_journal_groups(map);
+        made->written = report->last > 0 ? report->last : mni_journal_start(map).next - 1;
+        made->next = made->written + 1;
+        made->end = made->room = report->end;
+        note_tail(made, map, report);
+    }
+    mni_journal_unmap(map);
     if (!made)
         return MN_E_STORE;
-    made->seed = seed;
-    made->groups = groups;
-    made->written = report->last > 0 ? report->last : first - 1;
-    made->next = made->written + 1;
-    made->end = made->room = report->end;
     if (ftruncate(made->fd, (off_t)made->end) < 0 || sync_data(made->fd) < 0) {
         rc = system_error(made, "cut the torn end off");
         mni_journal_close(made);
@@ -185,26 +250,13 @@ void mni_journal_close(mni_journal_t *journal)
         close(journal->fd);
     free(journal->waits.bytes);
     free(journal->group.bytes);
+    free(journal->untold.bytes);
+    free(journal->seal.bytes);
     free(journal->path);
     free(journal);
 }
 
-static bool make_room(buffer_t *buffer, size_t more)
-{
-    if (buffer->capacity - buffer->size >= more)
-        return true;
-    size_t capacity = buffer->capacity < 4096 ? 4096 : buffer->capacity;
-    while (capacity - buffer->size < more)
-        capacity *= 2;
-    uint8_t *grown = realloc(buffer->bytes, capacity);
-    if (!grown)
-        return false;
-    buffer->bytes = grown;
-    buffer->capacity = capacity;
-    return true;
-}
-
-/* Makes a record in room that is there. */
+/* Makes a record in room that is there; without `data` what is there already is its own. */
 static void make_record(const mni_journal_t *journal, uint8_t *at, uint32_t type, uint64_t number,
                         const void *data, size_t size)
 {
@@ -212,7 +264,7 @@ static void make_record(const mni_journal_t *journal, uint8_t *at, uint32_t type
     store_u32(at + 4, type);
     store_u64(at + 8, size);
     store_u64(at + 16, number);
-    if (size > 0)
+    if (data && size > 0)
         memcpy(at + MNI_JOURNAL_RECORD, data, size);
     memset(at + MNI_JOURNAL_RECORD + size, 0, padded(size) - size);
     store_u64(at + 24, checksum(journal->seed, at, at + MNI_JOURNAL_RECORD, size));
@@ -277,6 +329,7 @@ int mni_journal_write(mni_journal_t *journal, bool sync)
         journal->broken = true;
         return system_error(journal, "bring to the disk");
     }
+    note_group(journal);
     journal->end = end;
     if (journal->group.size > 0)
         journal->written = journal->group_last;
@@ -284,15 +337,52 @@ int mni_journal_write(mni_journal_t *journal, bool sync)
     return 0;
 }
 
+/* Takes what the next seal is to tell; the bytes of it. */
+static size_t take_untold(mni_journal_t *journal, uint8_t *to)
+{
+    size_t bytes = 0;
+    untold_t untold;
+
+    for (uint64_t number = 0;
+         journal->told < journal->untold.size && bytes < 8 + SEAL_HEADS * MNI_JOURNAL_HEAD;
+         number++) {
+        memcpy(&untold, journal->untold.bytes + journal->told, sizeof untold);
+        if (untold.end + MNI_JOURNAL_APART > journal->end || (bytes > 0 && untold.number != number))
+            break;
+        if (bytes == 0) {
+            number = untold.number;
+            store_u64(to, number);
+            bytes = 8;
+        }
+        memcpy(to + bytes, untold.head, sizeof untold.head);
+        bytes += sizeof untold.head;
+        journal->told += sizeof untold;
+    }
+    if (journal->told == journal->untold.size || journal->told > BUFFER_KEEP / 4) {
+        journal->untold.size -= journal->told;
+        memmove(journal->untold.bytes, journal->untold.bytes + journal->told, journal->untold.size);
+        journal->told = 0;
+    }
+    return bytes;
+}
+
 void mni_journal_seal(mni_journal_t *journal)
 {
-    uint8_t seal[MNI_JOURNAL_RECORD];
+    size_t told;
 
-    if (!journal->groups || journal->broken || journal->group.size > 0)
+    if (!journal->groups || journal->broken || journal->group.size > 0 ||
+        (journal->seal.capacity == 0 &&
+         !make_room(&journal->seal, MNI_JOURNAL_RECORD * 2 + SEAL_HEADS * MNI_JOURNAL_HEAD)))
         return;
-    make_record(journal, seal, MNI_JOURNAL_SEAL, journal->written, NULL, 0);
-    if (write_at(journal->fd, seal, sizeof seal, journal->end) == 0)
-        journal->end += sizeof seal;
+    do {
+        uint8_t *at = journal->seal.bytes;
+        told = take_untold(journal, at + MNI_JOURNAL_RECORD);
+        size_t whole = MNI_JOURNAL_RECORD + padded(told);
+        make_record(journal, at, MNI_JOURNAL_SEAL, journal->written, NULL, told);
+        if (write_at(journal->fd, at, whole, journal->end) < 0)
+            return;
+        journal->end += whole;
+    } while (told == 8 + SEAL_HEADS * MNI_JOURNAL_HEAD);
 }
 
 bool mni_journal_broken(const mni_journal_t *journal)
@@ -380,6 +470,10 @@ void mni_journal_adopt(mni_journal_t *journal, mni_journal_t *follower)
     journal->seed = follower->seed;
     journal->end = follower->end;
     journal->room = follower->room;
+    buffer_t untold = journal->untold;
+    journal->untold = follower->untold;
+    journal->told = follower->told;
+    follower->untold = untold;
     if (at < end && !journal->groups) /* the format has changed */
         store_u32(at + 4, load_u32(at + 4) | MNI_JOURNAL_GROUP);
     journal->groups = follower->groups;

@@ -35,12 +35,19 @@ typedef int mni_journal_visit_t(void *argument, const mni_journal_record_t *reco
 
 #define MNI_JOURNAL_HEAD 16u
 
+/* How the data of a lost record begin. */
+typedef struct mni_journal_head {
+    uint8_t bytes[MNI_JOURNAL_HEAD];
+    uint64_t number; /* 0: which of the lost records it was cannot be told */
+    bool
+        sure; /* a seal further behind says so; else it is as it reads now, and may be damaged itself */
+} mni_journal_head_t;
+
 /* A part of the file that makes no sense, with records behind it that do. */
 typedef struct mni_journal_damage {
     uint64_t offset, bytes;
-    uint64_t first, records; /* number of the first record lost, and how many */
-    /* How the data of those begin that can still be told apart, as it is now: that may be damaged itself. */
-    uint8_t (*heads)[MNI_JOURNAL_HEAD];
+    uint64_t first, records;   /* number of the first record lost, and how many */
+    mni_journal_head_t *heads; /* of those that can still be told */
     size_t head_count;
 } mni_journal_damage_t;
 
@@ -49,6 +56,7 @@ typedef struct mni_journal_report {
     uint64_t first, last; /* numbers of the first and the last sound record; 0: there is none */
     uint64_t records;     /* sound ones */
     uint64_t end;         /* offset behind the last sound record */
+    uint64_t tail, tail_number; /* offset and number of a sound record some way before that */
     uint64_t
         torn; /* bytes behind that which are not zero, up to the last such: a record cut off by a crash */
     mni_journal_damage_t *damages;
@@ -111,7 +119,8 @@ bool mni_journal_take(mni_journal_t *journal);
  * the next write cuts off, and the group is still there: it may be tried again; but after a failed sync nobody knows what the
  * disk has, so the journal refuses to go on. */
 int mni_journal_write(mni_journal_t *journal, bool sync);
-/* Says behind the group that was written last that it is kept; before anybody is told so. It needs no sync, and that it cannot be
+/* Says behind the group that was written last that it is kept; before anybody is told so. It says, too, how the records began that
+ * lie some way before it, so that these can be named when a part of the file is damaged. It needs no sync, and that it cannot be
  * written is no harm. As mni_journal_write(). */
 void mni_journal_seal(mni_journal_t *journal);
 bool mni_journal_broken(const mni_journal_t *journal); /* it refuses */

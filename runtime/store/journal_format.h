@@ -23,10 +23,13 @@
 #include <xxhash.h>
 
 #define MNI_JOURNAL_MARK UINT32_C(0x4c4e524a) /* "JRNL" */
-/* Types of the file's own, from format 3 on: the bit of a record that begins a group; a record without data behind a group that is
- * on the disk, with the number of the group's last record. */
+/* Types of the file's own, from format 3 on: the bit of a record that begins a group; the seal behind a group that is on the disk,
+ * with the number of the group's last record. A seal may have data: the number of a record, and the first 16 bytes of its data and
+ * of those that follow it, one after the other (zeros where a record is shorter). */
 #define MNI_JOURNAL_GROUP UINT32_C(0x80000000)
 #define MNI_JOURNAL_SEAL UINT32_C(0x7fffffff)
+/* What a seal says is at least so far behind the records that it says it of: damage that is no longer leaves one of the two. */
+#define MNI_JOURNAL_APART UINT64_C(8192)
 static const uint8_t mni_journal_magic[8] = {0x89, 0x4d, 0x4e, 0x4a, 0x0d, 0x0a, 0x1a, 0x0a};
 
 static inline void store_u32(uint8_t *at, uint32_t number)

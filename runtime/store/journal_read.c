@@ -246,17 +246,19 @@ bool mni_journal_next(const mni_journal_map_t *map, mni_journal_cursor_t *cursor
 }
 
 /* Whether there may have been a record at an offset of a damaged part, with data behind its header. It is taken for one when two of
- * these are right: its mark, its number, and that its size leads to another one, or to the end of the part. */
+ * these are right: its mark, its number (else 0), and that its size leads to another one, or to the end of the part. */
 static bool was_record(const mni_journal_map_t *map, const mni_journal_damage_t *damage,
-                       uint64_t offset, uint64_t *next)
+                       uint64_t offset, uint64_t *number, uint64_t *next)
 {
     const uint8_t *at = map->bytes + offset;
     uint64_t end = damage->offset + damage->bytes, room = end - offset - MNI_JOURNAL_RECORD;
-    uint64_t size = load_u64(at + 8), number = load_u64(at + 16);
+    uint64_t size = load_u64(at + 8);
     bool mark = load_u32(at) == MNI_JOURNAL_MARK;
-    bool counted = number >= damage->first && number - damage->first < damage->records;
     bool leads = false;
 
+    *number = load_u64(at + 16);
+    if (*number < damage->first || *number - damage->first >= damage->records)
+        *number = 0;
     if (size >= MNI_JOURNAL_HEAD && size <= room && padded(size) <= room) {
         *next = offset + MNI_JOURNAL_RECORD + padded(size);
         leads =
@@ -264,43 +266,89 @@ static bool was_record(const mni_journal_map_t *map, const mni_journal_damage_t 
     }
     if (!leads)
         *next = offset + MNI_JOURNAL_RECORD;
-    return mark + counted + leads >= 2;
+    return mark + (*number > 0) + leads >= 2;
 }
 
-static int find_heads(const mni_journal_map_t *map, mni_journal_damage_t *damage)
+static int add_head(mni_journal_damage_t *damage, const uint8_t *bytes, uint64_t number, bool sure)
 {
-    uint64_t least = MNI_JOURNAL_RECORD + MNI_JOURNAL_HEAD, next;
-    uint64_t offset = damage->offset, end = damage->offset + damage->bytes;
+    mni_journal_head_t *grown =
+        realloc(damage->heads, (damage->head_count + 1) * sizeof *damage->heads);
 
-    for (; end - offset >= least && damage->head_count < damage->records; offset = next) {
-        next = offset + 8;
-        if (!was_record(map, damage, offset, &next)) {
-            next = offset + 8;
-            continue;
-        }
-        uint8_t(*grown)[MNI_JOURNAL_HEAD] =
-            realloc(damage->heads, (damage->head_count + 1) * sizeof *grown);
-        if (!grown)
-            return -1;
-        damage->heads = grown;
-        memcpy(grown[damage->head_count++], map->bytes + offset + MNI_JOURNAL_RECORD,
-               MNI_JOURNAL_HEAD);
-    }
+    if (!grown)
+        return mni_error(MN_E_NO_MEMORY, "no memory for what is damaged in a journal");
+    damage->heads = grown;
+    grown[damage->head_count] = (mni_journal_head_t){.number = number, .sure = sure};
+    memcpy(grown[damage->head_count++].bytes, bytes, MNI_JOURNAL_HEAD);
     return 0;
 }
 
-static int add_damage(const mni_journal_map_t *map, mni_journal_report_t *report,
-                      mni_journal_damage_t damage)
+static bool is_told(const mni_journal_damage_t *damage, uint64_t number)
+{
+    for (size_t i = 0; i < damage->head_count; i++)
+        if (damage->heads[i].number == number)
+            return true;
+    return false;
+}
+
+/* What the seals say of lost records. */
+static int take_sure_heads(const mni_journal_map_t *map, mni_journal_report_t *report)
+{
+    mni_journal_cursor_t cursor = mni_journal_start(map);
+    mni_journal_record_t seal;
+    int rc = 0;
+
+    while (rc == 0 && step(map, &cursor, &seal)) {
+        if (!is_seal(map, &seal) || seal.size < 8)
+            continue;
+        uint64_t first = load_u64(seal.data), end = first + (seal.size - 8) / MNI_JOURNAL_HEAD;
+        for (size_t i = 0; i < report->damage_count; i++) {
+            mni_journal_damage_t *damage = &report->damages[i];
+            uint64_t number = first > damage->first ? first : damage->first;
+            for (; rc == 0 && number < end && number - damage->first < damage->records; number++)
+                if (!is_told(damage, number))
+                    rc = add_head(damage,
+                                  (const uint8_t *)seal.data + 8 +
+                                      (number - first) * MNI_JOURNAL_HEAD,
+                                  number, true);
+        }
+    }
+    return rc;
+}
+
+/* What a damaged part itself still says of those that no seal tells of. */
+static int find_heads(const mni_journal_map_t *map, mni_journal_damage_t *damage)
+{
+    uint64_t least = MNI_JOURNAL_RECORD + MNI_JOURNAL_HEAD, number, next;
+    uint64_t offset = damage->offset, end = damage->offset + damage->bytes;
+    int rc = 0;
+
+    for (; rc == 0 && end - offset >= least && damage->head_count < damage->records;
+         offset = next) {
+        if (!was_record(map, damage, offset, &number, &next))
+            next = offset + 8;
+        else if (number == 0 || !is_told(damage, number))
+            rc = add_head(damage, map->bytes + offset + MNI_JOURNAL_RECORD, number, false);
+    }
+    return rc;
+}
+
+static int name_lost(const mni_journal_map_t *map, mni_journal_report_t *report)
+{
+    int rc = take_sure_heads(map, report);
+
+    for (size_t i = 0; rc == 0 && i < report->damage_count; i++)
+        rc = find_heads(map, &report->damages[i]);
+    return rc;
+}
+
+static int add_damage(mni_journal_report_t *report, mni_journal_damage_t damage)
 {
     mni_journal_damage_t *grown =
         realloc(report->damages, (report->damage_count + 1) * sizeof *grown);
 
-    if (grown)
-        report->damages = grown;
-    if (!grown || find_heads(map, &damage) < 0) {
-        free(damage.heads);
+    if (!grown)
         return mni_error(MN_E_NO_MEMORY, "no memory for what is damaged in a journal");
-    }
+    report->damages = grown;
     report->damages[report->damage_count++] = damage;
     return 0;
 }
@@ -335,23 +383,32 @@ int mni_journal_scan(const mni_journal_map_t *map, uint64_t after, mni_journal_v
     int rc = 0;
 
     *report = (mni_journal_report_t){.end = cursor.offset};
+    mni_journal_cursor_t tail = before;
+    report->tail = tail.offset;
+    report->tail_number = tail.next;
     while (rc == 0 && step(map, &cursor, &record)) {
         uint64_t at = cursor.offset - MNI_JOURNAL_RECORD - padded(record.size);
         uint64_t next = record.number + is_seal(map, &record); /* of what is before it */
         if (next != before.next)                               /* a seal alone may be lost */
-            rc = add_damage(map, report,
-                            (mni_journal_damage_t){.offset = before.offset,
-                                                   .bytes = at - before.offset,
-                                                   .first = before.next,
-                                                   .records = next - before.next});
+            rc = add_damage(report, (mni_journal_damage_t){.offset = before.offset,
+                                                           .bytes = at - before.offset,
+                                                           .first = before.next,
+                                                           .records = next - before.next});
         if (rc == 0 && !is_seal(map, &record))
             rc = take_record(map, record, after, visit, argument, report);
         else if (rc == 0 && report->last < record.number)
             report->last = record.number; /* the last one is lost, and its number not free */
         report->end = cursor.offset;
+        if (cursor.offset - tail.offset > MNI_JOURNAL_APART) {
+            report->tail = tail.offset;
+            report->tail_number = tail.next;
+            tail = cursor;
+        }
         before = cursor;
     }
     report->torn = torn_bytes(map, report->end);
+    if (rc == 0 && report->damage_count > 0)
+        rc = name_lost(map, report);
     if (rc < 0)
         mni_journal_report_fini(report);
     return rc;

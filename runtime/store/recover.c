@@ -47,20 +47,29 @@ static int take_change(void *argument, const mni_journal_record_t *change)
     return mni_window_add(&reading->window, change);
 }
 
-/* Says which jobs had the records that are lost, as far as these still tell. */
-static void tell_touched(reading_t *reading, const mni_journal_damage_t *part)
+void mni_store_tell_touched(const mni_journal_damage_t *part, mni_store_problem_t *tell,
+                            void *argument)
 {
-    char name[MN_ID_TEXT];
+    char name[MN_ID_TEXT], sentence[128];
 
     for (size_t i = 0; i < part->head_count; i++) {
         mn_id_t id;
-        memcpy(id.bytes, part->heads[i], sizeof id.bytes);
-        fprintf(reading->damage, "job %s, as its id reads there, has lost a change\n",
-                mn_id_format(id, name));
+        memcpy(id.bytes, part->heads[i].bytes, sizeof id.bytes);
+        snprintf(sentence, sizeof sentence, "job %s%s has lost a change", mn_id_format(id, name),
+                 part->heads[i].sure ? "" : ", as its id reads there,");
+        tell(argument, sentence);
     }
-    if (part->head_count < part->records)
-        fprintf(reading->damage, "of whom %" PRIu64 " of these records were cannot be told\n",
-                part->records - part->head_count);
+    if (part->head_count < part->records) {
+        snprintf(sentence, sizeof sentence,
+                 "of whom %" PRIu64 " of these records were cannot be told",
+                 part->records - part->head_count);
+        tell(argument, sentence);
+    }
+}
+
+static void tell_sentence(void *argument, const char *sentence)
+{
+    fprintf(argument, "%s\n", sentence);
 }
 
 static int read_journal(reading_t *reading)
@@ -84,7 +93,7 @@ static int read_journal(reading_t *reading)
                     store->place.journal, part->offset, part->bytes, part->first,
                     part->first + part->records - 1);
         if (reading->damage != NULL)
-            tell_touched(reading, part);
+            mni_store_tell_touched(part, tell_sentence, reading->damage);
     }
     if (store->report.first > store->included + 1 && damage(reading) != NULL)
         fprintf(reading->damage,

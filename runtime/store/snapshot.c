@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 /* Below this many bytes a journal is read in no time: it is not worth the copy of the file. */
-#define BYTES_LEAST (UINT64_C(16) << 20)
+#define BYTES_LEAST (UINT64_C(64) << 20)
 /* A journal as long as the file: what is written in all by copying the file again and again is then at most twice its final
  * size, and what recovery reads at most twice what it has to. */
 #define SHARE 1.0

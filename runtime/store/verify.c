@@ -53,6 +53,11 @@ static void problem(verifier_t *verifier, const char *format, ...)
     verifier->tell(verifier->argument, sentence);
 }
 
+static void tell_problem(void *verifier, const char *sentence)
+{
+    problem(verifier, "%s", sentence);
+}
+
 static known_t *find(const verifier_t *verifier, mn_id_t id)
 {
     known_t *known = NULL;
@@ -363,6 +368,7 @@ static void check_journal(verifier_t *verifier)
                 "the journal is damaged at byte %" PRIu64 ": %" PRIu64
                 " bytes with the records %" PRIu64 " to %" PRIu64 " make no sense",
                 part->offset, part->bytes, part->first, part->first + part->records - 1);
+        mni_store_tell_touched(part, tell_problem, verifier);
     }
     if (report->first > store->included + 1)
         problem(verifier,

@@ -237,7 +237,7 @@ static int recover(client_t *client, const char *path)
 }
 
 bool client_audit_damaged(const char *path, const client_log_t *log, uint64_t touched,
-                          char damage[4096], char why[512])
+                          char damage[CLIENT_DAMAGE], char why[512])
 {
     client_t *client = calloc(1, sizeof *client);
     client_log_t *copy = malloc(sizeof *copy);
@@ -249,7 +249,7 @@ bool client_audit_damaged(const char *path, const client_log_t *log, uint64_t to
         client->touched = touched;
         good = recover(client, path) == 0;
         const char *told = good ? mni_store_damage(client->store) : NULL;
-        snprintf(damage, 4096, "%s", told ? told : "");
+        snprintf(damage, CLIENT_DAMAGE, "%s", told ? told : "");
         if (client->wrong)
             snprintf(why, 512, "%s", copy->error);
         else if (!good)
@@ -263,7 +263,7 @@ bool client_audit_damaged(const char *path, const client_log_t *log, uint64_t to
 
 bool client_audit(const char *path, const client_log_t *log, char why[512])
 {
-    char damage[4096];
+    char damage[CLIENT_DAMAGE];
     bool good = client_audit_damaged(path, log, 0, damage, why);
     if (good && damage[0]) {
         snprintf(why, 512, "the store is damaged: %.400s", damage);

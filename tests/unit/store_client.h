@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #define CLIENT_JOBS 64u
+#define CLIENT_DAMAGE 16384 /* bytes of the sentences about it */
 #define CLIENT_ENTRIES 4096u
 
 /* A job as it was from some change on. */
@@ -59,7 +60,7 @@ bool client_audit(const char *path, const client_log_t *log, char why[512]);
 /* The same where some jobs (bit 1 << number) may be in any state, or missing, since changes of theirs are damaged. What the store
  * tells of it is copied. */
 bool client_audit_damaged(const char *path, const client_log_t *log, uint64_t touched,
-                          char damage[4096], char why[512]);
+                          char damage[CLIENT_DAMAGE], char why[512]);
 
 mn_id_t client_id(uint32_t job);
 

@@ -15,6 +15,7 @@
 
 #define TAIL 4096u
 #define RECORDS 1024u
+#define SEALED 8192u /* a record is named by a seal so far behind it, or a little further */
 
 static char folder[PATH_MAX], path[PATH_MAX], journal[PATH_MAX];
 static client_log_t *log_;
@@ -42,6 +43,21 @@ static uint64_t last_of(size_t size)
     return number;
 }
 
+/* The record without the seals in front of it. */
+static void cut_seals(uint64_t number)
+{
+    uint32_t type;
+    uint64_t found;
+
+    for (size_t *at = &records[number - first].begin; *at < records[number - first].end; *at += 8) {
+        memcpy(&type, image + *at + 4, sizeof type);
+        memcpy(&found, image + *at + 16, sizeof found);
+        if (memcmp(image + *at, "JRNL", 4) == 0 && type != 0x7fffffff && le64toh(found) == number)
+            return;
+    }
+    fail_msg("record %llu is nowhere", (unsigned long long)number);
+}
+
 static void find_records(void)
 {
     size_t begin = MNI_JOURNAL_HEADER;
@@ -62,6 +78,8 @@ static void find_records(void)
         begin = size;
     }
     last = before;
+    for (uint64_t number = first; number <= last; number++)
+        cut_seals(number);
     for (uint32_t i = settled; i < log_->count; i++)
         records[log_->entries[i].told - first].job = log_->entries[i].job;
 }
@@ -78,7 +96,8 @@ static int make_store(void **state)
     assert_int_equal(log_->rc, 0);
     options.cut = true;
     options.seed++;
-    options.steps = 150;
+    options.steps = 600;
+    options.jobs = 40;
     uint32_t before = log_->count;
     assert_true(client_session(path, log_, &options));
     assert_int_equal(log_->rc, 0);
@@ -86,7 +105,7 @@ static int make_store(void **state)
     image = file_load(journal, &size);
     for (used = size; image[used - 1] == 0; used--)
         ;
-    assert_true(used > 2 * TAIL);
+    assert_true(used > 4 * TAIL);
     /* what the store gave at the beginning of the second session is in its file */
     for (settled = before; log_->entries[settled].told <= log_->entries[before - 1].told; settled++)
         ;
@@ -131,13 +150,24 @@ static void what_is_before_a_cut_is_there(void **state)
     free(part);
 }
 
-/* Jobs with records in a part of the journal. */
-static uint64_t jobs_in(size_t begin, size_t end)
+/* Whether a seal behind tells of each record in a part: not of those that are too near the end. */
+static bool is_told(size_t end)
+{
+    uint64_t i = 0;
+    while (i < last - first && records[i].end < end)
+        i++;
+    return records[i].end + SEALED < records[last - first].begin;
+}
+
+/* Jobs with records in a part of the journal; of zeros in their ends zeros make nothing else. */
+static uint64_t jobs_in(size_t begin, size_t end, bool zeros)
 {
     uint64_t jobs = 0;
     for (uint64_t i = 0; i <= last - first; i++)
-        if (records[i].begin < end && records[i].end > begin)
-            jobs |= UINT64_C(1) << records[i].job;
+        for (size_t at = records[i].begin > begin ? records[i].begin : begin;
+             at < records[i].end && at < end; at++)
+            if (!zeros || image[at] != 0)
+                jobs |= UINT64_C(1) << records[i].job;
     return jobs;
 }
 
@@ -157,8 +187,8 @@ static void check_named(uint64_t jobs, const char *damage, const char *what, boo
 
 static void check_flip(size_t at, uint8_t change, bool in_id)
 {
-    char what[64], why[512], damage[4096];
-    uint64_t jobs = jobs_in(at, at + 1);
+    char what[64], why[512], damage[CLIENT_DAMAGE];
+    uint64_t jobs = jobs_in(at, at + 1, false);
 
     image[at] ^= change;
     file_save(journal, image, used + 64);
@@ -181,16 +211,18 @@ static void a_changed_byte_touches_one_job(void **state)
         if (end - records[record].begin > 600)
             end = records[record].begin + 600;
         for (size_t at = records[record].begin; at < end; at += step) {
-            check_flip(at, 0x01, at < records[record].begin + 96); /* a seal may be in front */
-            check_flip(at, 0xff, at < records[record].begin + 96);
+            bool in_id = !is_told(at + 1) && at < records[record].begin + MNI_JOURNAL_RECORD + 16;
+            check_flip(at, 0x01, in_id);
+            check_flip(at, 0xff, in_id);
         }
     }
 }
 
-/* Behind it all is as it was. Of whom the records were nobody can say. */
+/* Behind it all is as it was, and of whom the records were is known. */
 static void zeros_touch_the_jobs_that_are_there(void **state)
 {
-    char why[512], damage[4096];
+    char what[64], why[512], damage[CLIENT_DAMAGE];
+    unsigned named = 0;
     (void)state;
     for (size_t size = 512; size <= 4096; size *= 2)
         for (size_t at = 512; at + size < records[last - first].begin; at += 64 * step) {
@@ -200,13 +232,20 @@ static void zeros_touch_the_jobs_that_are_there(void **state)
             memset(copy + at, 0, size);
             file_save(journal, copy, used + 64);
             free(copy);
-            if (!client_audit_damaged(path, log_, jobs_in(at, at + size), damage, why))
+            uint64_t jobs = jobs_in(at, at + size, true); /* none: seals, or a value of zeros */
+            if (!client_audit_damaged(path, log_, jobs, damage, why))
                 fail_msg("SEED=%llu, %zu zeros at %zu: %s (%s)", (unsigned long long)seed, size, at,
                          why, damage);
-            if (!strstr(damage, "damaged"))
+            if (jobs != 0 && !strstr(damage, "damaged"))
                 fail_msg("SEED=%llu, %zu zeros at %zu are not told: %s", (unsigned long long)seed,
                          size, at, damage);
+            snprintf(what, sizeof what, "%zu zeros at %zu", size, at);
+            if (is_told(at + size)) {
+                check_named(jobs, damage, what, false);
+                named++;
+            }
         }
+    assert_true(named > 0);
 }
 
 int main(void)
