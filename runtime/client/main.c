@@ -232,6 +232,8 @@ static int run_rank(mni_rank_t *rank, mni_spawner_t *spawner, bool first)
     if (rc < 0 && !mni_rank_over(rank)) {
         if (first)
             complain(rc);
+        else if (!mni_rank_orphan(rank)) /* else rank 0 or mpirun is what went wrong */
+            fprintf(stderr, "multinode: rank %u: %s\n", mni_rank_number(rank), mn_error_message());
         mni_server_close(server);
         mni_spawner_stop(spawner, 0);
         if (first) {

@@ -450,6 +450,16 @@ bool mni_rank_over(const mni_rank_t *rank)
     return rank->over;
 }
 
+bool mni_rank_orphan(const mni_rank_t *rank)
+{
+    return rank->orphan;
+}
+
+uint32_t mni_rank_number(const mni_rank_t *rank)
+{
+    return rank->number;
+}
+
 bool mni_rank_ready(const mni_rank_t *rank)
 {
     return !rank->scheduler || mni_scheduler_ready(rank->scheduler);

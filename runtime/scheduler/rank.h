@@ -37,6 +37,9 @@ int mni_rank_step(mni_rank_t *rank, uint64_t patience);
 
 /* Whether this rank has done all it had to: it may be closed. */
 bool mni_rank_over(const mni_rank_t *rank);
+/* Whether mni_rank_step() has failed only because rank 0 or mpirun is gone. */
+bool mni_rank_orphan(const mni_rank_t *rank);
+uint32_t mni_rank_number(const mni_rank_t *rank);
 
 /* Rank 0: asks for the end of the run. */
 void mni_rank_drain(mni_rank_t *rank, mni_drain_t how);

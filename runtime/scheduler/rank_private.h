@@ -31,7 +31,8 @@ struct mni_rank {
     peer_t *peers;
     bool embedded, all_near, any_lost;
     bool shutdown, said_goodbye, over;
-    bool *gone; /* rank 0: has said goodbye */
+    bool orphan; /* rank 0 or mpirun is gone */
+    bool *gone;  /* rank 0: has said goodbye */
     uint64_t shutdown_at, watch_at, hot_until, pause;
     mni_heartbeat_t heartbeat;
     pid_t parent;     /* to be noticed when it goes; 0: not watched */

@@ -104,16 +104,20 @@ int mni_rank_watch(mni_rank_t *rank, uint64_t now)
     if (now < rank->watch_at)
         return 0;
     rank->watch_at = now + WATCH_INTERVAL;
-    if (rank->parent != 0 && getppid() != rank->parent)
+    if (rank->parent != 0 && getppid() != rank->parent) {
+        rank->orphan = true;
         return mni_error(MN_E_LOST, "mpirun is gone");
+    }
     if (mni_worker_broken(rank->worker) && !rank->shutdown)
         return mni_error(MN_E_LOST, "the process that starts executors on rank %u is gone",
                          rank->number);
     for (uint32_t i = 0; i < rank->size; i++) {
         if (!process_ended(rank->peers[i].pidfd))
             continue;
-        if (rank->number != 0 && !rank->shutdown)
+        if (rank->number != 0 && !rank->shutdown) {
+            rank->orphan = true;
             return mni_error(MN_E_LOST, "rank 0 is gone");
+        }
         if (rank->number == 0)
             rank_lost(rank, i);
     }
