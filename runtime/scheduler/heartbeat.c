@@ -34,13 +34,13 @@ void mni_heartbeat_fini(mni_heartbeat_t *heartbeat)
 
 void mni_heartbeat_heard(mni_heartbeat_t *heartbeat, uint32_t rank, uint64_t now)
 {
-    if (heartbeat->limit > 0)
+    if (rank < heartbeat->count && heartbeat->limit > 0)
         heartbeat->heard[rank] = now;
 }
 
 void mni_heartbeat_forget(mni_heartbeat_t *heartbeat, uint32_t rank)
 {
-    if (heartbeat->limit > 0)
+    if (rank < heartbeat->count && heartbeat->limit > 0)
         heartbeat->heard[rank] = MNI_NEVER;
 }
 

@@ -24,11 +24,11 @@ typedef struct mni_heartbeat {
     uint32_t count;
 } mni_heartbeat_t;
 
-/* For `count` ranks. `limit`: seconds, T1 of a worker or T2 of rank 0; 0 turns all of it off. MN_E_NO_MEMORY. */
+/* Listens to the ranks below `count`: all for rank 0, rank 0 alone for a worker. `limit`: seconds, T1 of a worker or T2 of rank 0; 0 turns all of it off. MN_E_NO_MEMORY. */
 int mni_heartbeat_init(mni_heartbeat_t *heartbeat, uint32_t count, double limit, double pause);
 void mni_heartbeat_fini(mni_heartbeat_t *heartbeat);
 
-/* A message has come from a rank: from the first one on it is listened to. */
+/* A message has come from a rank (any: those from `count` on are none of its business): from the first one on it is listened to. */
 void mni_heartbeat_heard(mni_heartbeat_t *heartbeat, uint32_t rank, uint64_t now);
 /* It has said goodbye, or is lost. */
 void mni_heartbeat_forget(mni_heartbeat_t *heartbeat, uint32_t rank);

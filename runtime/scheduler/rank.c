@@ -25,6 +25,8 @@
 /* How long the loop goes on looking after the last thing it did, before it sleeps. */
 #define HOT_TIME (20 * UINT64_C(1000))
 
+#define FRAMES_MOST 256u /* taken at a time */
+
 /* Longest sleeps: with requests of MPI under way; when all ranks can ring; the least and most with other hosts. */
 #define SLEEP_BUSY (50 * UINT64_C(1000))
 #define SLEEP_RUNG (200 * MNI_MILLISECOND)
@@ -328,15 +330,17 @@ static int handle(mni_rank_t *rank, uint32_t source, const void *frame, size_t s
     return mni_worker_handle(rank->worker, source, frame, size);
 }
 
-/* Takes all frames that have arrived. 1: there were some. */
+/* Takes frames that have arrived, but not so many that all else waits. 1: there were some. */
 static int take_frames(mni_rank_t *rank)
 {
     const void *frame;
     size_t size;
     uint32_t source;
-    int rc, worked = 0;
+    int rc = 0, worked = 0;
 
-    while ((rc = mni_comm_poll(rank->comm, &source, &frame, &size)) == 1) {
+    for (unsigned i = 0; i < FRAMES_MOST; i++) {
+        if ((rc = mni_comm_poll(rank->comm, &source, &frame, &size)) != 1)
+            break;
         worked = 1;
         if (source != rank->number)
             mni_heartbeat_heard(&rank->heartbeat, source, mni_clock_now());

@@ -39,10 +39,11 @@ static void rank_lost(mni_rank_t *rank, uint32_t number)
 
 int mni_rank_watch_begin(mni_rank_t *rank, double heartbeat)
 {
-    double limit = rank->number == 0 ? heartbeat : heartbeat * WORKER_SHARE;
+    bool worker = rank->number != 0;
 
     mni_spawner_lease(rank->spawner, heartbeat * WORKER_SHARE);
-    return mni_heartbeat_init(&rank->heartbeat, rank->size, limit, heartbeat / BEATS);
+    return mni_heartbeat_init(&rank->heartbeat, worker ? 1 : rank->size,
+                              worker ? heartbeat * WORKER_SHARE : heartbeat, heartbeat / BEATS);
 }
 
 int mni_rank_take_heartbeat(mni_rank_t *rank, uint32_t source, mni_reader_t *reader)

@@ -16,9 +16,12 @@ typedef struct order {
 
 enum { PLAIN, FAIL, CRASH, CRASH_ONCE, SLOW };
 
+static int silence; /* s */
+
 MN_FUNCTION(turn, .cpu = 0.25, .max_retries = 1);
 MN_FUNCTION(turn_once, .cpu = 0.25, .grace = 20);
 MN_FUNCTION(turn_values, .cpu = 0.25);
+MN_FUNCTION(map_and_be_silent, .cpu = 0.25);
 MN_JOB(map_until_cancelled, .cpu = 0.1, .grace = 20);
 MN_JOB(map_and_die, .cpu = 0.1);
 
@@ -374,8 +377,43 @@ static void killed_under_way(mn_task_t *task)
     map_twice(task, true, 20, 2 * MB);
 }
 
+/* On all nodes, so that workers send to each other, and then nothing for longer than the heartbeat that far.test asks for. */
+static int map_and_be_silent(mn_task_t *task, mn_value_t input)
+{
+    items_t items;
+    int rc = 0;
+    (void)input;
+    if (!items_make(&items, task, 4, MB))
+        return mn_fail(task, MN_E_NO_MEMORY, "no memory");
+    items_fill(&items, 5);
+    for (int i = 0; rc == 0 && i < 2; i++) {
+        rc = items_map(task, turn, &items, NULL);
+        pause_ms(i == 0 ? 1000L * silence : 0);
+    }
+    items_free(&items);
+    return rc;
+}
+
+static void workers_are_silent_for_a_while(mn_task_t *task)
+{
+    mn_value_t nothing[256], results[256];
+    size_t count = 8 * (size_t)sysconf(_SC_NPROCESSORS_ONLN); /* more than one node can take */
+    if (count > 256)
+        count = 256;
+    for (size_t i = 0; i < count; i++)
+        nothing[i] = mn_none();
+    REQUIRE_CODE(mn_map_values(task, map_and_be_silent, nothing, count, results, NULL), 0);
+    for (size_t i = 0; i < count; i++)
+        mn_value_destroy(&results[i]);
+}
+
 static void rows(mn_task_t *task, const char *where)
 {
+    if (silence > 0) {
+        if (strcmp(where, "driver") == 0)
+            RUN(task, workers_are_silent_for_a_while);
+        return;
+    }
     RUN(task, a_hundred_megabytes);
     RUN(task, sizes_about_the_limit);
     RUN(task, a_failure_leaves_the_next_map_alone);
@@ -391,5 +429,6 @@ static void rows(mn_task_t *task, const char *where)
 
 int main(int argc, char **argv)
 {
+    silence = argc > 1 ? atoi(argv[1]) : 0; /* before the processes are forked that need it */
     return mn_main(argc, argv, places_driver);
 }

@@ -56,6 +56,19 @@ static void silence_is_noticed_after_the_limit(void **state)
     assert_int_equal(look(BEGIN + 19 * MNI_SECOND, BEGIN + 20 * MNI_SECOND), 1);
 }
 
+/* Other workers send to a worker what it has asked for, and then nothing for as long as they like. */
+static void others_are_not_listened_to(void **state)
+{
+    (void)state;
+    mni_heartbeat_heard(&heartbeat, 0, BEGIN);
+    mni_heartbeat_heard(&heartbeat, 3, BEGIN);
+    mni_heartbeat_heard(&heartbeat, 1000, BEGIN);
+    mni_heartbeat_forget(&heartbeat, 3);
+    assert_int_equal(look(BEGIN, BEGIN + 10 * MNI_SECOND), -1);
+    mni_heartbeat_heard(&heartbeat, 0, BEGIN + 10 * MNI_SECOND);
+    assert_int_equal(look(BEGIN + 10 * MNI_SECOND, BEGIN + 19 * MNI_SECOND), -1);
+}
+
 static void who_has_said_nothing_yet_is_not_missed(void **state)
 {
     (void)state;
@@ -101,6 +114,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(silence_is_noticed_after_the_limit, begin, end),
+        cmocka_unit_test_setup_teardown(others_are_not_listened_to, begin, end),
         cmocka_unit_test_setup_teardown(who_has_said_nothing_yet_is_not_missed, begin, end),
         cmocka_unit_test_setup_teardown(own_absence_does_not_count, begin, end),
         cmocka_unit_test_setup_teardown(beats_come_once_a_pause, begin, end),
