@@ -360,7 +360,9 @@ static size_t take_untold(mni_journal_t *journal, uint8_t *to)
     }
     if (journal->told == journal->untold.size || journal->told > BUFFER_KEEP / 4) {
         journal->untold.size -= journal->told;
-        memmove(journal->untold.bytes, journal->untold.bytes + journal->told, journal->untold.size);
+        if (journal->untold.size > 0)
+            memmove(journal->untold.bytes, journal->untold.bytes + journal->told,
+                    journal->untold.size);
         journal->told = 0;
     }
     return bytes;
