@@ -160,6 +160,7 @@ typedef struct mni_old_row {
 typedef enum mni_row_part {
     MNI_ROW_WHOLE,
     MNI_ROW_FIXED, /* without texts: those in the file are left alone */
+    MNI_ROW_TEXTS, /* these only; the others in memory are left alone */
     MNI_ROW_OLD,   /* of an mni_old_row_t */
     MNI_ROW_ID,    /* that alone, without a row around it */
     MNI_ROW_CREATED
@@ -175,6 +176,19 @@ int mni_row_record(const mni_row_t *row, mni_store_record_t *record);
 void mni_row_from_old(mni_old_row_t *old);
 uint64_t mni_row_text_space(const mni_row_t *row); /* bytes that its texts take in the file */
 bool mni_row_same_texts(const mni_row_t *a, const mni_row_t *b);
+
+/* --- rawrows.c -------------------------------------------------------------------------------- */
+
+typedef struct mni_raw mni_raw_t;
+
+/* NULL: this table cannot be read so, or there is no memory. The dataset stays open as long. */
+mni_raw_t *mni_raw_open(hid_t file, hid_t set);
+/* Reads rows without their texts, which are NULL then. *texts: some are there. Negative, and the rows undefined: HDF5 is to try, and to
+ * say what is wrong. */
+int mni_raw_read(mni_raw_t *raw, uint64_t first, uint64_t count, mni_row_t *rows, bool *texts);
+/* Reads when the first `count` jobs of the table were started, likewise. */
+int mni_raw_created(mni_raw_t *raw, uint64_t count, double *created);
+void mni_raw_close(mni_raw_t *raw); /* nothing happens for NULL */
 
 /* --- table.c ---------------------------------------------------------------------------------- */
 
