@@ -300,24 +300,31 @@ int mni_file_scan(hid_t file, int format, mni_store_take_t *take, void *argument
 
 /* --- window.c --------------------------------------------------------------------------------- */
 
-/* What a part of the journal says of a job, in all. */
+#define MNI_WINDOW_TOLD 4 /* START, BEGIN, VALUE, STATE */
+
+/* What a part of the journal says of a job: which records tell it. What they tell would take seven times as much memory. */
 typedef struct mni_window_item {
-    mni_store_record_t record; /* texts and values are the journal's */
-    unsigned set;              /* what of it is known: as mni_change_set() */
+    mn_id_t id;
+    const void *told[MNI_WINDOW_TOLD]; /* data of the last record of each kind, or NULL */
+    uint64_t number;                   /* of the first record about it */
+    unsigned set;                      /* what is known, as mni_change_set() */
     bool removed;
-    uint64_t number; /* of the first record about it */
 } mni_window_item_t;
 
-/* The changes of a part of a journal, an item per job, in the order of the first changes. */
+/* The changes of a part of a journal, an item per job, in the order of the first changes. The journal stays mapped as long. */
 typedef struct mni_window {
-    mni_window_item_t *items;
-    size_t count, room;
+    mni_window_item_t **blocks; /* of so many items that one fills a huge page */
+    size_t block_count, count;
     mni_ids_t index;
+    mni_store_record_t last; /* what the last record says, for the check of it */
 } mni_window_t;
 
-/* Adds a record of the journal. */
+/* Adds a record of the journal. MN_E_STORE: it makes no sense. */
 int mni_window_add(mni_window_t *window, const mni_journal_record_t *change);
+mni_window_item_t *mni_window_item(const mni_window_t *window, size_t i);
 mni_window_item_t *mni_window_find(const mni_window_t *window, mn_id_t id);
+/* What is known of an item's job in all; texts and values are the journal's. */
+int mni_window_record(const mni_window_item_t *item, mni_store_record_t *record);
 void mni_window_clear(mni_window_t *window);
 void mni_window_fini(mni_window_t *window);
 
