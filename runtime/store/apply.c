@@ -44,13 +44,13 @@ static int index_make(mni_target_t *target)
 static int change(mni_target_t *target, const mni_window_item_t *item, const mni_row_t *before,
                   mni_row_t *row)
 {
-    mni_store_record_t record;
-    int rc = mni_row_record(before, &record);
+    mni_store_record_t record, changes;
+    int rc;
 
-    if (rc < 0)
+    if ((rc = mni_row_record(before, &record)) < 0 || (rc = mni_window_record(item, &changes)) < 0)
         return rc;
     mn_status_t status = record.info.status;
-    mni_change_merge(&record, item->set, &item->record);
+    mni_change_merge(&record, item->set, &changes);
     *row = *before;
     return mni_target_set(target, row, &record, item->set & MNI_CHANGE_BIT(MNI_CHANGE_VALUE),
                           status != record.info.status);
@@ -119,7 +119,7 @@ static uint64_t pool_space(const char type[8], uint32_t count)
 /* What a row had besides itself is given back, or counted. */
 static int forget(mni_target_t *target, const touch_t *touch)
 {
-    const mn_id_t id = touch->item->record.info.id;
+    const mn_id_t id = touch->item->id;
     mni_row_t row = {.grouped = 0};
     int rc = mni_table_read(&target->table, touch->row, 1, &row);
 
@@ -177,17 +177,18 @@ static int remove_all(mni_target_t *target, const touches_t *touches)
 
 static int sort_out(mni_target_t *target, const mni_window_t *window, touches_t *touches)
 {
+    mni_store_record_t record;
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < window->count; i++) {
-        const mni_window_item_t *item = &window->items[i];
+        const mni_window_item_t *item = mni_window_item(window, i);
         bool started = item->set & MNI_CHANGE_BIT(MNI_CHANGE_START);
-        if (started && !item->removed)
-            rc = mni_target_add(target, &item->record);
+        if (started && !item->removed && (rc = mni_window_record(item, &record)) == 0)
+            rc = mni_target_add(target, &record);
         if (started || (rc = index_make(target)) < 0)
             continue;
         /* without a row it is a job whose start is lost: recovery has told of it */
-        uint32_t row = mni_ids_find(&target->rows, item->record.info.id);
+        uint32_t row = mni_ids_find(&target->rows, item->id);
         if (row != MNI_IDS_NONE && item->removed)
             touches->removed[touches->removed_count++] = (touch_t){row, item};
         else if (row != MNI_IDS_NONE)

@@ -27,13 +27,17 @@ typedef struct want {
 typedef struct reader {
     int format;
     bool scan; /* values are not wanted */
-    hid_t set, type, data;
+    hid_t set, type, texts_type, data;
+    mni_raw_t *raw; /* NULL: HDF5 reads the rows */
     size_t row_size;
     uint64_t count;
     uint32_t *order; /* numbers of rows, oldest first; NULL: as they are */
+    bool texts;      /* some of the rows in memory may have texts, which are HDF5's */
     mni_pools_t pools;
     char *read, *rows; /* a block as it was read; in order */
     mni_store_record_t *records;
+    char type_name[8]; /* as the last value had it, and which that is: most have the same */
+    int value_type;
     want_t wants[2 * BLOCK];
     size_t want_count;
     void *runs[2 * BLOCK]; /* bytes of small values */
@@ -92,6 +96,8 @@ static int order_read(reader_t *reader)
 
     if (created == NULL)
         rc = mni_error(MN_E_NO_MEMORY, "no memory for the order of the jobs");
+    else if (reader->raw != NULL && mni_raw_created(reader->raw, reader->count, created) == 0)
+        rc = order_make(reader, created);
     else if (type < 0 || (reader->count > 0 &&
                           H5Dread(reader->set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, created) < 0))
         rc = mni_store_error("the table of jobs cannot be read");
@@ -118,13 +124,22 @@ static int by_row(const void *left, const void *right)
 
 static int rows_part(reader_t *reader, uint64_t first, uint64_t count, char *to)
 {
-    hid_t memory, space;
+    hid_t type = reader->type, memory, space;
+    bool texts;
     int rc = 0;
 
-    /* a column that an early version did not have stays zero */
-    memset(to, 0, (size_t)count * reader->row_size);
+    if (reader->raw != NULL &&
+        mni_raw_read(reader->raw, first, count, row_at(reader, to, 0), &texts) == 0) {
+        if (!texts)
+            return 0;
+        type = reader->texts_type;
+    } else {
+        /* a column that an early version did not have stays zero */
+        memset(to, 0, (size_t)count * reader->row_size);
+    }
+    reader->texts = true;
     if (mni_rows_select(reader->set, first, count, &memory, &space) < 0 ||
-        H5Dread(reader->set, reader->type, memory, space, H5P_DEFAULT, to) < 0)
+        H5Dread(reader->set, type, memory, space, H5P_DEFAULT, to) < 0)
         rc = mni_store_error("the table of jobs cannot be read");
     mni_rows_deselect(memory, space);
     return rc;
@@ -133,7 +148,7 @@ static int rows_part(reader_t *reader, uint64_t first, uint64_t count, char *to)
 static void texts_free(const reader_t *reader, char *rows, uint64_t count)
 {
     hsize_t size = count;
-    hid_t memory = H5Screate_simple(1, &size, NULL);
+    hid_t memory = reader->texts ? H5Screate_simple(1, &size, NULL) : -1;
 
     if (memory >= 0) {
         H5Dvlen_reclaim(reader->type, memory, H5P_DEFAULT, rows);
@@ -165,9 +180,10 @@ static int rows_read(reader_t *reader, uint64_t from, size_t count)
     pick_t picks[BLOCK];
     int rc = 0;
 
-    memset(reader->rows, 0, count * reader->row_size);
+    reader->texts = false;
     if (reader->order == NULL)
         return rows_part(reader, from, count, reader->rows);
+    memset(reader->rows, 0, count * reader->row_size);
     for (size_t i = 0; i < count; i++)
         picks[i] = (pick_t){reader->order[from + i], (uint32_t)i};
     qsort(picks, count, sizeof *picks, by_row);
@@ -185,11 +201,14 @@ static int rows_read(reader_t *reader, uint64_t from, size_t count)
 static int want(reader_t *reader, const char type[8], uint64_t at, uint32_t count,
                 mn_value_t *value)
 {
-    int of;
-
     if (type[0] == '\0')
         return 0;
-    if ((of = mni_pool_type(type)) < 0 || count > MNI_POOL_MOST)
+    if (memcmp(type, reader->type_name, sizeof reader->type_name) != 0) {
+        reader->value_type = mni_pool_type(type);
+        memcpy(reader->type_name, type, sizeof reader->type_name);
+    }
+    const int of = reader->value_type;
+    if (of < 0 || count > MNI_POOL_MOST)
         return mni_error(MN_E_STORE, "a row of the table of jobs has a value of no known type");
     *value = (mn_value_t){.type = (mn_type_t)of,
                           .ndims = 1,
@@ -323,23 +342,28 @@ static int reader_open(reader_t *reader, hid_t file)
     if (reader->read == NULL || reader->rows == NULL || reader->records == NULL)
         return mni_error(MN_E_NO_MEMORY, "no memory to read the table of jobs");
     reader->type = mni_row_type(reader->format < 3 ? MNI_ROW_OLD : MNI_ROW_WHOLE);
+    reader->texts_type = mni_row_type(MNI_ROW_TEXTS);
     reader->set = H5Dopen2(file, "jobs", H5P_DEFAULT);
     reader->data = H5Gopen2(file, "data", H5P_DEFAULT);
     space = reader->set < 0 ? -1 : H5Dget_space(reader->set);
     if (space >= 0 && H5Sget_simple_extent_ndims(space) == 1)
         count = H5Sget_simple_extent_npoints(space);
-    if (reader->type < 0 || reader->data < 0 || count < 0 || count >= MNI_IDS_NONE)
+    if (reader->type < 0 || reader->texts_type < 0 || reader->data < 0 || count < 0 ||
+        count >= MNI_IDS_NONE)
         rc = mni_store_error("the table of jobs cannot be read");
     if (space >= 0)
         H5Sclose(space);
     if (rc < 0 || (reader->format >= 3 && (rc = mni_pools_open(&reader->pools, file)) < 0))
         return rc;
     reader->count = (uint64_t)count;
+    if (reader->format >= 3)
+        reader->raw = mni_raw_open(file, reader->set);
     return order_read(reader);
 }
 
 static void reader_close(reader_t *reader)
 {
+    mni_raw_close(reader->raw);
     mni_pools_close(&reader->pools);
     if (reader->data >= 0)
         H5Gclose(reader->data);
@@ -347,6 +371,8 @@ static void reader_close(reader_t *reader)
         H5Dclose(reader->set);
     if (reader->type >= 0)
         H5Tclose(reader->type);
+    if (reader->texts_type >= 0)
+        H5Tclose(reader->texts_type);
     free(reader->order);
     free(reader->read);
     free(reader->rows);
@@ -364,6 +390,7 @@ static int each(hid_t file, int format, bool scan, mni_store_take_t *take, void 
                          .scan = scan,
                          .set = -1,
                          .type = -1,
+                         .texts_type = -1,
                          .data = -1,
                          .pools = MNI_POOLS_CLOSED};
     int rc = reader_open(reader, file);

@@ -6,6 +6,7 @@
 
 #include "store/points.h"
 #include "util/error.h"
+#include "util/pages.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -40,18 +41,50 @@ uint32_t mni_ids_find(const mni_ids_t *index, mn_id_t id)
     return index->capacity == 0 ? MNI_IDS_NONE : place(index, id)->number;
 }
 
+void mni_ids_expect(const mni_ids_t *index, mn_id_t id)
+{
+    if (index->capacity > 0)
+        __builtin_prefetch(&index->entries[home(index, id)]);
+}
+
+/* Many entries lie in huge pages: most of what a look at one costs is to find its page. */
+static size_t pages_size(size_t capacity)
+{
+    size_t size = capacity * sizeof(entry_t);
+    return size < MNI_PAGE ? 0 : (size + MNI_PAGE - 1) / MNI_PAGE * MNI_PAGE;
+}
+
+static entry_t *entries_make(size_t capacity)
+{
+    size_t pages = pages_size(capacity);
+    entry_t *entries = pages > 0 ? mni_pages_map(pages, 0) : malloc(capacity * sizeof(entry_t));
+
+    if (entries != NULL)
+        memset(entries, 0xff, capacity * sizeof(entry_t));
+    return entries;
+}
+
+static void entries_free(entry_t *entries, size_t capacity)
+{
+    size_t pages = pages_size(capacity);
+
+    if (pages > 0)
+        mni_pages_unmap(entries, pages);
+    else
+        free(entries);
+}
+
 static int grow(mni_ids_t *index)
 {
     mni_ids_t grown = {.capacity = index->capacity == 0 ? 64 : index->capacity * 2,
                        .count = index->count};
-    grown.entries = malloc(grown.capacity * sizeof *grown.entries);
+    grown.entries = entries_make(grown.capacity);
     if (grown.entries == NULL)
         return mni_error(MN_E_NO_MEMORY, "no memory for an index of %zu jobs", index->count);
-    memset(grown.entries, 0xff, grown.capacity * sizeof *grown.entries);
     for (size_t i = 0; i < index->capacity; i++)
         if (index->entries[i].number != MNI_IDS_NONE)
             *place(&grown, index->entries[i].id) = index->entries[i];
-    free(index->entries);
+    entries_free(index->entries, index->capacity);
     *index = grown;
     return 0;
 }
@@ -93,6 +126,6 @@ void mni_ids_clear(mni_ids_t *index)
 
 void mni_ids_fini(mni_ids_t *index)
 {
-    free(index->entries);
+    entries_free(index->entries, index->capacity);
     *index = (mni_ids_t){0};
 }

@@ -17,6 +17,8 @@ typedef struct mni_index {
 
 /* MNI_IDS_NONE: it is not there. */
 uint32_t mni_ids_find(const mni_ids_t *index, mn_id_t id);
+/* Says that it will soon be looked for: where it would be is brought from memory meanwhile. */
+void mni_ids_expect(const mni_ids_t *index, mn_id_t id);
 /* Adds it, or gives it another number (not MNI_IDS_NONE). 0 or MN_E_NO_MEMORY. */
 int mni_ids_put(mni_ids_t *index, mn_id_t id, uint32_t number);
 void mni_ids_remove(mni_ids_t *index, mn_id_t id); /* it need not be there */

@@ -160,6 +160,7 @@ typedef struct mni_old_row {
 typedef enum mni_row_part {
     MNI_ROW_WHOLE,
     MNI_ROW_FIXED, /* without texts: those in the file are left alone */
+    MNI_ROW_TEXTS, /* these only; the others in memory are left alone */
     MNI_ROW_OLD,   /* of an mni_old_row_t */
     MNI_ROW_ID,    /* that alone, without a row around it */
     MNI_ROW_CREATED
@@ -175,6 +176,19 @@ int mni_row_record(const mni_row_t *row, mni_store_record_t *record);
 void mni_row_from_old(mni_old_row_t *old);
 uint64_t mni_row_text_space(const mni_row_t *row); /* bytes that its texts take in the file */
 bool mni_row_same_texts(const mni_row_t *a, const mni_row_t *b);
+
+/* --- rawrows.c -------------------------------------------------------------------------------- */
+
+typedef struct mni_raw mni_raw_t;
+
+/* NULL: this table cannot be read so, or there is no memory. The dataset stays open as long. */
+mni_raw_t *mni_raw_open(hid_t file, hid_t set);
+/* Reads rows without their texts, which are NULL then. *texts: some are there. Negative, and the rows undefined: HDF5 is to try, and to
+ * say what is wrong. */
+int mni_raw_read(mni_raw_t *raw, uint64_t first, uint64_t count, mni_row_t *rows, bool *texts);
+/* Reads when the first `count` jobs of the table were started, likewise. */
+int mni_raw_created(mni_raw_t *raw, uint64_t count, double *created);
+void mni_raw_close(mni_raw_t *raw); /* nothing happens for NULL */
 
 /* --- table.c ---------------------------------------------------------------------------------- */
 
@@ -286,24 +300,31 @@ int mni_file_scan(hid_t file, int format, mni_store_take_t *take, void *argument
 
 /* --- window.c --------------------------------------------------------------------------------- */
 
-/* What a part of the journal says of a job, in all. */
+#define MNI_WINDOW_TOLD 4 /* START, BEGIN, VALUE, STATE */
+
+/* What a part of the journal says of a job: which records tell it. What they tell would take seven times as much memory. */
 typedef struct mni_window_item {
-    mni_store_record_t record; /* texts and values are the journal's */
-    unsigned set;              /* what of it is known: as mni_change_set() */
+    mn_id_t id;
+    const void *told[MNI_WINDOW_TOLD]; /* data of the last record of each kind, or NULL */
+    uint64_t number;                   /* of the first record about it */
+    unsigned set;                      /* what is known, as mni_change_set() */
     bool removed;
-    uint64_t number; /* of the first record about it */
 } mni_window_item_t;
 
-/* The changes of a part of a journal, an item per job, in the order of the first changes. */
+/* The changes of a part of a journal, an item per job, in the order of the first changes. The journal stays mapped as long. */
 typedef struct mni_window {
-    mni_window_item_t *items;
-    size_t count, room;
+    mni_window_item_t **blocks; /* of so many items that one fills a huge page */
+    size_t block_count, count;
     mni_ids_t index;
+    mni_store_record_t last; /* what the last record says, for the check of it */
 } mni_window_t;
 
-/* Adds a record of the journal. */
+/* Adds a record of the journal. MN_E_STORE: it makes no sense. */
 int mni_window_add(mni_window_t *window, const mni_journal_record_t *change);
+mni_window_item_t *mni_window_item(const mni_window_t *window, size_t i);
 mni_window_item_t *mni_window_find(const mni_window_t *window, mn_id_t id);
+/* What is known of an item's job in all; texts and values are the journal's. */
+int mni_window_record(const mni_window_item_t *item, mni_store_record_t *record);
 void mni_window_clear(mni_window_t *window);
 void mni_window_fini(mni_window_t *window);
 

@@ -28,6 +28,8 @@ typedef struct mni_journal_record {
     uint32_t type;
     const void *data; /* `size` bytes at a multiple of 8, as long as the call */
     size_t size;
+    const void *
+        ahead; /* where the data of the next record begin, if it is sound, with its id; NULL: nowhere */
 } mni_journal_record_t;
 
 /* Takes a record; a negative code ends the reading, which returns it. */
@@ -101,6 +103,8 @@ mni_journal_cursor_t mni_journal_start(const mni_journal_map_t *map);
 /* The next sound record, behind damage if there is some. False: there is none. */
 bool mni_journal_next(const mni_journal_map_t *map, mni_journal_cursor_t *cursor,
                       mni_journal_record_t *record);
+/* A record again that was given before, by its data; the journal is mapped still. */
+mni_journal_record_t mni_journal_record_of(const void *data);
 
 /* Goes on with a journal that was read: behind its last sound record; what is torn there is cut off. */
 int mni_journal_continue(const char *path, mn_id_t store, const mni_journal_report_t *report,

@@ -180,6 +180,8 @@ static bool record_at(const mni_journal_map_t *map, uint64_t offset, mni_journal
                                      .type = load_u32(at + 4),
                                      .data = at + MNI_JOURNAL_RECORD,
                                      .size = size};
+    if (room - padded(size) >= MNI_JOURNAL_RECORD + MNI_JOURNAL_HEAD)
+        record->ahead = at + MNI_JOURNAL_RECORD + padded(size) + MNI_JOURNAL_RECORD;
     return checksum(map->seed, at, record->data, record->size) == load_u64(at + 24);
 }
 
@@ -231,6 +233,16 @@ static bool step(const mni_journal_map_t *map, mni_journal_cursor_t *cursor,
     cursor->offset = offset + MNI_JOURNAL_RECORD + padded(record->size);
     cursor->next = record->number + 1;
     return true;
+}
+
+mni_journal_record_t mni_journal_record_of(const void *data)
+{
+    const uint8_t *at = (const uint8_t *)data - MNI_JOURNAL_RECORD;
+
+    return (mni_journal_record_t){.number = load_u64(at + 16),
+                                  .type = load_u32(at + 4) & ~MNI_JOURNAL_GROUP,
+                                  .data = data,
+                                  .size = load_u64(at + 8)};
 }
 
 bool mni_journal_next(const mni_journal_map_t *map, mni_journal_cursor_t *cursor,

@@ -61,6 +61,7 @@
 #define H5Dget_type(...) MNI_POINT_HDF5(H5Dget_type, __VA_ARGS__)
 #define H5Dopen2(...) MNI_POINT_HDF5(H5Dopen2, __VA_ARGS__)
 #define H5Dread(...) MNI_POINT_HDF5(H5Dread, __VA_ARGS__)
+#define H5Dread_chunk(...) MNI_POINT_HDF5(H5Dread_chunk, __VA_ARGS__)
 #define H5Dset_extent(...) MNI_POINT_HDF5(H5Dset_extent, __VA_ARGS__)
 #define H5Dwrite(...) MNI_POINT_HDF5(H5Dwrite, __VA_ARGS__)
 #define H5FDregister(...) MNI_POINT_HDF5(H5FDregister, __VA_ARGS__)

@@ -158,11 +158,13 @@ static int take_job(void *argument, const mni_store_record_t *record)
     if (item == NULL)
         return give(reading, record);
     item->number = 0; /* it has its place among the jobs of the file */
-    mni_store_record_t changed = *record;
+    mni_store_record_t changed = *record, changes;
     if (item->removed)
         changed.input_file = changed.result_file = NULL;
+    else if ((rc = mni_window_record(item, &changes)) < 0)
+        return rc;
     else
-        mni_change_merge(&changed, item->set, &item->record);
+        mni_change_merge(&changed, item->set, &changes);
     if (item->set & MNI_CHANGE_BIT(MNI_CHANGE_START))
         changed.input_row = 0;
     if (item->set & MNI_CHANGE_BIT(MNI_CHANGE_VALUE))
@@ -196,19 +198,21 @@ static int read_file(reading_t *reading)
 static int take_started(reading_t *reading)
 {
     char name[MN_ID_TEXT];
+    mni_store_record_t record;
     int rc = 0;
 
     for (size_t i = 0; rc == 0 && i < reading->window.count; i++) {
-        const mni_window_item_t *item = &reading->window.items[i];
+        const mni_window_item_t *item = mni_window_item(&reading->window, i);
         if (item->number == 0 || item->removed)
             continue;
         if (item->set & MNI_CHANGE_BIT(MNI_CHANGE_START)) {
-            if ((rc = assign(reading, &item->record, reading->store->report.last)) == 0)
-                rc = give(reading, &item->record);
+            if ((rc = mni_window_record(item, &record)) == 0 &&
+                (rc = assign(reading, &record, reading->store->report.last)) == 0)
+                rc = give(reading, &record);
         } else if (damage(reading) != NULL)
             fprintf(reading->damage,
                     "job %s is lost: record %" PRIu64 " tells of it, and its start is not there\n",
-                    mn_id_format(item->record.info.id, name), item->number);
+                    mn_id_format(item->id, name), item->number);
     }
     return rc;
 }

@@ -191,16 +191,16 @@ static bool insert(hid_t row, size_t i, size_t offset, hid_t type)
 
 hid_t mni_row_type(mni_row_part_t part)
 {
-    static const size_t sizes[] = {[MNI_ROW_WHOLE] = sizeof(mni_row_t),
-                                   [MNI_ROW_FIXED] = sizeof(mni_row_t),
-                                   [MNI_ROW_OLD] = sizeof(mni_old_row_t),
-                                   [MNI_ROW_ID] = sizeof((mni_row_t *)0)->id,
-                                   [MNI_ROW_CREATED] = sizeof(double)};
+    static const size_t sizes[] = {
+        [MNI_ROW_WHOLE] = sizeof(mni_row_t),       [MNI_ROW_FIXED] = sizeof(mni_row_t),
+        [MNI_ROW_TEXTS] = sizeof(mni_row_t),       [MNI_ROW_OLD] = sizeof(mni_old_row_t),
+        [MNI_ROW_ID] = sizeof((mni_row_t *)0)->id, [MNI_ROW_CREATED] = sizeof(double)};
     hid_t row = H5Tcreate(H5T_COMPOUND, sizes[part]);
 
     for (size_t i = 0; row >= 0 && i < sizeof columns / sizeof columns[0]; i++) {
         size_t offset = columns[i].offset;
         if ((part == MNI_ROW_FIXED && columns[i].kind == STRING) ||
+            (part == MNI_ROW_TEXTS && columns[i].kind != STRING) ||
             (part == MNI_ROW_ID && offset != offsetof(mni_row_t, id)) ||
             (part == MNI_ROW_CREATED && offset != offsetof(mni_row_t, created)))
             continue;
@@ -221,11 +221,17 @@ void mni_row_from_old(mni_old_row_t *old)
     old->row.grouped = 1;
 }
 
+/* The first letter tells most of them apart. */
+static bool is_word(const char *field, size_t room, const char *word)
+{
+    return field[0] == word[0] && strncmp(field, word, room) == 0;
+}
+
 /* By its name; -1: there is none of that name. */
 static int status_named(const char *name, size_t room)
 {
     for (int status = MN_PENDING; status <= MN_CANCELLED; status++)
-        if (strncmp(name, mn_status_name((mn_status_t)status), room) == 0)
+        if (is_word(name, room, mn_status_name((mn_status_t)status)))
             return status;
     return -1;
 }
@@ -233,7 +239,7 @@ static int status_named(const char *name, size_t room)
 static mn_reason_t reason_named(const char *name, size_t room)
 {
     for (int reason = MN_REASON_NONE; reason <= MN_REASON_UNDECLARED; reason++)
-        if (strncmp(name, mn_reason_name((mn_reason_t)reason), room) == 0)
+        if (is_word(name, room, mn_reason_name((mn_reason_t)reason)))
             return (mn_reason_t)reason;
     return MN_REASON_NONE;
 }

@@ -44,6 +44,11 @@ static void test_ids(void **state)
                                       "8f14e45f-ceea-467f-a1d3-9b2f6c5d7e100",
                                       "8f14e45g-ceea-467f-a1d3-9b2f6c5d7e10",
                                       "8f14e45fceea-467f-a1d3--9b2f6c5d7e10",
+                                      "8f14e45f-ceea-467f-a1d3_9b2f6c5d7e10",
+                                      "8f14e45f-ceea:467f-a1d3-9b2f6c5d7e10",
+                                      "8f14e45f-ceea-467f-a1d3-9b2f6c5d7e1@",
+                                      "-f14e45f-ceea-467f-a1d3-9b2f6c5d7e10",
+                                      "8f14e45f-ceea-467f-a1d3-9b2f6c5d7e\xe1\xe0",
                                       "\n"};
     char text[MN_ID_TEXT];
     mn_id_t id = some_id;

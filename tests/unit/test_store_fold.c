@@ -581,6 +581,60 @@ static void a_snapshot_that_fails_is_told(void **state)
     assert_int_equal(access(journal, F_OK), 0);
 }
 
+/* --- a damaged file ------------------------------------------------------------------------------ */
+
+static int take_any(void *argument, const mni_store_record_t *record)
+{
+    (void)argument;
+    (void)record;
+    return 0;
+}
+
+/* Changes the size of the first chunk of the table, in the leaf of the tree that says where its chunks are. The other chunks of the
+ * file are those of pools, with 64 KiB. */
+static void set_chunk_size(uint32_t size)
+{
+    static const char leaf[6] = {'T', 'R', 'E', 'E', 1, 0};
+    size_t room = (size_t)size_of(path), at = 0;
+    uint32_t there = 0;
+    char *file = malloc(room);
+    FILE *stream = fopen(path, "r+");
+
+    assert_non_null(file);
+    assert_non_null(stream);
+    assert_int_equal(fread(file, 1, room, stream), room);
+    for (; at + 28 < room; at++) {
+        memcpy(&there, file + at + 24, sizeof there);
+        if (memcmp(file + at, leaf, sizeof leaf) == 0 && there != 65536)
+            break;
+    }
+    assert_true(at + 28 < room);
+    assert_int_equal(fseek(stream, (long)at + 24, SEEK_SET), 0);
+    assert_int_equal(fwrite(&size, sizeof size, 1, stream), 1);
+    assert_int_equal(fclose(stream), 0);
+    free(file);
+}
+
+/* Rows are read as whole chunks, and the file may say of a chunk that it is smaller or larger than it can be. */
+static void a_chunk_of_a_wrong_size_is_found(void **state)
+{
+    static const uint32_t sizes[] = {1000, UINT32_MAX};
+    unsigned random = 5;
+    mni_store_t *store = begin();
+
+    (void)state;
+    for (unsigned i = 0; i < 2 * MNI_TABLE_CHUNK; i++)
+        start_job(store, &random);
+    finish(store);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        set_chunk_size(sizes[i]);
+        told(mni_store_open(path, &store));
+        assert_int_equal(mni_store_recover(store, take_any, NULL), MN_E_STORE);
+        assert_non_null(strstr(mn_error_message(), "the table of jobs"));
+        mni_store_close(store);
+    }
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -613,6 +667,7 @@ int main(void)
         cmocka_unit_test_setup(snapshots_follow_the_run, fresh),
         cmocka_unit_test_setup(a_kill_in_a_snapshot_loses_nothing, fresh),
         cmocka_unit_test_setup(a_snapshot_that_fails_is_told, fresh),
+        cmocka_unit_test_setup(a_chunk_of_a_wrong_size_is_found, fresh),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
