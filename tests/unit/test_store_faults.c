@@ -232,6 +232,33 @@ static void it_is_killed_between_two_steps(void **state)
     print_message("# killed: %u\n", tried);
 }
 
+/* Whatever fails while a store is read: it is refused with a sentence, or what it gives is right. */
+static void what_is_read_is_right_or_refused(void **state)
+{
+    static const char refused[] = "the store is refused: ";
+    const unsigned kinds =
+        1u << MNI_FAULT_OPEN | 1u << MNI_FAULT_READ | 1u << MNI_FAULT_MEMORY | 1u << MNI_FAULT_HDF5;
+    mni_fault_plan_t plan = {.kinds = kinds, .error = EIO};
+    char what[160], why[512];
+    unsigned tried = 0;
+
+    (void)state;
+    folder_copy(template, folder);
+    do {
+        tried += plan.for_good;
+        plan.for_good = !plan.for_good;
+        plan.nth += plan.for_good;
+        mni_fault_plan(&plan);
+        bool good = client_audit(path, template_log, why);
+        if (!good && (strncmp(why, refused, sizeof refused - 1) != 0 || !why[sizeof refused - 1])) {
+            describe(&plan, what);
+            fail_msg("%s: %s", what, why);
+        }
+    } while (mni_fault_fired() > 0);
+    mni_fault_plan(&(mni_fault_plan_t){0});
+    print_message("# read: %u\n", tried);
+}
+
 static void plans_are_read(void **state)
 {
     mni_fault_plan_t plan = {0};
@@ -255,6 +282,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plans_are_read),
+        cmocka_unit_test_setup(what_is_read_is_right_or_refused, from_a_crash),
         cmocka_unit_test_setup(a_call_fails_once, from_a_crash),
         cmocka_unit_test_setup(calls_fail_for_good, from_a_crash),
         cmocka_unit_test_setup(a_write_is_torn, from_a_crash),
