@@ -347,6 +347,9 @@ int mni_target_apply(mni_target_t *target, const mni_window_t *window);
 
 /* --- file.c ----------------------------------------------------------------------------------- */
 
+/* A value in memory of more bytes gets a file of its own: MNI_STORE_LARGE. A variable as those of target.c. */
+extern size_t mni_large_least;
+
 /* Writes all jobs to a new file and renames it over the old one. */
 int mni_file_write(const mni_place_t *place, uint64_t included, mni_store_visit_t *visit,
                    void *argument);
