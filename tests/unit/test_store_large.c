@@ -641,7 +641,8 @@ static void links_lead_somewhere_at_any_time(void **state)
         assert_true(before.st_size < (off_t)MNI_STORE_LARGE);
     }
     assert_int_equal(replaced, 6);
-    assert_true(files(NULL) < 6);
+    while (files(NULL) >= 6) /* what is not needed any more goes a moment later */
+        usleep(1000);
     assert_int_equal(finish(&world), 0);
     assert_int_equal(files(NULL), 2);
     close_world(&world);
