@@ -123,10 +123,11 @@ static int identity(hid_t file, const char *path, bool *has_id, mn_id_t *id, uin
 {
     hid_t string = mni_store_string(), attribute = -1;
     char *text = NULL;
-    int rc = 0;
+    htri_t exists = H5Aexists(file, "store");
+    int rc = exists < 0 ? mni_store_error("the attributes of %.300s cannot be read", path) : 0;
 
     *has_id = false;
-    if (H5Aexists(file, "store") <= 0)
+    if (exists <= 0)
         goto cleanup;
     if (string < 0 || (attribute = H5Aopen(file, "store", H5P_DEFAULT)) < 0 ||
         H5Aread(attribute, string, &text) < 0 || mn_id_parse(text, id) < 0)

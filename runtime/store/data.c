@@ -133,6 +133,7 @@ static int type_of(hid_t set, hid_t type)
     static const mn_type_t number[2][4] = {{MN_UINT8, MN_UINT16, MN_UINT32, MN_UINT64},
                                            {MN_INT8, MN_INT16, MN_INT32, MN_INT64}};
     size_t size = H5Tget_size(type);
+    htri_t kind;
 
     switch (H5Tget_class(type)) {
     case H5T_STRING:
@@ -140,8 +141,8 @@ static int type_of(hid_t set, hid_t type)
     case H5T_FLOAT:
         return size == 4 ? MN_FLOAT32 : size == 8 ? MN_FLOAT64 : -1;
     case H5T_INTEGER:
-        if (size == 1 && H5Aexists(set, "kind") > 0)
-            return MN_BYTES;
+        if (size == 1 && (kind = H5Aexists(set, "kind")) != 0)
+            return kind > 0 ? MN_BYTES : -1;
         if (size == 0 || size > 8 || (size & (size - 1)) != 0)
             return -1;
         return (int)number[H5Tget_sign(type) == H5T_SGN_2][__builtin_ctzl(size)];
@@ -218,10 +219,13 @@ static bool fits(hid_t set, const mn_value_t *value)
     return same;
 }
 
-static bool is_link(hid_t group, const char *name)
+/* 1: what has that name is a link to a file; 0: it is here; MN_E_STORE: that cannot be told. */
+static int is_link(hid_t group, const char *name)
 {
     H5L_info_t info;
-    return H5Lget_info(group, name, &info, H5P_DEFAULT) >= 0 && info.type == H5L_TYPE_EXTERNAL;
+    if (H5Lget_info(group, name, &info, H5P_DEFAULT) < 0)
+        return mni_store_error("%s cannot be read", name);
+    return info.type == H5L_TYPE_EXTERNAL;
 }
 
 /* The dataset of a value: the one that is there, if it fits; else a new one. Negative on failure, with the sentence. */
@@ -231,9 +235,12 @@ static hid_t set_make(const mni_data_t *data, hid_t group, const char *name,
     hid_t space = -1, set = -1;
 
     *type = -1;
-    if (H5Lexists(group, name, H5P_DEFAULT) > 0) {
+    int exists = mni_link_exists(group, name), link = exists > 0 ? is_link(group, name) : 0;
+    if (exists < 0 || link < 0)
+        return -1;
+    if (exists) {
         /* what is in a file of its own is never written over */
-        set = is_link(group, name) ? -1 : H5Dopen2(group, name, H5P_DEFAULT);
+        set = link ? -1 : H5Dopen2(group, name, H5P_DEFAULT);
         if (set >= 0 && fits(set, value) && (*type = H5Dget_type(set)) >= 0)
             return set;
         if (set >= 0)
@@ -260,7 +267,10 @@ static hid_t set_make(const mni_data_t *data, hid_t group, const char *name,
 
 static int link_put(hid_t group, const char *name, const char *file)
 {
-    if ((H5Lexists(group, name, H5P_DEFAULT) > 0 && H5Ldelete(group, name, H5P_DEFAULT) < 0) ||
+    int exists = mni_link_exists(group, name);
+    if (exists < 0)
+        return exists;
+    if ((exists && H5Ldelete(group, name, H5P_DEFAULT) < 0) ||
         H5Lcreate_external(file, "/value", group, name, H5P_DEFAULT, H5P_DEFAULT) < 0)
         return mni_store_error("the link to %s cannot be written", file);
     return 0;
@@ -324,13 +334,13 @@ static int value_get(hid_t group, const char *name, mn_value_t *value, char **fi
 {
     hid_t set, type = -1, space = -1;
     void *data = NULL;
-    int rc = 0;
+    int rc = mni_link_exists(group, name);
 
     *value = (mn_value_t){0};
     *file = NULL;
-    if (H5Lexists(group, name, H5P_DEFAULT) <= 0)
-        return 0;
-    if (is_link(group, name))
+    if (rc <= 0 || (rc = is_link(group, name)) < 0)
+        return rc;
+    if (rc > 0)
         return link_get(group, name, file);
     if ((set = H5Dopen2(group, name, H5P_DEFAULT)) < 0 || (type = H5Dget_type(set)) < 0 ||
         (space = H5Dget_space(set)) < 0)
@@ -365,8 +375,8 @@ int mni_data_get(hid_t data, mn_id_t id, mni_data_values_t *values)
     int rc;
 
     *values = (mni_data_values_t){0};
-    if (H5Lexists(data, mn_id_format(id, text), H5P_DEFAULT) <= 0)
-        return 0;
+    if ((rc = mni_link_exists(data, mn_id_format(id, text))) <= 0)
+        return rc;
     if ((group = H5Gopen2(data, text, H5P_DEFAULT)) < 0)
         return mni_store_error("the values of job %s cannot be read", text);
     if ((rc = value_get(group, "input", &values->input, &values->input_file)) == 0 &&
@@ -382,14 +392,15 @@ int mni_data_get_one(hid_t data, mn_id_t id, const char *name, mn_value_t *value
 {
     char text[MN_ID_TEXT];
     hid_t group;
+    int rc;
 
     *value = (mn_value_t){0};
     *file = NULL;
-    if (H5Lexists(data, mn_id_format(id, text), H5P_DEFAULT) <= 0)
-        return 0;
+    if ((rc = mni_link_exists(data, mn_id_format(id, text))) <= 0)
+        return rc;
     if ((group = H5Gopen2(data, text, H5P_DEFAULT)) < 0)
         return mni_store_error("the values of job %s cannot be read", text);
-    int rc = value_get(group, name, value, file);
+    rc = value_get(group, name, value, file);
     H5Gclose(group);
     return rc < 0 ? mni_error_prefix(rc, "job %s", text) : 0;
 }

@@ -9,13 +9,15 @@
 #include <limits.h>
 #include <string.h>
 
+size_t mni_large_least = MNI_STORE_LARGE;
+
 /* A large value that is in memory goes to its file first; `name` says which. */
 static int value_apart(const mni_place_t *place, const mni_value_owner_t *owner,
                        const mn_value_t *value, char name[PATH_MAX], const char **file)
 {
     int rc;
 
-    if (*file != NULL || value->size <= MNI_STORE_LARGE)
+    if (*file != NULL || value->size <= mni_large_least)
         return 0;
     if ((rc = mni_files_write_now(place->files, owner, value, name, PATH_MAX)) == 0 &&
         (rc = mni_files_assign(place->files, owner->job, owner->role, name, 0)) == 0)

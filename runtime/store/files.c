@@ -58,6 +58,7 @@ struct mni_files {
     uint64_t included, including;
     wait_t *group; /* the keeper's: are being written */
     bool unsynced; /* the keeper's: names that are not on the disk yet */
+    bool unsure;   /* the main thread's: there was no memory for a name that is in use */
 };
 
 int mni_files_create(const char *path, mn_id_t store, mni_files_t **files)
@@ -278,8 +279,8 @@ static int discard(mni_files_t *files, const char *name, uint64_t named, uint64_
     return 0;
 }
 
-int mni_files_assign(mni_files_t *files, mn_id_t job, mni_value_role_t role, const char *name,
-                     uint64_t number)
+static int assign(mni_files_t *files, mn_id_t job, mni_value_role_t role, const char *name,
+                  uint64_t number)
 {
     unsigned at = role == MNI_VALUE_RESULT;
     char *copy = NULL;
@@ -302,6 +303,14 @@ int mni_files_assign(mni_files_t *files, mn_id_t job, mni_value_role_t role, con
     int rc =
         before && (!name || strcmp(before, name) != 0) ? discard(files, before, named, number) : 0;
     free(before);
+    return rc;
+}
+
+int mni_files_assign(mni_files_t *files, mn_id_t job, mni_value_role_t role, const char *name,
+                     uint64_t number)
+{
+    int rc = assign(files, job, role, name, number);
+    files->unsure |= rc < 0;
     return rc;
 }
 
@@ -381,7 +390,7 @@ static bool is_used(mni_files_t *files, const char *own)
 
 void mni_files_sweep(mni_files_t *files)
 {
-    DIR *folder = opendir(files->folder);
+    DIR *folder = files->unsure ? NULL : opendir(files->folder);
     const struct dirent *entry;
 
     if (!folder)

@@ -53,7 +53,7 @@ int mni_files_write_now(mni_files_t *files, const mni_value_owner_t *owner, cons
 void mni_files_none(mni_files_t *files);
 
 /* Deletes all files of ours in the folder that are neither assigned nor to be deleted later; the folder too when nothing is left.
- * Not while the keeper runs. */
+ * None after an assignment that has failed, since it may be any. Not while the keeper runs. */
 void mni_files_sweep(mni_files_t *files);
 
 /* --- keeper ----------------------------------------------------------------------------------------------------------- */

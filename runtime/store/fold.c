@@ -9,6 +9,7 @@
 #include "store/points.h"
 #include "util/error.h"
 
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -141,6 +142,9 @@ static int apply(mni_target_t *target, const mni_journal_map_t *map, uint64_t in
             mni_window_clear(&window);
         }
     }
+    if (rc == 0 && cursor.next <= upto)
+        rc = mni_error(MN_E_STORE, "the journal does not have the changes from %" PRIu64 " on",
+                       cursor.next);
     if (rc == 0)
         rc = mni_target_apply(target, &window);
     mni_window_fini(&window);
@@ -158,12 +162,14 @@ int mni_fold(const mni_place_t *place, uint64_t included, uint64_t upto, bool re
 
     if ((rc = mni_file_identity(place->path, &format, &has_id, &id, &there)) < 0)
         return rc;
-    /* an early version gave none */
-    if (has_id ? !mn_id_equal(id, place->id) || there != included : included != 0)
+    /* an early version gave none; with more than `included` it is that of a fold that failed when the file was in its place already */
+    if (has_id ? !mn_id_equal(id, place->id) || there < included || there > upto : included != 0)
         return mni_error(MN_E_STORE,
                          "the store %.300s is not the file any more that this runtime opened: it "
                          "is not touched",
                          place->path);
+    if (has_id)
+        included = there;
     if (upto > included && (rc = mni_journal_map(place->journal, place->id, &map)) < 0)
         return rc;
     rebuild |= format < MNI_STORE_FORMAT || mni_fold_wasteful(place->path);

@@ -28,7 +28,7 @@ int mni_folder_sync(const char *folder)
     return rc;
 }
 
-/* Whether a name is NAME.journal.new or NAME.new.NUMBER. */
+/* Whether a name is NAME.journal.new, the same with another .new (while its header is written), or NAME.new.NUMBER. */
 static bool is_left(const char *found, const char *name)
 {
     size_t length = strlen(name);
@@ -36,7 +36,7 @@ static bool is_left(const char *found, const char *name)
     if (strncmp(found, name, length) != 0)
         return false;
     found += length;
-    if (strcmp(found, ".journal.new") == 0)
+    if (strcmp(found, ".journal.new") == 0 || strcmp(found, ".journal.new.new") == 0)
         return true;
     if (strncmp(found, ".new.", 5) != 0)
         return false;

@@ -140,6 +140,12 @@ int mni_text_put(hid_t object, const char *name, const char *text)
     return rc;
 }
 
+int mni_link_exists(hid_t group, const char *name)
+{
+    htri_t exists = H5Lexists(group, name, H5P_DEFAULT);
+    return exists < 0 ? mni_store_error("%s cannot be looked for", name) : exists > 0;
+}
+
 int mni_rows_select(hid_t set, uint64_t first, uint64_t count, hid_t *memory, hid_t *space)
 {
     hsize_t from = first, size = count;

@@ -96,6 +96,8 @@ hid_t mni_file_open(const char *path);
 int mni_file_get(hid_t file, const char *name, uint64_t *number);
 int mni_file_put(hid_t file, const char *name, uint64_t number);
 int mni_text_put(hid_t object, const char *name, const char *text);
+/* 1: the group has something of that name; 0: it has not; MN_E_STORE: that cannot be told, which is not the same. */
+int mni_link_exists(hid_t group, const char *name);
 /* A part of a one-dimensional dataset and as much memory; to be given back with mni_rows_deselect(). */
 int mni_rows_select(hid_t set, uint64_t first, uint64_t count, hid_t *memory, hid_t *space);
 void mni_rows_deselect(hid_t memory, hid_t space);
@@ -365,6 +367,9 @@ int mni_target_finish(mni_target_t *target, uint64_t included, int rc);
 int mni_target_apply(mni_target_t *target, const mni_window_t *window);
 
 /* --- file.c ----------------------------------------------------------------------------------- */
+
+/* A value in memory of more bytes gets a file of its own: MNI_STORE_LARGE. A variable as those of target.c. */
+extern size_t mni_large_least;
 
 /* Writes all jobs to a new file and renames it over the old one. */
 int mni_file_write(const mni_place_t *place, uint64_t included, mni_store_visit_t *visit,

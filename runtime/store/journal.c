@@ -358,7 +358,8 @@ static size_t take_untold(mni_journal_t *journal, uint8_t *to)
         bytes += sizeof untold.head;
         journal->told += sizeof untold;
     }
-    if (journal->told == journal->untold.size || journal->told > BUFFER_KEEP / 4) {
+    if (journal->told > 0 &&
+        (journal->told == journal->untold.size || journal->told > BUFFER_KEEP / 4)) {
         journal->untold.size -= journal->told;
         if (journal->untold.size > 0)
             memmove(journal->untold.bytes, journal->untold.bytes + journal->told,

@@ -25,6 +25,8 @@
 #define REST 3
 #define REST_MOST 1000000
 
+#define OVER "nothing more is written to the journal"
+
 /* A journal that is to follow. */
 typedef struct follow {
     mni_journal_t *journal;
@@ -156,15 +158,15 @@ static void follow_now(mni_keeper_t *keeper)
     pthread_cond_signal(&keeper->followed);
 }
 
-/* Whoever waits for a follower is told that there will be none; the mutex is held. */
-static void follow_never(mni_keeper_t *keeper)
+/* Whoever waits for a follower is told why there is none; the mutex is held. */
+static void follow_not(mni_keeper_t *keeper, const char *why)
 {
     follow_t *follow = keeper->follow;
 
     if (!follow)
         return;
     mni_journal_drop(follow->journal);
-    snprintf(follow->error, sizeof follow->error, "nothing more is written to the journal");
+    snprintf(follow->error, sizeof follow->error, "%s", why);
     follow->rc = MN_E_STORE;
     follow->done = true;
     keeper->follow = NULL;
@@ -190,13 +192,15 @@ static void *keep(void *argument)
             keeper->wanted = true;
         if (keeper->follow && good)
             follow_now(keeper);
+        else if (keeper->follow) /* who waits for it may be waited for by who ends us */
+            follow_not(keeper, keeper->trouble);
         if (__atomic_load_n(&keeper->troubled, __ATOMIC_RELAXED) == 2)
             break;
         if (stop && (!good || !(taken || again)))
             break;
     }
     keeper->over = true;
-    follow_never(keeper);
+    follow_not(keeper, OVER);
     pthread_mutex_unlock(&keeper->mutex);
     return NULL;
 }
@@ -250,7 +254,7 @@ int mni_keeper_follow(mni_keeper_t *keeper, mni_journal_t *follower, mni_journal
     pthread_mutex_lock(&keeper->mutex);
     keeper->follow = &follow;
     if (keeper->over)
-        follow_never(keeper);
+        follow_not(keeper, OVER);
     pthread_cond_signal(&keeper->more);
     while (!follow.done)
         pthread_cond_wait(&keeper->followed, &keeper->mutex);

@@ -39,7 +39,8 @@ uint64_t mni_keeper_kept(const mni_keeper_t *keeper);
 
 /* Lets the journal go on in a follower (journal.h), which has all records up to a cursor in the present file: between two groups
  * the keeper copies the rest, renames it into place and syncs the folder. Takes the follower over, in any case. Waits until it is
- * done; any thread but those of the keeper. On failure the journal is as it was, or refuses to go on if that is not known. */
+ * done, but not while the journal cannot be written, which is a failure; any thread but those of the keeper. On failure the journal
+ * is as it was, or refuses to go on if that is not known. */
 int mni_keeper_follow(mni_keeper_t *keeper, mni_journal_t *follower, mni_journal_cursor_t cursor,
                       mn_id_t store, const char *folder);
 

@@ -120,6 +120,7 @@ const char *mni_large_name(const mni_large_t *large)
 int mni_large_tell(mni_large_t *large, mni_store_t *store, const mni_value_owner_t *owner)
 {
     char name[PATH_MAX];
+    int rc;
 
     if (large->file)
         return 0;
@@ -128,7 +129,11 @@ int mni_large_tell(mni_large_t *large, mni_store_t *store, const mni_value_owner
         return mni_error(MN_E_NO_MEMORY, "no memory for the name of a file");
     large->files = store->place.files;
     large->owner = *owner;
-    return mni_files_put(store->place.files, owner, &large->value, large->bytes);
+    if ((rc = mni_files_put(store->place.files, owner, &large->value, large->bytes)) < 0) {
+        free(large->file);
+        large->file = NULL; /* nobody will write it */
+    }
+    return rc;
 }
 
 void mni_large_told(mni_large_t *large, mni_store_t *store, uint64_t number)

@@ -45,6 +45,8 @@
 #define malloc(size) MNI_POINT_MEMORY("malloc", (malloc)(size))
 #define calloc(count, size) MNI_POINT_MEMORY("calloc", (calloc)(count, size))
 #define realloc(old, size) MNI_POINT_MEMORY("realloc", (realloc)(old, size))
+#define reallocarray(old, count, size) \
+    MNI_POINT_MEMORY("reallocarray", (reallocarray)(old, count, size))
 #define strdup(text) MNI_POINT_MEMORY("strdup", (strdup)(text))
 #define strndup(text, size) MNI_POINT_MEMORY("strndup", (strndup)(text, size))
 #define open_memstream(text, size) MNI_POINT_MEMORY("open_memstream", (open_memstream)(text, size))
@@ -69,10 +71,15 @@
 #define H5Fflush(...) MNI_POINT_HDF5(H5Fflush, __VA_ARGS__)
 #define H5Fopen(...) MNI_POINT_HDF5(H5Fopen, __VA_ARGS__)
 #define H5Gcreate2(...) MNI_POINT_HDF5(H5Gcreate2, __VA_ARGS__)
+#define H5Gget_info(...) MNI_POINT_HDF5(H5Gget_info, __VA_ARGS__)
 #define H5Gopen2(...) MNI_POINT_HDF5(H5Gopen2, __VA_ARGS__)
 #define H5Lcreate_external(...) MNI_POINT_HDF5(H5Lcreate_external, __VA_ARGS__)
 #define H5Ldelete(...) MNI_POINT_HDF5(H5Ldelete, __VA_ARGS__)
 #define H5Lexists(...) MNI_POINT_HDF5(H5Lexists, __VA_ARGS__)
+#ifndef H5Lget_info /* from HDF5 1.12 on it stands for one of two */
+#define H5Lget_info(...) MNI_POINT_HDF5(H5Lget_info, __VA_ARGS__)
+#endif
+#define H5Lget_val(...) MNI_POINT_HDF5(H5Lget_val, __VA_ARGS__)
 #define H5Pcreate(...) MNI_POINT_HDF5(H5Pcreate, __VA_ARGS__)
 #define H5Pset_driver(...) MNI_POINT_HDF5(H5Pset_driver, __VA_ARGS__)
 #define H5Pset_layout(...) MNI_POINT_HDF5(H5Pset_layout, __VA_ARGS__)

@@ -39,9 +39,10 @@ static int pool_open(mni_pools_t *pools, mn_type_t type)
     mni_pool_t *pool = &pools->pool[type];
     const char *name = mn_type_name(type);
     hssize_t count = -1;
+    int exists = mni_link_exists(pools->group, name);
 
-    if (H5Lexists(pools->group, name, H5P_DEFAULT) <= 0)
-        return 0;
+    if (exists <= 0)
+        return exists;
     pool->set = H5Dopen2(pools->group, name, H5P_DEFAULT);
     hid_t space = pool->set < 0 ? -1 : H5Dget_space(pool->set);
     if (space >= 0 && H5Sget_simple_extent_ndims(space) == 1)

@@ -26,9 +26,9 @@
 /* So many times as long as the last fold took there is none, so that they cost at most 5 in 100 of a core; but for an age of 0,
  * which asks for one after the other. */
 #define REST 20
-/* Seconds after one that failed. */
-#define RETRY 10.0
 #define NICENESS 10
+
+double mni_snapshot_retry = 10;
 
 struct mni_snapshot {
     const mni_place_t *place;
@@ -125,8 +125,8 @@ static void make(mni_snapshot_t *snapshot)
         snapshot->failing = false;
         return;
     }
-    if (snapshot->not_before < end + RETRY)
-        snapshot->not_before = end + RETRY;
+    if (snapshot->not_before < end + mni_snapshot_retry)
+        snapshot->not_before = end + mni_snapshot_retry;
     snprintf(snapshot->trouble, sizeof snapshot->trouble, "%s", mn_error_message());
     if (!snapshot->failing) {
         __atomic_store_n(&snapshot->untold, true, __ATOMIC_RELEASE);

@@ -12,6 +12,9 @@
 typedef struct mni_snapshot mni_snapshot_t;
 struct mni_place;
 
+/* Seconds after a snapshot that failed until the next one: 10. A variable, so that tests get there soon; nothing else sets it. */
+extern double mni_snapshot_retry;
+
 /* Starts the thread. `place` and keeper must outlive it; the file includes all changes up to `included`; `age` is the most seconds that
  * a change waits; `bell` is rung when there is trouble. */
 int mni_snapshot_start(const struct mni_place *place, mni_keeper_t *keeper, mni_doorbell_t *bell,

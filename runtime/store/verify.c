@@ -338,7 +338,7 @@ static int check_change(void *argument, const mni_journal_record_t *change)
             HASH_DELETE(hh, verifier->known, known);
             free(known);
         }
-    } else if (known == NULL && change->type == MNI_CHANGE_START)
+    } else if (known == NULL && mni_change_set(change) & MNI_CHANGE_BIT(MNI_CHANGE_START))
         add(verifier, id);
     else if (known == NULL)
         problem(verifier,

@@ -31,7 +31,9 @@ typedef struct client_entry {
 
 typedef struct client_log {
     uint32_t count, acknowledged; /* the first so many entries are kept */
+    bool large;                   /* some values, those over 2,000 bytes, have files of their own */
     bool ended;                   /* the session came to its end by itself */
+    uint32_t replaced;            /* so often the session saw that the HDF5 file was replaced */
     int rc;                       /* how: 0, or what the store said */
     char error[512];
     client_entry_t entries[CLIENT_ENTRIES];
@@ -42,6 +44,7 @@ typedef struct client_options {
     unsigned jobs;     /* to be started, at most CLIENT_JOBS in a log; 0: none */
     unsigned steps;    /* changes */
     unsigned patience; /* milliseconds for which trouble is waited out */
+    bool follow;       /* the HDF5 file is replaced again and again, and waited for */
     bool cut;          /* end without mni_store_finish(), as a crash would */
     mni_durability_t durability;
     /* called after each step, in the client's thread; NULL: none */

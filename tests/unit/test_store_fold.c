@@ -460,6 +460,26 @@ static void a_stop_between_two_steps_is_harmless(void **state)
     mni_store_close(open_store());
 }
 
+/* A fold that failed when its file was in place already, as when the folder cannot be synced: the next one goes on from there. */
+static void a_fold_that_failed_at_its_end_is_no_other_file(void **state)
+{
+    unsigned random = 7;
+
+    (void)state;
+    mni_store_t *store = begin();
+    for (unsigned i = 0; i < 10; i++)
+        start_job(store, &random);
+    wait_kept(store);
+    told(mni_fold(&store->place, store->included, mni_store_told(store), false));
+    for (unsigned i = 0; i < 2; i++) {
+        change_job(store, i, &random);
+        wait_kept(store);
+        told(mni_fold(&store->place, store->included, mni_store_told(store), false));
+    }
+    finish(store);
+    mni_store_close(open_store());
+}
+
 /* The file follows the run, and the journal is cut behind it, while changes go on. */
 static void snapshots_follow_the_run(void **state)
 {
@@ -568,7 +588,7 @@ static void a_snapshot_that_fails_is_told(void **state)
     mni_hdf5_t before;
     mni_hdf5_enter(&before);
     hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
-    told(mni_file_put(file, "changes", 77));
+    told(mni_file_put(file, "changes", UINT64_C(1) << 40));
     H5Fclose(file);
     mni_hdf5_leave(&before);
     do {
@@ -666,6 +686,7 @@ int main(void)
         cmocka_unit_test_setup(space_is_used_again, fresh),
         cmocka_unit_test_setup(a_rebuild_gives_space_back, fresh),
         cmocka_unit_test_setup(a_stop_between_two_steps_is_harmless, fresh),
+        cmocka_unit_test_setup(a_fold_that_failed_at_its_end_is_no_other_file, fresh),
         cmocka_unit_test_setup(snapshots_follow_the_run, fresh),
         cmocka_unit_test_setup(a_kill_in_a_snapshot_loses_nothing, fresh),
         cmocka_unit_test_setup(a_snapshot_that_fails_is_told, fresh),

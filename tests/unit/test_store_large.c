@@ -3,6 +3,7 @@
  * store/: large values through the store: where they are, when memory is given back, what is there after a crash, what happens when
  * a file cannot be written or read.
  */
+#include "store/read.h"
 #include "store/store.h"
 
 #include <dirent.h>
@@ -333,13 +334,22 @@ static void a_value_that_is_replaced_before_it_is_kept_does_no_harm(void **state
     clear();
 }
 
+static void tell_problem(void *argument, const char *sentence)
+{
+    (void)argument;
+    print_message("# %s\n", sentence);
+}
+
 static void what_was_kept_is_there_after_a_crash(void **state)
 {
+    mni_store_facts_t facts;
     world_t world;
 
     (void)state;
     crash_after_life(false);
     assert_true(size_of(journal) > 0);
+    assert_int_equal(mni_store_verify(path, tell_problem, NULL, &facts), 0);
+    assert_int_equal(facts.problems, 0);
     for (int i = 0; i < 2; i++) { /* looking changes nothing */
         world = (world_t){0};
         assert_int_equal(mni_store_open(path, &world.store), 0);
@@ -631,7 +641,8 @@ static void links_lead_somewhere_at_any_time(void **state)
         assert_true(before.st_size < (off_t)MNI_STORE_LARGE);
     }
     assert_int_equal(replaced, 6);
-    assert_true(files(NULL) < 6);
+    while (files(NULL) >= 6) /* what is not needed any more goes a moment later */
+        usleep(1000);
     assert_int_equal(finish(&world), 0);
     assert_int_equal(files(NULL), 2);
     close_world(&world);
