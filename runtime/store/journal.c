@@ -361,9 +361,7 @@ static size_t take_untold(mni_journal_t *journal, uint8_t *to)
     if (journal->told > 0 &&
         (journal->told == journal->untold.size || journal->told > BUFFER_KEEP / 4)) {
         journal->untold.size -= journal->told;
-        if (journal->untold.size > 0)
-            memmove(journal->untold.bytes, journal->untold.bytes + journal->told,
-                    journal->untold.size);
+        memmove(journal->untold.bytes, journal->untold.bytes + journal->told, journal->untold.size);
         journal->told = 0;
     }
     return bytes;
