@@ -38,7 +38,7 @@ static void poll(client_t *client)
     uint64_t kept = mni_store_kept(client->store);
     while (log->acknowledged < log->count && log->entries[log->acknowledged].told > 0 &&
            log->entries[log->acknowledged].told <= kept)
-        log->acknowledged++;
+        __atomic_store_n(&log->acknowledged, log->acknowledged + 1, __ATOMIC_RELEASE);
 }
 
 /* A change that is about to be told: it may be kept from here on. */
@@ -88,7 +88,7 @@ static int tell(client_t *client, change_t change, const client_entry_t *job)
         break;
     }
     if (rc == 0)
-        entry->told = mni_store_told(client->store);
+        __atomic_store_n(&entry->told, mni_store_told(client->store), __ATOMIC_RELAXED);
     return rc;
 }
 

@@ -39,13 +39,14 @@ static uint64_t draw(uint64_t *random, uint64_t below)
  * disk does not have yet. */
 static client_log_t *log_copy(const client_log_t *log)
 {
-    client_log_t *copy = malloc(sizeof *copy);
+    client_log_t *copy = calloc(1, sizeof *copy);
     assert_non_null(copy);
-    uint32_t acknowledged = __atomic_load_n(&log->acknowledged, __ATOMIC_ACQUIRE);
-    uint32_t count = __atomic_load_n(&log->count, __ATOMIC_ACQUIRE);
-    memcpy(copy, log, sizeof *copy);
-    copy->count = count;
-    copy->acknowledged = acknowledged;
+    copy->acknowledged = __atomic_load_n(&log->acknowledged, __ATOMIC_ACQUIRE);
+    copy->count = __atomic_load_n(&log->count, __ATOMIC_ACQUIRE);
+    for (uint32_t i = 0; i < copy->count; i++) {
+        memcpy(&copy->entries[i], &log->entries[i], offsetof(client_entry_t, told));
+        copy->entries[i].told = __atomic_load_n(&log->entries[i].told, __ATOMIC_RELAXED);
+    }
     return copy;
 }
 
