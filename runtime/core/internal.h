@@ -175,18 +175,28 @@ struct mni_shape {
     uint64_t since;           /* when it last got something, or began to wait */
 };
 
+/* L3, NUMA node, package: each lies within one group of the next. */
+#define MNI_LEVELS 3u
+
 /* How the cores of a node lie; shared by nodes that are alike. */
 typedef struct mni_layout {
     struct mni_layout *next;
     uint32_t cores, words;
-    uint32_t groups[3];   /* how many L3s, NUMA nodes, packages */
-    uint64_t *masks[3];   /* groups[i] times words */
-    uint16_t *parents[2]; /* of an L3 its NUMA node, of a NUMA node its package */
-    mni_pool_t nodes;     /* that are alike */
+    uint32_t groups[MNI_LEVELS];       /* how many L3s, NUMA nodes, packages */
+    uint64_t *masks[MNI_LEVELS];       /* groups[i] times words */
+    uint16_t *parents[MNI_LEVELS - 1]; /* of an L3 its NUMA node, of a NUMA node its package */
+    mni_pool_t nodes;                  /* that are alike */
     mni_core_place_t place[];
 } mni_layout_t;
 
-enum { MNI_BY_CORES, MNI_BY_SHARE, MNI_BY_SIZE, MNI_TREES };
+/* MNI_BY_GROUP is the first of MNI_LEVELS trees. */
+enum {
+    MNI_BY_CORES,
+    MNI_BY_SHARE,
+    MNI_BY_SIZE,
+    MNI_BY_GROUP,
+    MNI_TREES = MNI_BY_GROUP + MNI_LEVELS
+};
 
 /* One block of memory with its sets, in its layout's pool: what decisions look at lies together, at the front. */
 struct mni_node {
@@ -253,8 +263,9 @@ struct mni_core {
     uint32_t node_count, node_room;
     mni_layout_t *layouts;
     mni_tree_t tree[MNI_TREES];
-    bool coreless;                  /* some need no core: full nodes are in the trees too */
-    mni_node_t *stale;              /* nodes whose spots are out of date */
+    bool coreless;            /* some need no core: full nodes are in the trees too */
+    bool grouped[MNI_LEVELS]; /* some node has groups on this level that differ from the next */
+    mni_node_t *stale;        /* nodes whose spots are out of date */
     mni_node_t *freed, *freed_last; /* nodes on which something was freed */
     bool offering;                  /* one of those is being given out */
     mni_grant_t *dirty;             /* lenders to be looked at */
@@ -304,15 +315,18 @@ void mni_node_memory(mni_core_t *core, mni_node_t *node, uint64_t taken, uint64_
 void mni_node_freed(mni_core_t *core, mni_node_t *node);
 /* From now on tasks without cores are to be placed: nodes without free ones are found too. */
 void mni_node_coreless(mni_core_t *core);
+/* All have their places to be looked at anew. */
+void mni_node_all_stale(mni_core_t *core);
 /* Brings the trees up to date. */
 void mni_node_index(mni_core_t *core);
 /* The node with least room that has this much; NULL: none. */
 mni_node_t *mni_node_first(const mni_core_t *core, unsigned tree, uint32_t room, uint64_t memory);
+/* The same for cores that are free: of the nodes that have them in one L3; else in one NUMA node, one package, at all. */
+mni_node_t *mni_node_compact(const mni_core_t *core, uint32_t cores, uint64_t memory);
 /* Whether it could run a request of the shape when it was empty; of those the one with most cores free, then memory. */
 bool mni_node_could_have(const mni_node_t *node, const mni_shape_t *shape);
 mni_node_t *mni_node_emptiest(const mni_core_t *core, const mni_shape_t *shape);
 void mni_node_fini(mni_node_t *node);
-void mni_layouts_destroy(mni_core_t *core); /* with the memory of all nodes */
 /* The worker of a node for one more task: the caller's own for a slot, else that with the fewest tasks; it has one. */
 uint32_t mni_node_worker(const mni_core_t *core, const mni_node_t *node,
                          const mni_demand_t *demand);
@@ -335,6 +349,21 @@ static inline uint32_t mni_node_room(const mni_node_t *node)
     uint32_t whole = node->free_cores * MNI_WHOLE;
     return whole > node->share_room ? whole : node->share_room;
 }
+
+/* --- layout.c -------------------------------------------------------------------------- */
+
+/* That of an offer; made if there is none yet. NULL: no memory. */
+mni_layout_t *mni_layout_get(mni_core_t *core, const mni_node_offer_t *offer);
+void mni_layouts_destroy(mni_core_t *core); /* with the memory of all nodes */
+static inline const uint64_t *mni_layout_mask(const mni_layout_t *layout, unsigned level,
+                                              uint32_t group)
+{
+    return layout->masks[level] + (size_t)group * layout->words;
+}
+/* How many of the cores (bits) are in a group; the most that are in one of a level. */
+uint32_t mni_layout_count(const mni_layout_t *layout, const uint64_t *cores, unsigned level,
+                          uint32_t group);
+uint32_t mni_layout_most(const mni_layout_t *layout, const uint64_t *cores, unsigned level);
 
 /* --- place.c --------------------------------------------------------------------------- */
 

@@ -52,8 +52,8 @@ int mni_machine_widen(mni_machine_t *machine, const char *allowed);
  * shrunk: then the process is bound to that part. */
 int mni_machine_bind(mni_machine_t *machine, pid_t pid, const mni_cpus_t *cpus);
 
-/* One line about the topology for people: "2 packages, 4 NUMA nodes, 128 cores, 256 PUs". Owned
- * by the machine. */
+/* One line about the topology for people: "2 packages, 4 NUMA nodes, 16 L3s, 128 cores, 256 PUs"; no
+ * L3s where hwloc knows none. Owned by the machine. */
 const char *mni_machine_summary(const mni_machine_t *machine);
 
 #endif
