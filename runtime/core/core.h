@@ -300,7 +300,8 @@ bool mni_core_draining(const mni_core_t *core);
 /* Bytes of memory that the core has straight from the system, beside what it has from malloc. */
 size_t mni_core_mapped(const mni_core_t *core);
 
-/* Sentence on why a job is PENDING, such as "needs 16 cores and 4 GiB; node n3 has 12 cores free; 2 ahead of it".
+/* Sentence on why a job is PENDING, such as "needs 16 cores and 4 GiB; node n3 has 12 cores and 6 GiB free; 2 tasks
+ * ahead of it": the node is that with the most cores free of those that could have it.
  * Writes at most `room` bytes with the NUL. */
 void mni_core_explain(const mni_core_t *core, const mni_job_t *job, char *text, size_t room);
 

@@ -205,6 +205,7 @@ static int core_of(mn_id_t id)
 static void cores_are_used_once(mn_task_t *task)
 {
     int cores = offered(), used[64] = {0};
+    char *why = NULL;
     mn_id_t ids[65];
     (void)task;
     REQUIRE(cores <= 64);
@@ -217,6 +218,9 @@ static void cores_are_used_once(mn_task_t *task)
             CHECK(used[i] != used[j]);
     }
     CHECK(status_is(ids[cores], MN_PENDING));
+    CHECK_CODE(mn_explain(ids[cores], &why), 0);
+    CHECK(why && strstr(why, "needs 1 core") && strstr(why, "; 0 tasks ahead of it"));
+    free(why);
     CHECK_CODE(mn_cancel(ids[0]), 0);
     EXPECT_END(ids[0], MN_CANCELLED, MN_REASON_CANCELLED);
     CHECK(core_of(ids[cores]) == used[0]);
