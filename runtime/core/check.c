@@ -98,8 +98,9 @@ static int check_spots(const mni_core_t *core, const mni_node_t *node)
         leaf = &node->spot[MNI_BY_GROUP + level];
         if ((leaf->weight != 0) != (open && node->free_cores > 0 && core->grouped[level]))
             return WRONG("%s is wrongly in or out of the trees by groups", node->host);
-        if (leaf->weight != 0 && (leaf->has != mni_layout_most(node->layout, node->free, level) ||
-                                  leaf->other_has != mni_node_memory_free(node)))
+        if (leaf->weight != 0 &&
+            (leaf->has != mni_layout_most(node->layout, node->free, level, node->free_cores) ||
+             leaf->other_has != mni_node_memory_free(node)))
             return WRONG("%s is in the wrong place of the trees by groups", node->host);
     }
     return 0;

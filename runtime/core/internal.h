@@ -360,10 +360,28 @@ static inline const uint64_t *mni_layout_mask(const mni_layout_t *layout, unsign
 {
     return layout->masks[level] + (size_t)group * layout->words;
 }
-/* How many of the cores (bits) are in a group; the most that are in one of a level. */
-uint32_t mni_layout_count(const mni_layout_t *layout, const uint64_t *cores, unsigned level,
-                          uint32_t group);
-uint32_t mni_layout_most(const mni_layout_t *layout, const uint64_t *cores, unsigned level);
+/* Without a jump, and without a call as __builtin_popcountll() is one where the processor is not known. */
+static inline uint32_t mni_bits_count(uint64_t bits)
+{
+    bits -= bits >> 1 & UINT64_C(0x5555555555555555);
+    bits = (bits & UINT64_C(0x3333333333333333)) + (bits >> 2 & UINT64_C(0x3333333333333333));
+    bits = (bits + (bits >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+    return (uint32_t)(bits * UINT64_C(0x0101010101010101) >> 56);
+}
+/* How many of the cores (bits) are in a group. */
+static inline uint32_t mni_layout_count(const mni_layout_t *layout, const uint64_t *cores,
+                                        unsigned level, uint32_t group)
+{
+    const uint64_t *mask = mni_layout_mask(layout, level, group);
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < layout->words; i++)
+        count += mni_bits_count(cores[i] & mask[i]);
+    return count;
+}
+/* The most of them, `all` together, that are in one group of a level. */
+uint32_t mni_layout_most(const mni_layout_t *layout, const uint64_t *cores, unsigned level,
+                         uint32_t all);
 
 /* --- place.c --------------------------------------------------------------------------- */
 

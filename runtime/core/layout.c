@@ -118,25 +118,15 @@ void mni_layouts_destroy(mni_core_t *core)
     }
 }
 
-uint32_t mni_layout_count(const mni_layout_t *layout, const uint64_t *cores, unsigned level,
-                          uint32_t group)
+uint32_t mni_layout_most(const mni_layout_t *layout, const uint64_t *cores, unsigned level,
+                         uint32_t all)
 {
-    const uint64_t *mask = mni_layout_mask(layout, level, group);
-    uint32_t count = 0;
+    uint32_t most = 0, left = all; /* not seen yet */
 
-    for (uint32_t i = 0; i < layout->words; i++)
-        if (mask[i])
-            count += (uint32_t)__builtin_popcountll(cores[i] & mask[i]);
-    return count;
-}
-
-uint32_t mni_layout_most(const mni_layout_t *layout, const uint64_t *cores, unsigned level)
-{
-    uint32_t most = 0;
-
-    for (uint32_t group = 0; group < layout->groups[level]; group++) {
+    for (uint32_t group = 0; left > most; group++) {
         uint32_t count = mni_layout_count(layout, cores, level, group);
         most = count > most ? count : most;
+        left -= count;
     }
     return most;
 }

@@ -26,9 +26,22 @@ static mni_node_t *last_node(const mni_core_t *core, unsigned tree)
     return leaf ? core->nodes[leaf->number] : NULL;
 }
 
+static void spot_move(mni_core_t *core, mni_leaf_t *leaf, unsigned tree, bool in, uint64_t order,
+                      uint64_t memory)
+{
+    mni_tree_remove(&core->tree[tree], leaf);
+    leaf->has = (uint32_t)(order >> 32);
+    leaf->order[0] = order;
+    leaf->order[1] = leaf->other_has = memory;
+    if (in)
+        mni_tree_insert(&core->tree[tree], leaf);
+    if (tree == MNI_BY_SIZE)
+        core->largest = last_node(core, tree);
+}
+
 /* Puts a spot where it belongs, or takes it out. `next`: what counts between room and memory. */
-static void spot_place(mni_core_t *core, mni_node_t *node, unsigned tree, bool in, uint32_t room,
-                       uint32_t next, uint64_t memory)
+static inline void spot_place(mni_core_t *core, mni_node_t *node, unsigned tree, bool in,
+                              uint32_t room, uint32_t next, uint64_t memory)
 {
     mni_leaf_t *leaf = &node->spot[tree];
     uint64_t order = (uint64_t)room << 32 | next;
@@ -36,14 +49,7 @@ static void spot_place(mni_core_t *core, mni_node_t *node, unsigned tree, bool i
     if (in == (leaf->weight != 0) &&
         (!in || (leaf->order[0] == order && leaf->other_has == memory)))
         return;
-    mni_tree_remove(&core->tree[tree], leaf);
-    leaf->has = room;
-    leaf->order[0] = order;
-    leaf->order[1] = leaf->other_has = memory;
-    if (in)
-        mni_tree_insert(&core->tree[tree], leaf);
-    if (tree == MNI_BY_SIZE)
-        core->largest = last_node(core, tree);
+    spot_move(core, leaf, tree, in, order, memory);
 }
 
 static void make_stale(mni_core_t *core, mni_node_t *node)
@@ -85,12 +91,15 @@ void mni_node_coreless(mni_core_t *core)
 /* Its places by the room within one group. */
 static void index_groups(mni_core_t *core, mni_node_t *node, bool open, uint64_t memory)
 {
-    open = open && node->free_cores > 0;
+    uint32_t all = node->free_cores, room = 0;
+
+    open = open && all > 0;
     for (unsigned level = 0; level < MNI_LEVELS; level++) {
         if (!core->grouped[level])
             continue;
-        uint32_t room = open ? mni_layout_most(node->layout, node->free, level) : 0;
-        spot_place(core, node, MNI_BY_GROUP + level, open, room, node->free_cores, memory);
+        if (open && room < all)
+            room = mni_layout_most(node->layout, node->free, level, all);
+        spot_place(core, node, MNI_BY_GROUP + level, open, room, all, memory);
     }
 }
 

@@ -164,9 +164,12 @@ void mni_place_on(mni_core_t *core, const mni_shape_t *shape, mni_node_t *node,
         add_piece(core, spread, pick_share(node, millicores), millicores, NULL, 0);
         return;
     }
-    mni_place_pick(node->layout, node->free, millicores / MNI_WHOLE, picked);
+    /* On a full cluster it is mostly what another task has just left. */
+    bool all = millicores / MNI_WHOLE == node->free_cores;
+    if (!all)
+        mni_place_pick(node->layout, node->free, millicores / MNI_WHOLE, picked);
     for (uint32_t word = 0; word < node->layout->words; word++)
-        for (uint64_t bits = picked[word]; bits; bits &= bits - 1)
+        for (uint64_t bits = all ? node->free[word] : picked[word]; bits; bits &= bits - 1)
             add_piece(core, spread, word * 64 + (uint32_t)__builtin_ctzll(bits), MNI_WHOLE, NULL,
                       0);
 }
