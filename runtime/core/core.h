@@ -28,8 +28,10 @@ typedef struct mni_node_offer {
     const char *host; /* copied */
     uint32_t cores;   /* at most MNI_MAX_CORES */
     const mni_core_place_t
-        *place;      /* one per core, in hwloc's logical order; copied; NULL: all in one */
-    uint64_t memory; /* bytes */
+        *place;           /* one per core, in hwloc's logical order; copied; NULL: all in one */
+    uint64_t memory;      /* bytes */
+    const char *topology; /* a line for people; copied; NULL: none */
+    uint32_t rank;        /* that found all this */
 } mni_node_offer_t;
 
 #define MNI_MAX_CORES 1024
@@ -290,6 +292,8 @@ typedef struct mni_node_use {
     uint64_t memory, memory_used;
     uint32_t workers; /* 0: they are lost */
     uint32_t tasks;
+    const char *topology; /* of the offer; "" when none */
+    uint32_t rank;
 } mni_node_use_t;
 
 /* The nodes, in the order in which they were added. False: there are no more. */

@@ -214,10 +214,12 @@ struct mni_node {
     uint32_t worker;         /* rank of the first of its workers */
     bool guest;              /* the driver's rank is here, and is none of them */
     bool stale, freed;
+    bool in_groups; /* its spots of the trees by groups are in, on the levels that have one */
     mni_node_t *stale_next, *freed_next;
     mni_layout_t *layout;
     uint64_t mark;
-    char *host;
+    char *host, *topology;
+    uint32_t finder; /* rank that has found it */
     uint32_t some[MNI_SOME];
     /* Its places in the trees, by room and memory, which are the two quantities; it is `number`. */
     _Alignas(64) mni_leaf_t spot[MNI_TREES];

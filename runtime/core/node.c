@@ -94,6 +94,9 @@ static void index_groups(mni_core_t *core, mni_node_t *node, bool open, uint64_t
     uint32_t all = node->free_cores, room = 0;
 
     open = open && all > 0;
+    if (!open && !node->in_groups)
+        return; /* most, on a full cluster */
+    node->in_groups = open;
     for (unsigned level = 0; level < MNI_LEVELS; level++) {
         if (!core->grouped[level])
             continue;
@@ -217,6 +220,7 @@ void mni_node_fini(mni_node_t *node)
     if (node->grants != node->some)
         free(node->grants);
     free(node->host);
+    free(node->topology);
 }
 
 int mni_core_node_add(mni_core_t *core, const mni_node_offer_t *offer, uint32_t *index)
@@ -224,7 +228,7 @@ int mni_core_node_add(mni_core_t *core, const mni_node_offer_t *offer, uint32_t 
     mni_layout_t *layout;
     mni_node_t *node, **nodes;
     uint32_t number;
-    char *host = NULL;
+    char *host = NULL, *topology = NULL;
 
     if (!offer || !offer->host || offer->cores > MNI_MAX_CORES || offer->memory > INT64_MAX)
         return mni_error(MN_E_INVALID,
@@ -239,10 +243,13 @@ int mni_core_node_add(mni_core_t *core, const mni_node_offer_t *offer, uint32_t 
         core->node_room = room;
     }
     size_t words = (offer->cores + 63) / 64;
-    if (!(host = strdup(offer->host)) || !(layout = mni_layout_get(core, offer)) ||
-        !(node = mni_pool_take(&layout->nodes, &number)))
+    if (!(host = strdup(offer->host)) ||
+        !(topology = strdup(offer->topology ? offer->topology : "")) ||
+        !(layout = mni_layout_get(core, offer)) || !(node = mni_pool_take(&layout->nodes, &number)))
         goto no_memory;
     node->host = host;
+    node->topology = topology;
+    node->finder = offer->rank;
     node->layout = layout;
     node->grants = node->some;
     node->grant_room = MNI_SOME;
@@ -263,6 +270,7 @@ int mni_core_node_add(mni_core_t *core, const mni_node_offer_t *offer, uint32_t 
 
 no_memory:
     free(host);
+    free(topology);
     return mni_error(MN_E_NO_MEMORY, "no memory for one more node");
 }
 

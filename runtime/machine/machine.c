@@ -297,6 +297,7 @@ static int offer_make(mni_machine_t *machine, hwloc_bitmap_t allowed)
     memcpy(machine->summary, draft.summary, sizeof machine->summary);
     machine->offer.cores = draft.count;
     machine->offer.place = machine->place;
+    machine->offer.topology = machine->summary;
     return 0;
 }
 

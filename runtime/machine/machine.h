@@ -33,7 +33,8 @@ typedef struct mni_machine_options {
 int mni_machine_open(const mni_machine_options_t *options, mni_machine_t **machine);
 void mni_machine_close(mni_machine_t *machine);
 
-/* What it offers; pointers into the machine, valid until it is closed. host is the host's name. */
+/* What it offers; pointers into the machine, valid until it is closed. host is the host's name,
+ * topology is mni_machine_summary(), rank is for the caller to know. */
 const mni_node_offer_t *mni_machine_offer(const mni_machine_t *machine);
 
 /* The processing units that the process may use, as a list of the operating system's numbers

@@ -336,6 +336,8 @@ static void end_world(void)
         assert_true(mni_core_node_use(world->core, i, &use));
         assert_int_equal(use.cores_free, nodes[i].cores);
         assert_int_equal(use.memory_used, 0);
+        assert_int_equal(use.rank, 0);
+        assert_non_null(strstr(use.topology, " core"));
     }
     assert_int_equal(mni_core_with_status(world->core, MN_PENDING), 0);
     world_destroy(world);
