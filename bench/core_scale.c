@@ -16,7 +16,8 @@
  * before anything is timed. What runs is told, so that one can see that it is the same. The sizes
  * take turns, so that what else the machine does meets all of them. Bytes for a pending job are
  * what malloc and the core's own pools have in use for those that were added, the scheduler's record
- * of each with 64 bytes of input and malloc's own share included.
+ * of each with 64 bytes of input and malloc's own share included. The part of the cores' time, by the
+ * simulation's clock, that tasks had in the rounds says how well the places fit.
  *
  * With --check each action is checked from outside, the core from inside before and after each
  * round, and at the end all jobs run to their ends; the times then say nothing.
@@ -43,6 +44,7 @@ typedef struct row {
     double bytes;                           /* for each pending job */
     size_t running;
     double cores;                              /* of a running task, on average */
+    double used[ROUNDS];                       /* part of the cores' time that tasks had */
     double rates[ROUNDS];                      /* placements a second, sorted */
     double rate, slowest, fastest, event_rate; /* median, range */
 } row_t;
@@ -109,8 +111,9 @@ static uint64_t events_of(const simulation_t *simulation)
 
 static bool measure(row_t *row, int round)
 {
-    simulation_counts_t counts;
+    simulation_counts_t before, counts;
     uint64_t events = events_of(row->simulation);
+    simulation_count(row->simulation, &before);
     double begin = seconds_now();
 
     if (!simulation_run(row->simulation, options.placements))
@@ -120,6 +123,7 @@ static bool measure(row_t *row, int round)
     simulation_count(row->simulation, &counts);
     row->running = counts.running;
     row->cores = counts.cores / (double)counts.running;
+    row->used[round] = (counts.worked - before.worked) / (counts.offered - before.offered);
     return !options.simulation.check || simulation_check_core(row->simulation);
 }
 
@@ -157,12 +161,13 @@ static void summarize(row_t *row)
 
 static void print_table(const row_t *rows)
 {
-    printf("%9s %9s %10s %13s %23s %7s %8s %11s %6s\n", "pending", "running", "cores each",
-           "decisions/s", "(range)", "ns each", "to 1,000", "events/s", "B/job");
+    printf("%9s %9s %10s %6s %13s %23s %7s %8s %11s %6s\n", "pending", "running", "cores each",
+           "in use", "decisions/s", "(range)", "ns each", "to 1,000", "events/s", "B/job");
     for (int i = 0; i < SIZES; i++) {
-        printf("%9zu %9zu %10.2f %13.0f (%9.0f .. %9.0f) %7.0f %8.2f %11.0f", sizes[i],
-               rows[i].running, rows[i].cores, rows[i].rate, rows[i].slowest, rows[i].fastest,
-               1e9 / rows[i].rate, rows[0].rate / rows[i].rate, rows[i].event_rate);
+        printf("%9zu %9zu %10.2f %6.4f %13.0f (%9.0f .. %9.0f) %7.0f %8.2f %11.0f", sizes[i],
+               rows[i].running, rows[i].cores, rows[i].used[ROUNDS - 1], rows[i].rate,
+               rows[i].slowest, rows[i].fastest, 1e9 / rows[i].rate, rows[0].rate / rows[i].rate,
+               rows[i].event_rate);
         printf(i == 0 ? "      -\n" : " %6.0f\n", rows[i].bytes);
     }
 }
@@ -191,6 +196,9 @@ static int write_json(const row_t *rows)
                 rows[i].event_rate, rows[i].bytes);
         for (int round = 0; round < ROUNDS; round++)
             fprintf(file, "%s%.0f", round > 0 ? ", " : "", rows[i].rates[round]);
+        fprintf(file, "], \"cores_in_use\": [");
+        for (int round = 0; round < ROUNDS; round++)
+            fprintf(file, "%s%.5f", round > 0 ? ", " : "", rows[i].used[round]);
         fprintf(file, "]}%s\n", i + 1 < SIZES ? "," : "");
     }
     fprintf(file, "]}\n");

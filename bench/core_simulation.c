@@ -46,6 +46,8 @@ struct simulation {
     mni_core_t *core;
     uint64_t now, random, drawn; /* drawn: says which task ends next */
     simulation_counts_t counts;
+    uint64_t millicores;                                          /* of the tasks that run */
+    double worked;                                                /* millicores times nanoseconds */
     size_t pending[SIMULATION_SHAPES], wanted[SIMULATION_SHAPES]; /* of each shape */
     uint64_t urgent_at; /* counts.placements at which the next urgent job is started */
     uint32_t urgent;    /* its shape, or one before it */
@@ -195,6 +197,7 @@ static bool on_run(simulation_t *s, const mni_action_t *action)
                      .cpus = action->cpus.bits[0],
                      .node = action->node,
                      .shape = action->job->declaration};
+    s->millicores += shapes[task->shape].millicores;
     s->counts.placements++;
     s->counts.pending--;
     s->pending[task->shape]--;
@@ -278,7 +281,11 @@ static bool end_one(simulation_t *s)
     mni_outcome_t outcome = {.reason = MN_REASON_RETURNED};
     task_t *task = task_at(s, s->drawn), ended = *task;
 
-    s->now += (uint64_t)(MEAN_RUN / (double)s->counts.running);
+    uint64_t passed = (uint64_t)(MEAN_RUN / (double)s->counts.running);
+
+    s->now += passed;
+    s->worked += (double)s->millicores * (double)passed;
+    s->millicores -= shapes[ended.shape].millicores;
     *task = s->tasks[--s->counts.running];
     /* A real end comes with a message that says which task it was; so the next one is looked for in
      * the simulation's own memory meanwhile. */
@@ -454,9 +461,9 @@ const char *simulation_error(const simulation_t *s)
 void simulation_count(const simulation_t *s, simulation_counts_t *counts)
 {
     *counts = s->counts;
-    counts->cores = 0;
-    for (size_t i = 0; i < s->counts.running; i++)
-        counts->cores += shapes[s->tasks[i].shape].millicores / 1000.0;
+    counts->cores = (double)s->millicores / 1000;
+    counts->worked = s->worked / 1e12;
+    counts->offered = (double)s->options.nodes * CORES * ((double)s->now / 1e9);
 }
 
 uint64_t simulation_longest_wait(simulation_t *s, double *cores)

@@ -28,7 +28,8 @@ typedef struct simulation_options {
 typedef struct simulation_counts {
     uint64_t starts, placements, ends, removals;
     size_t pending, running;
-    double cores; /* that run */
+    double cores;           /* of the tasks that run */
+    double worked, offered; /* seconds of cores: had by tasks, and there in all */
 } simulation_counts_t;
 
 typedef struct simulation simulation_t;

@@ -239,6 +239,9 @@ def core(bench, _):
         yield Row(name, what + ("" if same else "; beside %d pending" % found["rows"][0]["pending"]), "decisions/s",
                   row["rates"], None if same else base, None if same else ("at least", 0.77))
     yield Row("the same, 1000000 pending", "a limit", "decisions/s", found["rows"][-1]["rates"], None, ("at least", 500000))
+    yield Row("cores in use, a long queue",
+              "part of all cores' time that tasks have: 20 shapes from a tenth of a core to a whole node, %d pending; work over capacity is 1"
+              % found["rows"][-1]["pending"], "", found["rows"][-1]["cores_in_use"], None, ("at least", 0.97))
     yield Row("memory of a pending job", "of rank 0, with 64 B of input", "B", [found["rows"][-1]["bytes_per_pending_job"]], None,
               ("at most", 400))
 

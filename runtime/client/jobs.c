@@ -386,6 +386,37 @@ int mn_log(mn_id_t id, unsigned attempt, mn_stream_t stream, char **text, size_t
     return rc;
 }
 
+static int read_text(mni_reader_t *reader, char **text)
+{
+    const char *view = mni_get_text(reader);
+    int rc = mni_reader_end(reader);
+    if (rc < 0)
+        return rc;
+    if (!view)
+        return mni_error(MN_E_PROTOCOL, "an answer without the sentence that was asked for");
+    char *copy = strdup(view);
+    if (!copy)
+        return mni_error(MN_E_NO_MEMORY, "no memory for a sentence");
+    *text = copy;
+    return 0;
+}
+
+int mn_explain(mn_id_t id, char **text)
+{
+    mni_reader_t reader;
+    uint64_t request;
+    int rc;
+    if (!text)
+        return mni_error(MN_E_INVALID, "no place for the text was given (NULL)");
+    if ((rc = mni_call_enter(MNI_CALL_READ)) < 0)
+        return rc;
+    mni_put_id(mni_call_begin(MNI_MSG_EXPLAIN, &request), id);
+    if ((rc = mni_call_send()) == 0 && (rc = mni_call_reply(request, false, &reader)) >= 0)
+        rc = read_text(&reader, text);
+    mni_call_leave();
+    return rc;
+}
+
 static int read_address(mni_reader_t *reader, char *address, size_t size)
 {
     const char *text = mni_get_text(reader);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * multinode cancel, remove, logs: what is done with jobs of a running runtime.
+ * multinode cancel, remove, logs, explain: what is done with jobs of a running runtime.
  */
 #include "command/live.h"
 
@@ -75,6 +75,28 @@ const mni_usage_t mni_logs_usage = {
     .options = logs_options,
     .examples = "  multinode logs last\n"
                 "  multinode logs --stderr --attempt 1 1b4e28ba\n",
+};
+
+enum { EXPLAIN_STORE, EXPLAIN_JSON, EXPLAIN_HELP };
+
+static const mni_option_t explain_options[] = {
+    [EXPLAIN_STORE] = MNI_STORE_OPTION,
+    [EXPLAIN_JSON] = {"json", 0, NULL, "Print one JSON object with the members id and why."},
+    [EXPLAIN_HELP] = MNI_HELP_OPTION,
+    {NULL, 0, NULL, NULL},
+};
+
+const mni_usage_t mni_explain_usage = {
+    .verb = "explain",
+    .synopsis = "[OPTIONS] ID",
+    .text =
+        "Says in a sentence why a job of a running runtime is pending: what it needs, what the node that\n"
+        "could have it has free, and how many come before it. Of another job it says how it is.\n"
+        "\n"
+        "Exit status: 0; 1 there is no such job or runtime; 2 usage.",
+    .options = explain_options,
+    .examples = "  multinode explain last\n"
+                "  multinode explain --json 1b4e28ba | jq -r .why\n",
 };
 
 /* One request for each of the jobs. All are looked up before the first one is touched. */
@@ -174,6 +196,42 @@ int mni_command_logs(int argc, char **argv)
         snprintf(path, sizeof path, "/v1/jobs/%s/logs?attempt=%s&stream=%s", id, attempt, stream);
         if ((status = mni_live_send(&live, "GET", path, NULL, 0, NULL)) == 0 && live.size > 0)
             fwrite(live.body, 1, live.size, stdout);
+    }
+    mni_live_close(&live);
+    return status != 0 ? status : mni_stored_flush();
+}
+
+int mni_command_explain(int argc, char **argv)
+{
+    mni_parser_t parser = {.usage = &mni_explain_usage, .argc = argc, .argv = argv, .mixed = true};
+    char id[MN_ID_TEXT], path[96];
+    const char *store = NULL;
+    bool json = false;
+    mni_live_t live;
+    int option, status;
+
+    while ((option = mni_parser_next(&parser)) >= 0) {
+        if (option == EXPLAIN_HELP)
+            return mni_help_print(&mni_explain_usage);
+        if (option == EXPLAIN_STORE)
+            store = parser.value;
+        else
+            json = true;
+    }
+    if (option == MNI_PARSER_ERROR)
+        return MNI_EXIT_USAGE;
+    if (parser.at + 1 != argc)
+        return mni_usage_error("explain", "one ID is needed, such as in: multinode explain last");
+    if ((status = mni_live_open(store, &live)) == 0 &&
+        (status = mni_live_find("explain", &live, argv[parser.at], id)) == 0) {
+        snprintf(path, sizeof path, "/v1/jobs/%s/why", id);
+        status = mni_live_send(&live, "GET", path, NULL, 0, NULL);
+    }
+    if (status == 0 && json) {
+        printf("%s\n", live.body);
+    } else if (status == 0) {
+        mni_show_text(stdout, mni_live_text(live.json, "why"), 0);
+        putchar('\n');
     }
     mni_live_close(&live);
     return status != 0 ? status : mni_stored_flush();

@@ -20,6 +20,7 @@
     X(cancel, "cancel jobs")                                           \
     X(remove, "remove jobs, with all that is kept of them")            \
     X(logs, "print what a job has written")                            \
+    X(explain, "say why a job waits")                                  \
     X(locks, "list the locks that are held")                           \
     X(nodes, "list the nodes of a running runtime and what is in use") \
     X(drain, "end a running runtime; what is unfinished stays")        \

@@ -82,6 +82,30 @@ static int check_line(const mni_grant_t *grant)
     return 0;
 }
 
+static int check_spots(const mni_core_t *core, const mni_node_t *node)
+{
+    const mni_leaf_t *leaf = &node->spot[MNI_BY_CORES];
+    bool open = node->seats > 0 && node != core->reserved;
+
+    if (node->stale)
+        return 0;
+    if ((leaf->weight != 0) != (open && (node->free_cores > 0 || core->coreless)))
+        return WRONG("%s is wrongly in or out of the trees", node->host);
+    if (leaf->weight != 0 &&
+        (leaf->has != node->free_cores || leaf->other_has != mni_node_memory_free(node)))
+        return WRONG("%s is in the wrong place of the trees", node->host);
+    for (unsigned level = 0; level < MNI_LEVELS; level++) {
+        leaf = &node->spot[MNI_BY_GROUP + level];
+        if ((leaf->weight != 0) != (open && node->free_cores > 0 && core->grouped[level]))
+            return WRONG("%s is wrongly in or out of the trees by groups", node->host);
+        if (leaf->weight != 0 &&
+            (leaf->has != mni_layout_most(node->layout, node->free, level, node->free_cores) ||
+             leaf->other_has != mni_node_memory_free(node)))
+            return WRONG("%s is in the wrong place of the trees by groups", node->host);
+    }
+    return 0;
+}
+
 static int check_node(const mni_core_t *core, const mni_node_t *node)
 {
     uint32_t used[MNI_MAX_CORES] = {0}, waiting = 0, tasks = 0, seated = 0, lent;
@@ -123,13 +147,8 @@ static int check_node(const mni_core_t *core, const mni_node_t *node)
     if (waiting != node->waiting || tasks != seated)
         return WRONG("%s counts %u tasks and %u that wait, it has %u and %u", node->host, seated,
                      node->waiting, tasks, waiting);
-    const mni_leaf_t *leaf = &node->spot[MNI_BY_CORES];
-    if (!node->stale && (leaf->weight != 0) != (node->seats > 0 && node != core->reserved &&
-                                                (node->free_cores > 0 || core->coreless)))
-        return WRONG("%s is wrongly in or out of the trees", node->host);
-    if (!node->stale && leaf->weight != 0 &&
-        (leaf->has != node->free_cores || leaf->other_has != mni_node_memory_free(node)))
-        return WRONG("%s is in the wrong place of the trees", node->host);
+    if ((rc = check_spots(core, node)) < 0)
+        return rc;
     return check_cores(node, used);
 }
 

@@ -288,7 +288,9 @@ bool mni_core_node_use(const mni_core_t *core, uint32_t index, mni_node_use_t *u
                             .cores_free = node->free_cores,
                             .memory = node->memory,
                             .memory_used = node->memory_used,
-                            .workers = node->seats};
+                            .workers = node->seats,
+                            .topology = node->topology,
+                            .rank = node->finder};
     for (uint32_t rank = 0; rank < core->worker_room; rank++)
         if (core->workers[rank].node == node)
             use->tasks += core->workers[rank].tasks;

@@ -28,8 +28,10 @@ typedef struct mni_node_offer {
     const char *host; /* copied */
     uint32_t cores;   /* at most MNI_MAX_CORES */
     const mni_core_place_t
-        *place;      /* one per core, in hwloc's logical order; copied; NULL: all in one */
-    uint64_t memory; /* bytes */
+        *place;           /* one per core, in hwloc's logical order; copied; NULL: all in one */
+    uint64_t memory;      /* bytes */
+    const char *topology; /* a line for people; copied; NULL: none */
+    uint32_t rank;        /* that found all this */
 } mni_node_offer_t;
 
 #define MNI_MAX_CORES 1024
@@ -290,6 +292,8 @@ typedef struct mni_node_use {
     uint64_t memory, memory_used;
     uint32_t workers; /* 0: they are lost */
     uint32_t tasks;
+    const char *topology; /* of the offer; "" when none */
+    uint32_t rank;
 } mni_node_use_t;
 
 /* The nodes, in the order in which they were added. False: there are no more. */
@@ -300,7 +304,8 @@ bool mni_core_draining(const mni_core_t *core);
 /* Bytes of memory that the core has straight from the system, beside what it has from malloc. */
 size_t mni_core_mapped(const mni_core_t *core);
 
-/* Sentence on why a job is PENDING, such as "needs 16 cores and 4 GiB; node n3 has 12 cores free; 2 ahead of it".
+/* Sentence on why a job is PENDING, such as "needs 16 cores and 4 GiB; node n3 has 12 cores and 6 GiB free; 2 tasks
+ * ahead of it": the node is that with the most cores free of those that could have it.
  * Writes at most `room` bytes with the NUL. */
 void mni_core_explain(const mni_core_t *core, const mni_job_t *job, char *text, size_t room);
 

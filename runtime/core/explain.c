@@ -73,8 +73,8 @@ void mni_core_explain(const mni_core_t *core, const mni_job_t *job, char *text, 
         return;
     }
     uint32_t count = count_ahead(core, record);
-    snprintf(ahead, sizeof ahead, "%s%" PRIu32 " ahead of it",
-             count >= AHEAD_MOST ? "more than " : "", count);
+    snprintf(ahead, sizeof ahead, "%s%" PRIu32 " task%s ahead of it",
+             count >= AHEAD_MOST ? "more than " : "", count, count == 1 ? "" : "s");
     if (mni_shape_crowded(core, shape)) {
         snprintf(text, room, "%s may run %" PRIu32 " at a time, and as many run; %s",
                  mni_core_declared(core, job->declaration), shape->max_concurrency, ahead);

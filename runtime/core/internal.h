@@ -175,18 +175,28 @@ struct mni_shape {
     uint64_t since;           /* when it last got something, or began to wait */
 };
 
+/* L3, NUMA node, package: each lies within one group of the next. */
+#define MNI_LEVELS 3u
+
 /* How the cores of a node lie; shared by nodes that are alike. */
 typedef struct mni_layout {
     struct mni_layout *next;
     uint32_t cores, words;
-    uint32_t groups[3];   /* how many L3s, NUMA nodes, packages */
-    uint64_t *masks[3];   /* groups[i] times words */
-    uint16_t *parents[2]; /* of an L3 its NUMA node, of a NUMA node its package */
-    mni_pool_t nodes;     /* that are alike */
+    uint32_t groups[MNI_LEVELS];       /* how many L3s, NUMA nodes, packages */
+    uint64_t *masks[MNI_LEVELS];       /* groups[i] times words */
+    uint16_t *parents[MNI_LEVELS - 1]; /* of an L3 its NUMA node, of a NUMA node its package */
+    mni_pool_t nodes;                  /* that are alike */
     mni_core_place_t place[];
 } mni_layout_t;
 
-enum { MNI_BY_CORES, MNI_BY_SHARE, MNI_BY_SIZE, MNI_TREES };
+/* MNI_BY_GROUP is the first of MNI_LEVELS trees. */
+enum {
+    MNI_BY_CORES,
+    MNI_BY_SHARE,
+    MNI_BY_SIZE,
+    MNI_BY_GROUP,
+    MNI_TREES = MNI_BY_GROUP + MNI_LEVELS
+};
 
 /* One block of memory with its sets, in its layout's pool: what decisions look at lies together, at the front. */
 struct mni_node {
@@ -204,10 +214,12 @@ struct mni_node {
     uint32_t worker;         /* rank of the first of its workers */
     bool guest;              /* the driver's rank is here, and is none of them */
     bool stale, freed;
+    bool in_groups; /* its spots of the trees by groups are in, on the levels that have one */
     mni_node_t *stale_next, *freed_next;
     mni_layout_t *layout;
     uint64_t mark;
-    char *host;
+    char *host, *topology;
+    uint32_t finder; /* rank that has found it */
     uint32_t some[MNI_SOME];
     /* Its places in the trees, by room and memory, which are the two quantities; it is `number`. */
     _Alignas(64) mni_leaf_t spot[MNI_TREES];
@@ -253,8 +265,9 @@ struct mni_core {
     uint32_t node_count, node_room;
     mni_layout_t *layouts;
     mni_tree_t tree[MNI_TREES];
-    bool coreless;                  /* some need no core: full nodes are in the trees too */
-    mni_node_t *stale;              /* nodes whose spots are out of date */
+    bool coreless;            /* some need no core: full nodes are in the trees too */
+    bool grouped[MNI_LEVELS]; /* some node has groups on this level that differ from the next */
+    mni_node_t *stale;        /* nodes whose spots are out of date */
     mni_node_t *freed, *freed_last; /* nodes on which something was freed */
     bool offering;                  /* one of those is being given out */
     mni_grant_t *dirty;             /* lenders to be looked at */
@@ -304,15 +317,18 @@ void mni_node_memory(mni_core_t *core, mni_node_t *node, uint64_t taken, uint64_
 void mni_node_freed(mni_core_t *core, mni_node_t *node);
 /* From now on tasks without cores are to be placed: nodes without free ones are found too. */
 void mni_node_coreless(mni_core_t *core);
+/* All have their places to be looked at anew. */
+void mni_node_all_stale(mni_core_t *core);
 /* Brings the trees up to date. */
 void mni_node_index(mni_core_t *core);
 /* The node with least room that has this much; NULL: none. */
 mni_node_t *mni_node_first(const mni_core_t *core, unsigned tree, uint32_t room, uint64_t memory);
+/* The same for cores that are free: of the nodes that have them in one L3; else in one NUMA node, one package, at all. */
+mni_node_t *mni_node_compact(const mni_core_t *core, uint32_t cores, uint64_t memory);
 /* Whether it could run a request of the shape when it was empty; of those the one with most cores free, then memory. */
 bool mni_node_could_have(const mni_node_t *node, const mni_shape_t *shape);
 mni_node_t *mni_node_emptiest(const mni_core_t *core, const mni_shape_t *shape);
 void mni_node_fini(mni_node_t *node);
-void mni_layouts_destroy(mni_core_t *core); /* with the memory of all nodes */
 /* The worker of a node for one more task: the caller's own for a slot, else that with the fewest tasks; it has one. */
 uint32_t mni_node_worker(const mni_core_t *core, const mni_node_t *node,
                          const mni_demand_t *demand);
@@ -335,6 +351,39 @@ static inline uint32_t mni_node_room(const mni_node_t *node)
     uint32_t whole = node->free_cores * MNI_WHOLE;
     return whole > node->share_room ? whole : node->share_room;
 }
+
+/* --- layout.c -------------------------------------------------------------------------- */
+
+/* That of an offer; made if there is none yet. NULL: no memory. */
+mni_layout_t *mni_layout_get(mni_core_t *core, const mni_node_offer_t *offer);
+void mni_layouts_destroy(mni_core_t *core); /* with the memory of all nodes */
+static inline const uint64_t *mni_layout_mask(const mni_layout_t *layout, unsigned level,
+                                              uint32_t group)
+{
+    return layout->masks[level] + (size_t)group * layout->words;
+}
+/* Without a jump, and without a call as __builtin_popcountll() is one where the processor is not known. */
+static inline uint32_t mni_bits_count(uint64_t bits)
+{
+    bits -= bits >> 1 & UINT64_C(0x5555555555555555);
+    bits = (bits & UINT64_C(0x3333333333333333)) + (bits >> 2 & UINT64_C(0x3333333333333333));
+    bits = (bits + (bits >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+    return (uint32_t)(bits * UINT64_C(0x0101010101010101) >> 56);
+}
+/* How many of the cores (bits) are in a group. */
+static inline uint32_t mni_layout_count(const mni_layout_t *layout, const uint64_t *cores,
+                                        unsigned level, uint32_t group)
+{
+    const uint64_t *mask = mni_layout_mask(layout, level, group);
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < layout->words; i++)
+        count += mni_bits_count(cores[i] & mask[i]);
+    return count;
+}
+/* The most of them, `all` together, that are in one group of a level. */
+uint32_t mni_layout_most(const mni_layout_t *layout, const uint64_t *cores, unsigned level,
+                         uint32_t all);
 
 /* --- place.c --------------------------------------------------------------------------- */
 

@@ -3,8 +3,9 @@
  * Nodes, their workers, what they have free, and the trees in which they are found by it.
  *
  * Each tree is ordered by (room, memory free, index), so that its first that has enough of both is
- * the node with least room that has. A node's spots are brought up to date only when somebody looks (mni_node_index()): taking and
- * giving back the same thing costs nothing.
+ * the node with least room that has. Where cores lie in groups there is a tree for each level of them: the room
+ * is that of the node's roomiest group, and before the memory come all cores that are free. A node's spots are
+ * brought up to date only when somebody looks (mni_node_index()): taking and giving back the same thing costs nothing.
  */
 #include "core/internal.h"
 
@@ -25,21 +26,30 @@ static mni_node_t *last_node(const mni_core_t *core, unsigned tree)
     return leaf ? core->nodes[leaf->number] : NULL;
 }
 
-/* Puts a spot where it belongs, or takes it out. */
-static void spot_place(mni_core_t *core, mni_node_t *node, unsigned tree, bool in, uint32_t room,
-                       uint64_t memory)
+static void spot_move(mni_core_t *core, mni_leaf_t *leaf, unsigned tree, bool in, uint64_t order,
+                      uint64_t memory)
 {
-    mni_leaf_t *leaf = &node->spot[tree];
-
-    if (in == (leaf->weight != 0) && (!in || (leaf->has == room && leaf->other_has == memory)))
-        return;
     mni_tree_remove(&core->tree[tree], leaf);
-    leaf->order[0] = leaf->has = room;
+    leaf->has = (uint32_t)(order >> 32);
+    leaf->order[0] = order;
     leaf->order[1] = leaf->other_has = memory;
     if (in)
         mni_tree_insert(&core->tree[tree], leaf);
     if (tree == MNI_BY_SIZE)
         core->largest = last_node(core, tree);
+}
+
+/* Puts a spot where it belongs, or takes it out. `next`: what counts between room and memory. */
+static inline void spot_place(mni_core_t *core, mni_node_t *node, unsigned tree, bool in,
+                              uint32_t room, uint32_t next, uint64_t memory)
+{
+    mni_leaf_t *leaf = &node->spot[tree];
+    uint64_t order = (uint64_t)room << 32 | next;
+
+    if (in == (leaf->weight != 0) &&
+        (!in || (leaf->order[0] == order && leaf->other_has == memory)))
+        return;
+    spot_move(core, leaf, tree, in, order, memory);
 }
 
 static void make_stale(mni_core_t *core, mni_node_t *node)
@@ -64,13 +74,36 @@ static uint32_t share_room(const mni_node_t *node)
     return MNI_WHOLE - least;
 }
 
+void mni_node_all_stale(mni_core_t *core)
+{
+    for (uint32_t i = 0; i < core->node_count; i++)
+        make_stale(core, core->nodes[i]);
+}
+
 void mni_node_coreless(mni_core_t *core)
 {
     if (core->coreless)
         return;
     core->coreless = true;
-    for (uint32_t i = 0; i < core->node_count; i++)
-        make_stale(core, core->nodes[i]);
+    mni_node_all_stale(core);
+}
+
+/* Its places by the room within one group. */
+static void index_groups(mni_core_t *core, mni_node_t *node, bool open, uint64_t memory)
+{
+    uint32_t all = node->free_cores, room = 0;
+
+    open = open && all > 0;
+    if (!open && !node->in_groups)
+        return; /* most, on a full cluster */
+    node->in_groups = open;
+    for (unsigned level = 0; level < MNI_LEVELS; level++) {
+        if (!core->grouped[level])
+            continue;
+        if (open && room < all)
+            room = mni_layout_most(node->layout, node->free, level, all);
+        spot_place(core, node, MNI_BY_GROUP + level, open, room, all, memory);
+    }
 }
 
 void mni_node_index(mni_core_t *core)
@@ -84,10 +117,11 @@ void mni_node_index(mni_core_t *core)
         uint64_t memory = mni_node_memory_free(node);
         /* On a full cluster most have no core free, and are looked for by nobody who needs one. */
         spot_place(core, node, MNI_BY_CORES, open && (node->free_cores > 0 || core->coreless),
-                   node->free_cores, memory);
-        spot_place(core, node, MNI_BY_SHARE, open && node->share_room > 0, node->share_room,
+                   node->free_cores, 0, memory);
+        spot_place(core, node, MNI_BY_SHARE, open && node->share_room > 0, node->share_room, 0,
                    memory);
-        spot_place(core, node, MNI_BY_SIZE, usable, node->cores, node->memory);
+        spot_place(core, node, MNI_BY_SIZE, usable, node->cores, 0, node->memory);
+        index_groups(core, node, open, memory);
     }
 }
 
@@ -95,6 +129,16 @@ mni_node_t *mni_node_first(const mni_core_t *core, unsigned tree, uint32_t room,
 {
     const mni_leaf_t *leaf = mni_tree_first(&core->tree[tree], room, memory);
     return leaf ? core->nodes[leaf->number] : NULL;
+}
+
+mni_node_t *mni_node_compact(const mni_core_t *core, uint32_t cores, uint64_t memory)
+{
+    mni_node_t *node = NULL;
+
+    for (unsigned level = 0; cores > 0 && !node && level < MNI_LEVELS; level++)
+        if (core->grouped[level])
+            node = mni_node_first(core, MNI_BY_GROUP + level, cores, memory);
+    return node ? node : mni_node_first(core, MNI_BY_CORES, cores, memory);
 }
 
 /* --- what is taken and given back ------------------------------------------------------ */
@@ -171,105 +215,12 @@ void mni_node_freed(mni_core_t *core, mni_node_t *node)
 
 /* --- adding ---------------------------------------------------------------------------- */
 
-static bool same_place(const mni_core_place_t *a, const mni_core_place_t *b, unsigned level)
-{
-    if (a->package != b->package)
-        return false;
-    if (level < 2 && a->numa != b->numa)
-        return false;
-    return level > 0 || a->l3 == b->l3;
-}
-
-/* Gives each core its group's number on a level, in the order in which they are met. */
-static uint32_t number_groups(const mni_layout_t *layout, unsigned level, uint16_t *group)
-{
-    uint32_t count = 0;
-
-    for (uint32_t cpu = 0; cpu < layout->cores; cpu++) {
-        uint32_t like = cpu;
-        /* Neighbours are mostly alike; look at the nearest first. */
-        while (like > 0 && !same_place(&layout->place[cpu], &layout->place[like - 1], level))
-            like--;
-        group[cpu] = like > 0 ? group[like - 1] : (uint16_t)count++;
-    }
-    return count;
-}
-
-static int layout_fill(mni_layout_t *layout)
-{
-    uint16_t group[3][MNI_MAX_CORES];
-
-    for (unsigned level = 0; level < 3; level++) {
-        layout->groups[level] = number_groups(layout, level, group[level]);
-        layout->masks[level] =
-            calloc((size_t)layout->groups[level] * layout->words, sizeof(uint64_t));
-        if (level < 2)
-            layout->parents[level] = calloc(layout->groups[level], sizeof(uint16_t));
-        if (!layout->masks[level] || (level < 2 && !layout->parents[level]))
-            return MN_E_NO_MEMORY;
-        for (uint32_t cpu = 0; cpu < layout->cores; cpu++)
-            layout->masks[level][group[level][cpu] * layout->words + cpu / 64] |= UINT64_C(1)
-                                                                                  << (cpu % 64);
-    }
-    for (unsigned level = 0; level < 2; level++)
-        for (uint32_t cpu = 0; cpu < layout->cores; cpu++)
-            layout->parents[level][group[level][cpu]] = group[level + 1][cpu];
-    return 0;
-}
-
-static void layout_destroy(mni_layout_t *layout)
-{
-    if (!layout)
-        return;
-    for (unsigned level = 0; level < 3; level++)
-        free(layout->masks[level]);
-    free(layout->parents[0]);
-    free(layout->parents[1]);
-    mni_pool_fini(&layout->nodes);
-    free(layout);
-}
-
-static mni_layout_t *layout_get(mni_core_t *core, const mni_node_offer_t *offer)
-{
-    size_t size = offer->cores * sizeof(mni_core_place_t);
-    mni_layout_t *layout = calloc(1, sizeof *layout + size), *other;
-
-    if (!layout)
-        return NULL;
-    layout->cores = offer->cores;
-    layout->words = (offer->cores + 63) / 64;
-    if (offer->place)
-        memcpy(layout->place, offer->place, size);
-    for (other = core->layouts; other; other = other->next)
-        if (other->cores == layout->cores && memcmp(other->place, layout->place, size) == 0) {
-            free(layout);
-            return other;
-        }
-    mni_pool_init(&layout->nodes, sizeof(mni_node_t) + layout->words * (2 * sizeof(uint64_t) +
-                                                                        64 * sizeof(uint16_t)));
-    if (layout_fill(layout) < 0) {
-        layout_destroy(layout);
-        return NULL;
-    }
-    layout->next = core->layouts;
-    core->layouts = layout;
-    return layout;
-}
-
-void mni_layouts_destroy(mni_core_t *core)
-{
-    while (core->layouts) {
-        mni_layout_t *layout = core->layouts;
-        core->layouts = layout->next;
-        layout_destroy(layout);
-    }
-}
-
 void mni_node_fini(mni_node_t *node)
 {
     if (node->grants != node->some)
         free(node->grants);
     free(node->host);
+    free(node->topology);
 }
 
 int mni_core_node_add(mni_core_t *core, const mni_node_offer_t *offer, uint32_t *index)
@@ -277,7 +228,7 @@ int mni_core_node_add(mni_core_t *core, const mni_node_offer_t *offer, uint32_t 
     mni_layout_t *layout;
     mni_node_t *node, **nodes;
     uint32_t number;
-    char *host = NULL;
+    char *host = NULL, *topology = NULL;
 
     if (!offer || !offer->host || offer->cores > MNI_MAX_CORES || offer->memory > INT64_MAX)
         return mni_error(MN_E_INVALID,
@@ -292,10 +243,13 @@ int mni_core_node_add(mni_core_t *core, const mni_node_offer_t *offer, uint32_t 
         core->node_room = room;
     }
     size_t words = (offer->cores + 63) / 64;
-    if (!(host = strdup(offer->host)) || !(layout = layout_get(core, offer)) ||
-        !(node = mni_pool_take(&layout->nodes, &number)))
+    if (!(host = strdup(offer->host)) ||
+        !(topology = strdup(offer->topology ? offer->topology : "")) ||
+        !(layout = mni_layout_get(core, offer)) || !(node = mni_pool_take(&layout->nodes, &number)))
         goto no_memory;
     node->host = host;
+    node->topology = topology;
+    node->finder = offer->rank;
     node->layout = layout;
     node->grants = node->some;
     node->grant_room = MNI_SOME;
@@ -316,6 +270,7 @@ int mni_core_node_add(mni_core_t *core, const mni_node_offer_t *offer, uint32_t 
 
 no_memory:
     free(host);
+    free(topology);
     return mni_error(MN_E_NO_MEMORY, "no memory for one more node");
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * Placement: which node, and which of its cores. Cores are picked within one L3 where they fit,
- * else within one NUMA node, one package, the node; of several such places the one with the least
- * left over. Shares of a core go where other shares are already. Nothing is taken here: the result
+ * Placement: which node, and which of its cores. Cores are picked within one L3 where they fit on any
+ * node, else within one NUMA node, one package, the node; of several such places the one with the least
+ * left over. A slot comes to its caller's node, if it fits there at all. Shares of a core go where other shares are already. Nothing is taken here: the result
  * is a list of pieces in core->scratch.
  */
 #include "core/internal.h"
@@ -11,18 +11,25 @@
 
 /* --- which cores ----------------------------------------------------------------------- */
 
-static uint32_t count_in(const mni_layout_t *layout, const uint64_t *candidates,
-                         const uint64_t *mask)
+/* Whether of two groups with as many candidates the other lies in the fuller surroundings. */
+static bool is_fuller(const mni_layout_t *layout, unsigned level, const uint64_t *candidates,
+                      uint32_t group, uint32_t other)
 {
-    uint32_t count = 0;
-
-    for (uint32_t i = 0; i < layout->words; i++)
-        count += (uint32_t)__builtin_popcountll(candidates[i] & mask[i]);
-    return count;
+    for (; level + 1 < MNI_LEVELS; level++) {
+        group = layout->parents[level][group];
+        other = layout->parents[level][other];
+        if (group == other)
+            return false;
+        uint32_t has = mni_layout_count(layout, candidates, level + 1, group);
+        uint32_t other_has = mni_layout_count(layout, candidates, level + 1, other);
+        if (has != other_has)
+            return other_has < has;
+    }
+    return false;
 }
 
-/* The group of a level with the fewest candidates that has enough; else, if `any`, the one with the
- * most. */
+/* The group of a level with the fewest candidates that has enough, so that large requests keep finding room; else,
+ * if `any`, the one with the most. */
 static uint32_t best_group(const mni_layout_t *layout, unsigned level, const uint64_t *candidates,
                            uint32_t count, bool any, uint32_t *has)
 {
@@ -30,19 +37,17 @@ static uint32_t best_group(const mni_layout_t *layout, unsigned level, const uin
 
     *has = 0;
     for (uint32_t group = 0; group < layout->groups[level]; group++) {
-        uint32_t there =
-            count_in(layout, candidates, layout->masks[level] + (size_t)group * layout->words);
+        uint32_t there = mni_layout_count(layout, candidates, level, group);
         bool better;
         if (there >= count)
-            better = *has < count || there < *has;
+            better = *has < count || there < *has ||
+                     (there == *has && is_fuller(layout, level, candidates, best, group));
         else
             better = any && there > *has;
         if (better) {
             best = group;
             *has = there;
         }
-        if (there == count)
-            break; /* nothing left over: there is no better one */
     }
     return best;
 }
@@ -69,7 +74,7 @@ static void pick_from(const mni_layout_t *layout, int level, const uint64_t *can
     memcpy(left, candidates, layout->words * sizeof left[0]);
     while (count > 0) {
         uint32_t has, group = best_group(layout, (unsigned)level, left, count, true, &has);
-        const uint64_t *mask = layout->masks[level] + (size_t)group * layout->words;
+        const uint64_t *mask = mni_layout_mask(layout, (unsigned)level, group);
         uint32_t take = has < count ? has : count;
         for (uint32_t i = 0; i < layout->words; i++) {
             part[i] = left[i] & mask[i];
@@ -85,17 +90,17 @@ void mni_place_pick(const mni_layout_t *layout, const uint64_t *candidates, uint
 {
     uint64_t part[MNI_WORDS];
 
-    for (unsigned level = 0; level < 3; level++) {
+    for (unsigned level = 0; level < MNI_LEVELS; level++) {
         uint32_t has, group = best_group(layout, level, candidates, count, false, &has);
         if (group == UINT32_MAX)
             continue;
-        const uint64_t *mask = layout->masks[level] + (size_t)group * layout->words;
+        const uint64_t *mask = mni_layout_mask(layout, (unsigned)level, group);
         for (uint32_t i = 0; i < layout->words; i++)
             part[i] = candidates[i] & mask[i];
         pick_from(layout, (int)level - 1, part, count, picked);
         return;
     }
-    pick_from(layout, 2, candidates, count, picked);
+    pick_from(layout, MNI_LEVELS - 1, candidates, count, picked);
 }
 
 static bool add_piece(mni_core_t *core, mni_spread_t *spread, uint32_t cpu, uint32_t mc,
@@ -159,9 +164,12 @@ void mni_place_on(mni_core_t *core, const mni_shape_t *shape, mni_node_t *node,
         add_piece(core, spread, pick_share(node, millicores), millicores, NULL, 0);
         return;
     }
-    mni_place_pick(node->layout, node->free, millicores / MNI_WHOLE, picked);
+    /* On a full cluster it is mostly what another task has just left. */
+    bool all = millicores / MNI_WHOLE == node->free_cores;
+    if (!all)
+        mni_place_pick(node->layout, node->free, millicores / MNI_WHOLE, picked);
     for (uint32_t word = 0; word < node->layout->words; word++)
-        for (uint64_t bits = picked[word]; bits; bits &= bits - 1)
+        for (uint64_t bits = all ? node->free[word] : picked[word]; bits; bits &= bits - 1)
             add_piece(core, spread, word * 64 + (uint32_t)__builtin_ctzll(bits), MNI_WHOLE, NULL,
                       0);
 }
@@ -185,8 +193,8 @@ static mni_node_t *look_up(mni_core_t *core, const mni_shape_t *shape)
     if (shape->millicores > 0 && shape->millicores < MNI_WHOLE)
         node = mni_node_first(core, MNI_BY_SHARE, shape->millicores, shape->memory);
     if (!node)
-        node = mni_node_first(core, MNI_BY_CORES, (shape->millicores + MNI_WHOLE - 1) / MNI_WHOLE,
-                              shape->memory);
+        node =
+            mni_node_compact(core, (shape->millicores + MNI_WHOLE - 1) / MNI_WHOLE, shape->memory);
     return node;
 }
 

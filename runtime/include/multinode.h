@@ -436,6 +436,13 @@ MN_API int mn_cancel_within(mn_id_t id, double grace);
  * Blocks. @return 0, MN_E_NO_JOB, MN_E_CANCELLED, MN_E_INTERRUPTED, MN_E_NO_RUNTIME */
 MN_API int mn_remove(mn_id_t id);
 
+/** Says in a sentence why a job is PENDING, such as "needs 16 cores and 4 GiB; node n3 has 12 cores and 6 GiB free; 2 tasks
+ * ahead of it"; of another that it is RUNNING, or how it ended. For people: the wording may change.
+ * @param id   the job
+ * @param text receives a NUL-terminated copy, to be freed with free()
+ * Asks the scheduler. @return 0, MN_E_NO_JOB, MN_E_INVALID, MN_E_NO_MEMORY, MN_E_NO_RUNTIME */
+MN_API int mn_explain(mn_id_t id, char **text);
+
 /** Which jobs mn_list() gives. Zero means: all. */
 typedef struct mn_list_options {
     const char *job;      /**< of this job function */

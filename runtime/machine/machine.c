@@ -39,6 +39,7 @@ static int topology_filter(hwloc_topology_t topology)
                                        HWLOC_TYPE_FILTER_KEEP_STRUCTURE) < 0 ||
         hwloc_topology_set_type_filter(topology, HWLOC_OBJ_PACKAGE, HWLOC_TYPE_FILTER_KEEP_ALL) <
             0 ||
+        hwloc_topology_set_type_filter(topology, HWLOC_OBJ_DIE, HWLOC_TYPE_FILTER_KEEP_ALL) < 0 ||
         hwloc_topology_set_type_filter(topology, HWLOC_OBJ_L3CACHE, HWLOC_TYPE_FILTER_KEEP_ALL) <
             0 ||
         hwloc_topology_set_type_filter(topology, HWLOC_OBJ_CORE, HWLOC_TYPE_FILTER_KEEP_ALL) < 0)
@@ -106,18 +107,26 @@ static uint16_t place_number(hwloc_obj_t object, hwloc_obj_t *seen, uint16_t *co
     return (*count)++;
 }
 
-/* The NUMA node nearest to a core: the first, where there are several kinds of memory. */
+/* The NUMA node nearest to a core: of those around it the smallest, and the first where there are several kinds of memory.
+ * Memory without processing units of its own is near to none. */
 static hwloc_obj_t core_numa(hwloc_topology_t topology, hwloc_obj_t core)
 {
-    int first = core->nodeset == NULL ? -1 : hwloc_bitmap_first(core->nodeset);
-    return first < 0 ? NULL : hwloc_get_numanode_obj_by_os_index(topology, (unsigned)first);
+    hwloc_obj_t node = NULL, best = NULL;
+
+    while ((node = hwloc_get_next_obj_by_type(topology, HWLOC_OBJ_NUMANODE, node)) != NULL)
+        if (hwloc_bitmap_isincluded(core->cpuset, node->cpuset) &&
+            (best == NULL || hwloc_bitmap_weight(node->cpuset) < hwloc_bitmap_weight(best->cpuset)))
+            best = node;
+    return best;
 }
 
-/* What counts as the L3 of a core without one: the smaller of its NUMA node and its package. */
+/* What counts as the L3 of a core without one: its die, or the smaller of its NUMA node and its package. */
 static hwloc_obj_t core_l3(hwloc_topology_t topology, hwloc_obj_t core, hwloc_obj_t numa,
                            hwloc_obj_t package)
 {
     hwloc_obj_t l3 = hwloc_get_ancestor_obj_by_type(topology, HWLOC_OBJ_L3CACHE, core);
+    if (l3 == NULL)
+        l3 = hwloc_get_ancestor_obj_by_type(topology, HWLOC_OBJ_DIE, core);
     if (l3 != NULL)
         return l3;
     if (numa != NULL && package != NULL)
@@ -157,6 +166,7 @@ static int draft_places(hwloc_topology_t topology, hwloc_const_bitmap_t allowed,
     hwloc_obj_t *seen = calloc(3 * count, sizeof *seen);
     uint16_t packages = 0, numas = 0, l3s = 0;
     unsigned pus = 0;
+    char caches[32] = "";
 
     if (seen == NULL)
         return MN_E_NO_MEMORY;
@@ -170,10 +180,21 @@ static int draft_places(hwloc_topology_t topology, hwloc_const_bitmap_t allowed,
         place->l3 = place_number(core_l3(topology, core, numa, package), seen + 2 * count, &l3s);
         pus += core_pus(core, allowed);
     }
+    /* Not what counts as one, and each once, however many NUMA nodes it reaches over. */
+    unsigned real = 0;
+    for (hwloc_obj_t l3 = NULL;
+         (l3 = hwloc_get_next_obj_by_type(topology, HWLOC_OBJ_L3CACHE, l3)) != NULL;)
+        for (size_t i = 0; i < count; i++)
+            if (hwloc_bitmap_isincluded(draft->cores[i]->cpuset, l3->cpuset)) {
+                real++;
+                break;
+            }
     free(seen);
+    if (real > 0)
+        snprintf(caches, sizeof caches, "%u L3%s, ", real, plural(real));
     snprintf(draft->summary, sizeof draft->summary,
-             "%u package%s, %u NUMA node%s, %u core%s, %u PU%s", packages, plural(packages), numas,
-             plural(numas), draft->count, plural(draft->count), pus, plural(pus));
+             "%u package%s, %u NUMA node%s, %s%u core%s, %u PU%s", packages, plural(packages),
+             numas, plural(numas), caches, draft->count, plural(draft->count), pus, plural(pus));
     return 0;
 }
 
@@ -276,6 +297,7 @@ static int offer_make(mni_machine_t *machine, hwloc_bitmap_t allowed)
     memcpy(machine->summary, draft.summary, sizeof machine->summary);
     machine->offer.cores = draft.count;
     machine->offer.place = machine->place;
+    machine->offer.topology = machine->summary;
     return 0;
 }
 

@@ -33,7 +33,8 @@ typedef struct mni_machine_options {
 int mni_machine_open(const mni_machine_options_t *options, mni_machine_t **machine);
 void mni_machine_close(mni_machine_t *machine);
 
-/* What it offers; pointers into the machine, valid until it is closed. host is the host's name. */
+/* What it offers; pointers into the machine, valid until it is closed. host is the host's name,
+ * topology is mni_machine_summary(), rank is for the caller to know. */
 const mni_node_offer_t *mni_machine_offer(const mni_machine_t *machine);
 
 /* The processing units that the process may use, as a list of the operating system's numbers
@@ -52,8 +53,8 @@ int mni_machine_widen(mni_machine_t *machine, const char *allowed);
  * shrunk: then the process is bound to that part. */
 int mni_machine_bind(mni_machine_t *machine, pid_t pid, const mni_cpus_t *cpus);
 
-/* One line about the topology for people: "2 packages, 4 NUMA nodes, 128 cores, 256 PUs". Owned
- * by the machine. */
+/* One line about the topology for people: "2 packages, 4 NUMA nodes, 16 L3s, 128 cores, 256 PUs"; no
+ * L3s where hwloc knows none. Owned by the machine. */
 const char *mni_machine_summary(const mni_machine_t *machine);
 
 #endif

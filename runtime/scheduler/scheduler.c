@@ -330,6 +330,7 @@ void mni_scheduler_put_hello(mni_writer_t *writer, const mni_node_offer_t *offer
 {
     mni_writer_begin(writer, MNI_MSG_HELLO, 0);
     mni_put_text(writer, offer->host);
+    mni_put_text(writer, offer->topology);
     mni_put_u64(writer, offer->memory);
     mni_put_bytes(writer, offer->place, offer->cores * sizeof *offer->place);
 }
@@ -339,6 +340,7 @@ static int take_hello(mni_scheduler_t *scheduler, uint32_t source, mni_reader_t 
     size_t size = 0;
     mni_core_place_t place[MNI_MAX_CORES];
     const char *host = mni_get_text(reader);
+    const char *topology = mni_get_text(reader);
     uint64_t memory = mni_get_u64(reader);
     const void *places = mni_get_bytes(reader, &size);
     int rc = mni_reader_end(reader);
@@ -356,7 +358,9 @@ static int take_hello(mni_scheduler_t *scheduler, uint32_t source, mni_reader_t 
         mni_node_offer_t offer = {.host = host,
                                   .cores = (uint32_t)(size / sizeof place[0]),
                                   .place = place,
-                                  .memory = memory};
+                                  .memory = memory,
+                                  .topology = topology,
+                                  .rank = source};
         if ((rc = mni_core_node_add(scheduler->core, &offer, &node)) < 0)
             return rc;
         scheduler->core_node[number] = node;

@@ -418,6 +418,15 @@ static int begin_nodes(mni_exchange_t *exchange)
     return 0;
 }
 
+static void print_text(FILE *to, const char *name, const char *text)
+{
+    json_t *json = mni_json_text(text ? text : "", text ? strlen(text) : 0);
+
+    fprintf(to, "\"%s\":", name);
+    json_dumpf(json, to, JSON_ENCODE_ANY);
+    json_decref(json);
+}
+
 static int finish_nodes(mni_exchange_t *exchange, mni_reader_t *reader)
 {
     uint32_t count = mni_get_u32(reader);
@@ -429,15 +438,16 @@ static int finish_nodes(mni_exchange_t *exchange, mni_reader_t *reader)
     fputs("{\"nodes\":[", text.to);
     for (uint32_t i = 0; i < count && !reader->failed; i++) {
         mni_node_use_t node = mni_get_node(reader);
-        json_t *json = mni_json_text(node.host ? node.host : "", node.host ? strlen(node.host) : 0);
-        fputs(i > 0 ? ",\n{\"host\":" : "\n{\"host\":", text.to);
-        json_dumpf(json, text.to, JSON_ENCODE_ANY);
-        json_decref(json);
+        fputs(i > 0 ? ",\n{" : "\n{", text.to);
+        print_text(text.to, "host", node.host);
+        fputc(',', text.to);
+        print_text(text.to, "topology", node.topology);
         fprintf(text.to,
-                ",\"cores\":%" PRIu32 ",\"cores_free\":%" PRIu32 ",\"memory\":%" PRIu64
-                ",\"memory_used\":%" PRIu64 ",\"workers\":%" PRIu32 ",\"tasks\":%" PRIu32 "}",
-                node.cores, node.cores_free, node.memory, node.memory_used, node.workers,
-                node.tasks);
+                ",\"rank\":%" PRIu32 ",\"cores\":%" PRIu32 ",\"cores_given\":%" PRIu32
+                ",\"cores_free\":%" PRIu32 ",\"memory\":%" PRIu64 ",\"memory_used\":%" PRIu64
+                ",\"memory_free\":%" PRIu64 ",\"workers\":%" PRIu32 ",\"tasks\":%" PRIu32 "}",
+                node.rank, node.cores, node.cores - node.cores_free, node.cores_free, node.memory,
+                node.memory_used, node.memory - node.memory_used, node.workers, node.tasks);
     }
     fputs("]}", text.to);
     rc = mni_reader_end(reader);

@@ -439,6 +439,8 @@ void mni_put_node(mni_writer_t *writer, const mni_node_use_t *node)
     mni_put_u64(writer, node->memory_used);
     mni_put_u32(writer, node->workers);
     mni_put_u32(writer, node->tasks);
+    mni_put_text(writer, node->topology);
+    mni_put_u32(writer, node->rank);
 }
 
 mni_node_use_t mni_get_node(mni_reader_t *reader)
@@ -451,5 +453,7 @@ mni_node_use_t mni_get_node(mni_reader_t *reader)
     node.memory_used = mni_get_u64(reader);
     node.workers = mni_get_u32(reader);
     node.tasks = mni_get_u32(reader);
+    node.topology = mni_get_text(reader);
+    node.rank = mni_get_u32(reader);
     return node;
 }

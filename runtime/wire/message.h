@@ -65,9 +65,9 @@
       46) /* i32 code, u64 index (of the item that failed), text message: nothing more comes */         \
     X(MAP_GONE, 47) /* -: nobody works on the closed map `request` any more */                          \
     /* worker <-> rank 0 */                                                                             \
-    X(HELLO, 60)     /* worker: mni_msg_hello_t, once */                                                \
-    X(CALL, 61)      /* worker: u64 client, u64 task, bytes frame: a client's request passed on */      \
-    X(ANSWER, 62)    /* rank 0: u64 client, bytes frame */                                              \
+    X(HELLO, 60)  /* worker: text host, text topology, u64 memory, bytes places of cores; once */       \
+    X(CALL, 61)   /* worker: u64 client, u64 task, bytes frame: a client's request passed on */         \
+    X(ANSWER, 62) /* rank 0: u64 client, bytes frame */                                                 \
     X(TASK_RUN, 63)  /* rank 0: mni_msg_run_t */                                                        \
     X(TASK_STOP, 64) /* rank 0: u64 task, i32 code */                                                   \
     X(TASK_KILL, 65) /* rank 0: u64 task, u8 reason */                                                  \

@@ -79,6 +79,7 @@ static void outside_of_a_runtime(mn_task_t *task)
     CHECK_REFUSED(mn_list(NULL, ids, 2, &count), MN_E_NO_RUNTIME);
     CHECK_REFUSED(mn_locks(&locks, &count), MN_E_NO_RUNTIME);
     CHECK_REFUSED(mn_log(id, 0, MN_STDOUT, &text, NULL), MN_E_NO_RUNTIME);
+    CHECK_REFUSED(mn_explain(id, &text), MN_E_NO_RUNTIME);
     CHECK_REFUSED(mn_service_address("service", address, sizeof address), MN_E_NO_RUNTIME);
     CHECK_REFUSED(mn_yield(none, mn_text("x")), MN_E_NO_RUNTIME);
     CHECK_REFUSED(mn_yield_sync(none, mn_text("x")), MN_E_NO_RUNTIME);
@@ -302,6 +303,8 @@ static void readers_refused(mn_task_t *task)
     CHECK_REFUSED(mn_locks(null, &count), MN_E_INVALID);
     CHECK_REFUSED(mn_locks(&locks, null), MN_E_INVALID);
     CHECK_REFUSED(mn_log(gone, 0, MN_STDOUT, &text, NULL), MN_E_NO_JOB);
+    CHECK_REFUSED(mn_explain(gone, &text), MN_E_NO_JOB);
+    CHECK_REFUSED(mn_explain(id, null), MN_E_INVALID);
     CHECK_REFUSED(mn_log(id, 0, (mn_stream_t)0, &text, NULL), MN_E_INVALID);
     CHECK_REFUSED(mn_log(id, 0, (mn_stream_t)77, &text, NULL), MN_E_INVALID);
     CHECK_REFUSED(mn_log(id, 0, MN_STDOUT, null, NULL), MN_E_INVALID);

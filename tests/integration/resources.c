@@ -22,7 +22,8 @@ MN_FUNCTION(greedy_item, .cpu = 0.1, .memory = "900TiB");
 /* What a task sees of its cores, from its main thread, another thread, and a child. */
 typedef struct sight {
     int32_t main, thread, child, same, granted, variable;
-    int32_t first; /* the number of one of them */
+    int32_t first;  /* the number of one of them */
+    int32_t policy; /* whether its memory lies as the kernel's default has it */
 } sight_t;
 
 static int count_cores(cpu_set_t *set)
@@ -38,6 +39,20 @@ static void *count_in_thread(void *argument)
     return NULL;
 }
 
+/* Each line of numa_maps is an address and the policy of what lies there. Without NUMA there is no such file. */
+static int default_policy(void)
+{
+    char line[4096], policy[64];
+    FILE *maps = fopen("/proc/self/numa_maps", "r");
+    int all = 1;
+    while (maps && fgets(line, sizeof line, maps))
+        if (sscanf(line, "%*s %63s", policy) == 1 && strcmp(policy, "default") != 0)
+            all = 0;
+    if (maps)
+        fclose(maps);
+    return all;
+}
+
 static sight_t see(mn_task_t *task)
 {
     cpu_set_t own, other;
@@ -45,6 +60,7 @@ static sight_t see(mn_task_t *task)
     int status = 0;
     sight_t sight = {.main = count_cores(&own), .granted = (int32_t)mn_task_cpus(task)};
     const char *variable = getenv("OMP_NUM_THREADS");
+    sight.policy = default_policy();
     sight.variable = variable ? atoi(variable) : -1;
     if (pthread_create(&thread, NULL, count_in_thread, &other) == 0) {
         pthread_join(thread, NULL);
@@ -131,6 +147,8 @@ static void check_sight(const void *data, size_t size, int cores, const char *wh
         return;
     }
     memcpy(&sight, data, sizeof sight);
+    if (!sight.policy)
+        check_fail("%s has memory that lies otherwise than by the kernel's default", who);
     if (sight.main != cores || sight.thread != cores || sight.child != cores || !sight.same ||
         sight.granted != cores || sight.variable != cores)
         check_fail(
@@ -205,6 +223,7 @@ static int core_of(mn_id_t id)
 static void cores_are_used_once(mn_task_t *task)
 {
     int cores = offered(), used[64] = {0};
+    char *why = NULL;
     mn_id_t ids[65];
     (void)task;
     REQUIRE(cores <= 64);
@@ -217,6 +236,9 @@ static void cores_are_used_once(mn_task_t *task)
             CHECK(used[i] != used[j]);
     }
     CHECK(status_is(ids[cores], MN_PENDING));
+    CHECK_CODE(mn_explain(ids[cores], &why), 0);
+    CHECK(why && strstr(why, "needs 1 core") && strstr(why, "; 0 tasks ahead of it"));
+    free(why);
     CHECK_CODE(mn_cancel(ids[0]), 0);
     EXPECT_END(ids[0], MN_CANCELLED, MN_REASON_CANCELLED);
     CHECK(core_of(ids[cores]) == used[0]);

@@ -106,6 +106,7 @@ static void test_no_runtime(void **state)
     assert_int_equal(count, 7);
     assert_int_equal(mn_locks(&locks, &count), MN_E_NO_RUNTIME);
     assert_int_equal(mn_log(id, 0, MN_STDOUT, &text, NULL), MN_E_NO_RUNTIME);
+    assert_int_equal(mn_explain(id, &text), MN_E_NO_RUNTIME);
     assert_int_equal(mn_service_address("board", address, sizeof address), MN_E_NO_RUNTIME);
     assert_int_equal(mn_yield(NULL, value), MN_E_NO_RUNTIME);
     assert_int_equal(mn_yield_sync(NULL, value), MN_E_NO_RUNTIME);
@@ -192,6 +193,7 @@ static void test_bad_calls(void **state)
     fake_says("locks");
     assert_int_equal(mn_locks(&locks, NULL), MN_E_INVALID);
     assert_int_equal(mn_log(some_id, 0, MN_STDOUT, NULL, NULL), MN_E_INVALID);
+    assert_int_equal(mn_explain(some_id, NULL), MN_E_INVALID);
     assert_int_equal(mn_log(some_id, 0, (mn_stream_t)3, &text, NULL), MN_E_INVALID);
     assert_int_equal(mn_service_address(NULL, address, 4), MN_E_INVALID);
     assert_int_equal(mn_service_address("search", address, 4), MN_E_WRONG_KIND);
@@ -381,6 +383,7 @@ static void test_malformed_replies(void **state)
     assert_int_equal(mn_list(NULL, ids, 4, &count), MN_E_PROTOCOL);
     assert_int_equal(mn_locks(&locks, &count), MN_E_PROTOCOL);
     assert_int_equal(mn_log(some_id, 0, MN_STDOUT, &text, &count), MN_E_PROTOCOL);
+    assert_int_equal(mn_explain(some_id, &text), MN_E_PROTOCOL);
     assert_int_equal(mn_service_address("board", address, sizeof address), MN_E_PROTOCOL);
     assert_int_equal(mn_cancel(some_id), MN_E_PROTOCOL);
     assert_int_equal(mn_remove(some_id), MN_E_PROTOCOL);
@@ -513,6 +516,14 @@ static void answer_service(fake_t *fake, mni_reader_t *reader)
     fake_send(fake);
 }
 
+static void answer_explain(fake_t *fake, mni_reader_t *reader)
+{
+    assert_int_equal(reader->type, MNI_MSG_EXPLAIN);
+    assert_true(mn_id_equal(mni_get_id(reader), some_id));
+    mni_put_text(fake_reply(fake, reader->request, 0, NULL), "needs 2 cores");
+    fake_send(fake);
+}
+
 static void test_locks_log_service(void **state)
 {
     fake_t *fake = *state;
@@ -529,6 +540,10 @@ static void test_locks_log_service(void **state)
     assert_int_equal(mn_log(some_id, 2, MN_STDERR, &text, &size), 0);
     assert_int_equal(size, 7);
     assert_memory_equal(text, "one\0two", 8);
+    free(text);
+    fake->answer = answer_explain;
+    assert_int_equal(mn_explain(some_id, &text), 0);
+    assert_string_equal(text, "needs 2 cores");
     free(text);
     fake->answer = answer_service;
     assert_int_equal(mn_service_address("board", address, 8), 0);

@@ -473,7 +473,7 @@ static void concurrency_is_counted_per_declaration(void **state)
     assert_int_equal(jobs[2]->status, MN_PENDING);
     mni_core_explain(w->core, jobs[3], text, sizeof text);
     assert_non_null(strstr(text, "job may run 2 at a time"));
-    assert_non_null(strstr(text, "1 ahead of it"));
+    assert_non_null(strstr(text, "1 task ahead of it"));
     ended(w, jobs[0]->task, MN_REASON_RETURNED);
     assert_int_equal(jobs[2]->status, MN_RUNNING);
     assert_int_equal(jobs[3]->status, MN_PENDING);
@@ -494,7 +494,7 @@ static void it_explains_why_a_job_waits(void **state)
     mni_job_t *job = start(w, OTHER, need(16000, 4 * GIB));
     mni_core_explain(w->core, job, text, sizeof text);
     assert_string_equal(
-        text, "needs 16 cores and 4 GiB; node n0 has 12 cores and 6 GiB free; 2 ahead of it");
+        text, "needs 16 cores and 4 GiB; node n0 has 12 cores and 6 GiB free; 2 tasks ahead of it");
     mni_core_explain(w->core, job, small, sizeof small);
     assert_int_equal(strlen(small), sizeof small - 1);
     ended(w, task, MN_REASON_RETURNED);

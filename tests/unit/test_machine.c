@@ -342,7 +342,7 @@ static void test_synthetic_places(void **state)
         assert_int_equal(offer->place[i].package, i / 32);
     }
     assert_string_equal(mni_machine_summary(machine),
-                        "2 packages, 4 NUMA nodes, 64 cores, 128 PUs");
+                        "2 packages, 4 NUMA nodes, 8 L3s, 64 cores, 128 PUs");
     assert_string_equal(mni_machine_allowed(machine), "0-127");
     assert_in_range(offer->memory, 4 * MIB, UINT64_MAX);
 
@@ -367,7 +367,8 @@ static void test_synthetic_widen(void **state)
     mni_machine_t *machine = open_synthetic("package:2 numa:2 l3:2 core:8 pu:2", 3, 0);
 
     assert_int_equal(mni_machine_offer(machine)->cores, 3);
-    assert_string_equal(mni_machine_summary(machine), "1 package, 1 NUMA node, 3 cores, 6 PUs");
+    assert_string_equal(mni_machine_summary(machine),
+                        "1 package, 1 NUMA node, 1 L3, 3 cores, 6 PUs");
     assert_int_equal(mni_machine_widen(machine, "65,66,100-101,99"), 0);
     const mni_node_offer_t *offer = mni_machine_offer(machine);
     assert_int_equal(offer->cores, 3); /* cores 32, 33 and 49; 50 is cut by the option */
@@ -376,7 +377,8 @@ static void test_synthetic_widen(void **state)
     assert_int_equal(offer->place[2].l3, 1);
     assert_int_equal(offer->place[2].package, 0);
     assert_string_equal(mni_machine_allowed(machine), "65-66,99-101");
-    assert_string_equal(mni_machine_summary(machine), "1 package, 2 NUMA nodes, 3 cores, 3 PUs");
+    assert_string_equal(mni_machine_summary(machine),
+                        "1 package, 2 NUMA nodes, 2 L3s, 3 cores, 3 PUs");
 
     static const char *const bad[] = {"",
                                       "x",

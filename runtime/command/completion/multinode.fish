@@ -11,6 +11,7 @@ complete -c multinode -n __fish_use_subcommand -a watch -d 'Print what a job yie
 complete -c multinode -n __fish_use_subcommand -a cancel -d 'Cancel jobs'
 complete -c multinode -n __fish_use_subcommand -a remove -d 'Remove jobs'
 complete -c multinode -n __fish_use_subcommand -a logs -d 'Print what a job has written'
+complete -c multinode -n __fish_use_subcommand -a explain -d 'Say why a job waits'
 complete -c multinode -n __fish_use_subcommand -a locks -d 'List the locks that are held'
 complete -c multinode -n __fish_use_subcommand -a nodes -d 'List the nodes of a running runtime'
 complete -c multinode -n __fish_use_subcommand -a drain -d 'End a running runtime'
@@ -86,6 +87,11 @@ complete -c multinode -n '__fish_seen_subcommand_from logs' -l stderr -d 'Standa
 complete -c multinode -n '__fish_seen_subcommand_from logs' -s h -l help -d 'Print help'
 complete -c multinode -n '__fish_seen_subcommand_from logs' -a '(__multinode_ids)'
 
+complete -c multinode -n '__fish_seen_subcommand_from explain' -s s -l store -r -F -d 'HDF5 file that has the jobs'
+complete -c multinode -n '__fish_seen_subcommand_from explain' -l json -d 'Print one JSON object with the members id and why'
+complete -c multinode -n '__fish_seen_subcommand_from explain' -s h -l help -d 'Print help'
+complete -c multinode -n '__fish_seen_subcommand_from explain' -a '(__multinode_ids)'
+
 complete -c multinode -n '__fish_seen_subcommand_from locks' -s s -l store -r -F -d 'HDF5 file that has the jobs'
 complete -c multinode -n '__fish_seen_subcommand_from locks' -l json -d 'Print one JSON object'
 complete -c multinode -n '__fish_seen_subcommand_from locks' -s h -l help -d 'Print help'
@@ -136,5 +142,5 @@ complete -c multinode -n '__fish_seen_subcommand_from compact' -F
 complete -c multinode -n '__fish_seen_subcommand_from version' -l json -d 'Print JSON'
 complete -c multinode -n '__fish_seen_subcommand_from version' -s h -l help -d 'Print help'
 
-complete -c multinode -n '__fish_seen_subcommand_from help' -a 'run start wait watch cancel remove logs locks nodes drain shutdown list get result check compact version help'
+complete -c multinode -n '__fish_seen_subcommand_from help' -a 'run start wait watch cancel remove logs explain locks nodes drain shutdown list get result check compact version help'
 complete -c multinode -n '__fish_seen_subcommand_from help' -s h -l help -d 'Print help'
