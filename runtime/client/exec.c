@@ -41,10 +41,15 @@ static void on_signal(int number)
     mni_doorbell_ring(&mni_client.control->bell);
 }
 
+/* For good: this process runs nothing else. */
 static void hear_signals(void)
 {
+    static bool done;
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
 
+    if (done)
+        return;
+    done = true;
     sigemptyset(&action.sa_mask);
     sigaction(SIGCHLD, &action, NULL);
     sigaction(SIGIO, &action, NULL);
@@ -152,7 +157,7 @@ static int judge(run_t *run)
 
 static int exec_job(mn_task_t *task, mn_value_t input)
 {
-    run_t run = {.task = task, .talk = {.lines = {-1, -1}, .socket = -1}};
+    run_t run = {.task = task};
     int rc = mni_exec_record_read(input, &run.record);
 
     hear_signals();
@@ -169,6 +174,7 @@ static int exec_job(mn_task_t *task, mn_value_t input)
     }
     mni_exec_talk_close(&run.talk);
     mni_exec_record_fini(&run.record);
+    mni_process_own_code();
     return rc;
 }
 

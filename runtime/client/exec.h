@@ -49,7 +49,7 @@ typedef struct mni_exec_talk {
     uint64_t yields; /* taken from the program */
 } mni_exec_talk_t;
 
-/* Opens pipe and socket. MN_E_SYSTEM. */
+/* Opens pipe and socket, which stay with the process: between two programs they are empty. MN_E_SYSTEM. */
 int mni_exec_talk_open(mn_task_t *task, mni_exec_talk_t *talk);
 /* Takes what has come; does not block. */
 void mni_exec_talk_take(mni_exec_talk_t *talk);

@@ -4,19 +4,19 @@
  */
 #include "client/exec.h"
 
+#include "client/task.h"
 #include "util/error.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <spawn.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-
-#include "client/task.h"
 
 extern char **environ;
 
@@ -41,16 +41,14 @@ typedef struct environment {
 
 /* --- environment ------------------------------------------------------------------------------ */
 
-static bool same_name(const char *a, const char *b)
+/* Whether one of these is of the same name. */
+static bool has_name(char *const *entries, size_t count, const char *variable)
 {
-    size_t length = strcspn(a, "=");
-    return strncmp(a, b, length + 1) == 0 || (strncmp(a, b, length) == 0 && b[length] == '=');
-}
+    size_t length = strcspn(variable, "=");
 
-static bool has_name(char *const *entries, size_t count, const char *name)
-{
     for (size_t i = 0; i < count; i++)
-        if (same_name(name, entries[i]))
+        if (entries[i][0] == variable[0] && strncmp(variable, entries[i], length) == 0 &&
+            entries[i][length] == '=')
             return true;
     return false;
 }
@@ -118,25 +116,39 @@ static void free_environment(environment_t *made)
 
 /* --- standard input --------------------------------------------------------------------------- */
 
-/* The descriptor, or MN_E_SYSTEM. */
+/* Kept open: most programs get it. -1: errno says why. */
+static int open_null(void)
+{
+    static int null = -1;
+
+    if (null < 0)
+        null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    return null;
+}
+
+static bool write_all(int fd, const char *bytes, size_t size)
+{
+    while (size > 0) {
+        ssize_t put = write(fd, bytes, size);
+        if (put < 0 && errno != EINTR)
+            return false;
+        bytes += put > 0 ? put : 0;
+        size -= put > 0 ? (size_t)put : 0;
+    }
+    return true;
+}
+
+/* A descriptor, which is to be closed if there is an input; or MN_E_SYSTEM. */
 static int open_input(mn_value_t input)
 {
-    const char *bytes = input.data;
-    size_t done = 0;
-    int fd = input.size == 0 ? open("/dev/null", O_RDONLY | O_CLOEXEC)
-                             : memfd_create("stdin", MFD_CLOEXEC);
+    int fd = input.size == 0 ? open_null() : memfd_create("stdin", MFD_CLOEXEC);
 
-    while (fd >= 0 && done < input.size) {
-        ssize_t put = write(fd, bytes + done, input.size - done);
-        if (put < 0 && errno != EINTR) {
-            mni_error_errno("exec: cannot write the standard input");
-            close(fd);
-            return MN_E_SYSTEM;
-        }
-        done += put > 0 ? (size_t)put : 0;
+    if (fd >= 0 && input.size > 0 &&
+        (!write_all(fd, input.data, input.size) || lseek(fd, 0, SEEK_SET) < 0)) {
+        int rc = mni_error_errno("exec: cannot write the standard input");
+        close(fd);
+        return rc;
     }
-    if (fd >= 0)
-        lseek(fd, 0, SEEK_SET);
     return fd >= 0 ? fd : mni_error_errno("exec: cannot open the standard input");
 }
 
@@ -206,7 +218,7 @@ int mni_exec_start(const mn_task_t *task, const mni_exec_record_t *record,
     if (rc == 0)
         rc = start(record, environment.entries, input, talk->lines[1], pid);
     free_environment(&environment);
-    if (input >= 0)
+    if (input >= 0 && record->input.size > 0)
         close(input);
     return rc;
 }

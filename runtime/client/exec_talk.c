@@ -70,25 +70,37 @@ static int open_socket(char *name, size_t size)
     return fd;
 }
 
-int mni_exec_talk_open(mn_task_t *task, mni_exec_talk_t *talk)
-{
-    *talk = (mni_exec_talk_t){.task = task, .lines = {-1, -1}, .socket = -1};
-    if (pipe2(talk->lines, O_CLOEXEC) < 0 || announce(talk->lines[0]) < 0 ||
-        (talk->socket = open_socket(talk->name, sizeof talk->name)) < 0) {
-        int rc = mni_error_errno("exec: cannot open what the program talks to");
-        mni_exec_talk_close(talk);
-        return rc;
-    }
-    return 0;
-}
-
-void mni_exec_talk_close(mni_exec_talk_t *talk)
+static void close_all(mni_exec_talk_t *talk)
 {
     int fds[] = {talk->lines[0], talk->lines[1], talk->socket};
 
     for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
         if (fds[i] >= 0)
             close(fds[i]);
+}
+
+int mni_exec_talk_open(mn_task_t *task, mni_exec_talk_t *talk)
+{
+    static mni_exec_talk_t opened;
+    static bool is_open;
+
+    if (!is_open) {
+        opened = (mni_exec_talk_t){.lines = {-1, -1}, .socket = -1};
+        if (pipe2(opened.lines, O_CLOEXEC) < 0 || announce(opened.lines[0]) < 0 ||
+            (opened.socket = open_socket(opened.name, sizeof opened.name)) < 0) {
+            int rc = mni_error_errno("exec: cannot open what the program talks to");
+            close_all(&opened);
+            return rc;
+        }
+        is_open = true;
+    }
+    *talk = opened;
+    talk->task = task;
+    return 0;
+}
+
+void mni_exec_talk_close(mni_exec_talk_t *talk)
+{
     free(talk->line);
     *talk = (mni_exec_talk_t){.lines = {-1, -1}, .socket = -1};
 }

@@ -408,6 +408,10 @@ MN_API int mn_wait(mn_id_t id, double timeout, mn_info_t **info);
 MN_API int mn_start_many(mn_entry_t *job, const mn_value_t *inputs, size_t count,
                          const mn_start_options_t *options, mn_id_t *ids);
 
+/** As mn_start_many(), by the job's name. */
+MN_API int mn_start_many_named(const char *job, const mn_value_t *inputs, size_t count,
+                               const mn_start_options_t *options, mn_id_t *ids);
+
 /** Is shown the job number `index` (of the ids that were given), which has ended. `info` is valid during the call, which
  * must not talk to the runtime. Return 0 to go on; another value ends mn_wait_many(), which returns it. */
 typedef int mn_info_visit_t(void *argument, size_t index, const mn_info_t *info);

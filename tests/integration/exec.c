@@ -80,6 +80,34 @@ static void tries_again(mn_task_t *task)
     mn_info_destroy(info);
 }
 
+static int count_success(void *argument, size_t index, const mn_info_t *info)
+{
+    char wanted[64];
+
+    snprintf(wanted, sizeof wanted, "exit status 0\n%zu\n", index);
+    *(int *)argument += value_is_text(info->result, wanted);
+    return 0;
+}
+
+static void many_by_name(mn_task_t *task)
+{
+    enum { COUNT = 20 };
+    char records[COUNT][64];
+    mn_value_t inputs[COUNT];
+    mn_id_t ids[COUNT];
+    int good = 0;
+
+    (void)task;
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(records[i], sizeof records[i], "{\"arguments\": [\"echo\", \"%d\"]}", i);
+        inputs[i] = mn_text(records[i]);
+    }
+    CHECK_REFUSED(mn_start_many_named("nothing", inputs, COUNT, NULL, ids), MN_E_UNDECLARED);
+    REQUIRE_CODE(mn_start_many_named("exec", inputs, COUNT, NULL, ids), COUNT);
+    REQUIRE_CODE(mn_wait_many(ids, COUNT, CHECK_PATIENCE, count_success, &good), 0);
+    CHECK(good == COUNT);
+}
+
 static const struct wrong {
     const char *record, *error; /* a part of it */
 } wrongs[] = {
@@ -130,6 +158,7 @@ static void rows(mn_task_t *task, const char *where)
     RUN(task, takes_bytes);
     RUN(task, inherits_the_environment);
     RUN(task, tries_again);
+    RUN(task, many_by_name);
     RUN(task, refuses_bad_records);
 }
 
