@@ -14,6 +14,7 @@ import os
 import platform
 import sys
 
+import execs
 import measures
 import peers
 import quiet
@@ -31,6 +32,7 @@ GROUPS = {
     "peers": (peers.peers, "other software, where it is installed"),
     "core": (measures.core, "the scheduler's core alone"),
     "cores": (measures.cores, "cores that are really given"),
+    "exec": (execs.execs, "programs as jobs"),
     "quiet": (quiet.quiet, "a runtime with nothing to do, and one that must keep out of the way"),
 }
 

@@ -78,12 +78,12 @@ static int check_many(const mni_declaration_t *declaration, const mn_value_t *in
     return rc;
 }
 
-int mn_start_many(mn_entry_t *job, const mn_value_t *inputs, size_t count,
-                  const mn_start_options_t *options, mn_id_t *ids)
+static int start_many(int index, const mn_value_t *inputs, size_t count,
+                      const mn_start_options_t *options, mn_id_t *ids)
 {
     static const mn_start_options_t none = {0};
-    int rc, index = mni_declaration_find_entry(job, MN_KIND_JOB);
     size_t started = 0;
+    int rc;
 
     if (index < 0)
         return index;
@@ -106,6 +106,18 @@ int mn_start_many(mn_entry_t *job, const mn_value_t *inputs, size_t count,
             break;
     }
     return started > 0 || rc >= 0 ? (int)started : rc;
+}
+
+int mn_start_many(mn_entry_t *job, const mn_value_t *inputs, size_t count,
+                  const mn_start_options_t *options, mn_id_t *ids)
+{
+    return start_many(mni_declaration_find_entry(job, MN_KIND_JOB), inputs, count, options, ids);
+}
+
+int mn_start_many_named(const char *job, const mn_value_t *inputs, size_t count,
+                        const mn_start_options_t *options, mn_id_t *ids)
+{
+    return start_many(mni_declaration_find(job, MN_KIND_JOB), inputs, count, options, ids);
 }
 
 /* --- wait ------------------------------------------------------------------------------------- */

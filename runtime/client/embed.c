@@ -8,6 +8,7 @@
 #include <multinode_mpi.h>
 
 #include "client/client.h"
+#include "client/exec.h"
 #include "client/main.h"
 #include "core/declare.h"
 #include "util/clock.h"
@@ -32,7 +33,7 @@ int mn_prepare(void)
         return 0;
     if (mni_comm_initialized())
         return mni_error(MN_E_WRONG_KIND, "mn_prepare() must be called before MPI_Init()");
-    if ((rc = mni_declarations_freeze()) < 0)
+    if ((rc = mni_exec_declare()) < 0 || (rc = mni_declarations_freeze()) < 0)
         return rc;
     return mni_spawner_start(&spawner);
 }

@@ -46,6 +46,7 @@ mni_msg_start_t mni_start_message(const mni_declaration_t *declaration, mn_value
                              .timeout = options->timeout,
                              .grace = options->grace,
                              .priority = options->priority,
+                             .max_retries = options->max_retries,
                              .cancel_with_parent = options->cancel_with_parent};
 }
 

@@ -8,6 +8,7 @@
  * control line.
  */
 #include "client/client.h"
+#include "client/exec.h"
 #include "client/main.h"
 #include "core/declare.h"
 #include "scheduler/heartbeat.h"
@@ -276,7 +277,7 @@ int mn_main(int argc, char **argv, mn_driver_t *driver)
         rc = mni_error(MN_E_WRONG_KIND,
                        "mn_main() must be called before MPI_Init(); a program that has its own "
                        "MPI uses mn_prepare() and mn_open() of multinode_mpi.h");
-    else if ((rc = mni_declarations_freeze()) == 0)
+    else if ((rc = mni_exec_declare()) == 0 && (rc = mni_declarations_freeze()) == 0)
         rc = mni_settings_read(&options);
     if (rc < 0) {
         complain(rc);

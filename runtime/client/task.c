@@ -108,7 +108,7 @@ void mni_task_outcome(int returned, mni_msg_finished_t *finished)
         return;
     bool known = returned < 0 && strcmp(mn_error_name(returned), "MN_E_UNKNOWN") != 0;
     finished->code = known ? returned : MN_E_FAILED;
-    finished->reason = MN_REASON_ERROR;
+    finished->reason = mni_task.reason ? (uint8_t)mni_task.reason : MN_REASON_ERROR;
     finished->message = text;
     if (mni_task.failure[0])
         snprintf(text, sizeof text, "%s", mni_task.failure);

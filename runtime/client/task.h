@@ -54,6 +54,7 @@ struct mn_task {
         spare; /* the one that the next yield is written to, since it may read from `kept` */
 
     char failure[1024]; /* what mn_fail() said; "" for nothing */
+    mn_reason_t reason; /* of an end that is no success; MN_REASON_NONE: the usual one */
     char complaint[256];
 };
 

@@ -49,12 +49,22 @@ extern const mni_verb_t mni_verbs[];
 extern const mni_usage_t mni_command_usage;
 
 int mni_command_run(int argc, char **argv);
+int mni_command_serve(int argc, char **argv);
 int mni_command_version(int argc, char **argv);
 int mni_command_help(int argc, char **argv);
-extern const mni_usage_t mni_run_usage, mni_version_usage, mni_help_usage;
+extern const mni_usage_t mni_run_usage, mni_serve_usage, mni_version_usage, mni_help_usage;
+
+/* task.c: what a program of `multinode exec` says to its task. */
+int mni_command_yield(int argc, char **argv);
+int mni_command_progress(int argc, char **argv);
+int mni_command_cancelled(int argc, char **argv);
+extern const mni_usage_t mni_yield_usage, mni_progress_usage, mni_cancelled_usage;
 
 /* hand_on.c: becomes the program multinode-store, with the verb and its arguments. Returns when that cannot be: the exit status. */
 int mni_hand_on(int argc, char **argv);
+
+/* The path of another program of the command. False: it is not there, which has been said. */
+bool mni_part_find(const char *program, char *path, size_t size);
 
 /* help.c: writes help to standard output; the exit status. */
 int mni_help_print(const mni_usage_t *usage);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The way to multinode-store: it lies beside the command, as in the folder of a build, or where `make install` puts it, also when
- * the whole installation was moved.
+ * The way to the other programs of the command: they lie beside it, as in the folder of a build, or where `make install` puts them,
+ * also when the whole installation was moved.
  */
 #include "command/command.h"
 
@@ -18,21 +18,35 @@
 #define MNI_LIBEXEC "/usr/local/libexec/multinode"
 #endif
 
-/* Executes what lies there; returns if nothing does. */
-static void execute(char **arguments, const char *folder, const char *below)
+static bool is_there(const char *folder, const char *below, const char *program, char *path,
+                     size_t size)
 {
-    char path[PATH_MAX + 64];
+    int length = snprintf(path, size, "%s/%s%s", folder, below, program);
+    return length < (int)size && access(path, F_OK) == 0;
+}
 
-    int length = snprintf(path, sizeof path, "%s/%s" PROGRAM, folder, below);
-    if (length < (int)sizeof path && access(path, F_OK) == 0)
-        execv(path, arguments);
+bool mni_part_find(const char *program, char *path, size_t size)
+{
+    char self[PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+
+    if (length > 0) {
+        self[length] = '\0';
+        *strrchr(self, '/') = '\0';
+        if (is_there(self, "", program, path, size) ||
+            is_there(self, "../libexec/multinode/", program, path, size))
+            return true;
+    }
+    if (is_there(MNI_LIBEXEC, "", program, path, size))
+        return true;
+    mni_say("cannot find %s, a part of multinode that belongs into %s", program, MNI_LIBEXEC);
+    return false;
 }
 
 int mni_hand_on(int argc, char **argv)
 {
-    char self[PATH_MAX];
+    char path[PATH_MAX + 64];
     char **arguments = calloc((size_t)argc + 2, sizeof *arguments);
-    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
 
     if (arguments == NULL) {
         mni_say("out of memory");
@@ -40,16 +54,10 @@ int mni_hand_on(int argc, char **argv)
     }
     arguments[0] = (char *)"multinode";
     memcpy(arguments + 1, argv, (size_t)argc * sizeof *argv);
-    errno = ENOENT;
-    if (length > 0) {
-        self[length] = '\0';
-        *strrchr(self, '/') = '\0';
-        execute(arguments, self, "");
-        execute(arguments, self, "../libexec/multinode/");
+    if (mni_part_find(PROGRAM, path, sizeof path)) {
+        execv(path, arguments);
+        mni_say("cannot run %s: %s", path, strerror(errno));
     }
-    execute(arguments, MNI_LIBEXEC, "");
-    mni_say("cannot run " PROGRAM ", a part of multinode that belongs into %s: %s", MNI_LIBEXEC,
-            strerror(errno));
     free(arguments);
     return MNI_EXIT_CANNOT_EXECUTE;
 }

@@ -47,6 +47,13 @@ bool mni_live_query(mni_live_t *live, char **path, const char *name, const char 
 /* The id of the job that a user means, as mni_stored_find(). 0 or an exit status, with a line about it. */
 int mni_live_find(const char *verb, mni_live_t *live, const char *name, char id[MN_ID_TEXT]);
 
+/* wait.c: waits until all of these have ended, `timeout` seconds at most, and prints how, unless `quiet`. The exit status of `multinode wait`. */
+int mni_live_wait(mni_live_t *live, char (*ids)[MN_ID_TEXT], size_t count, double timeout,
+                  bool quiet);
+
+/* start.c: all of what --input names, "TEXT", "@FILE" or "-"; *owned is to be freed. 0, or an exit status with a line about it. */
+int mni_input_read(const char *input, const char **bytes, size_t *size, char **owned);
+
 /* A text of the answer; "" when it has none. */
 const char *mni_live_text(const json_t *json, const char *name);
 

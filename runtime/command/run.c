@@ -110,6 +110,28 @@ const mni_usage_t mni_run_usage = {
         "                                              on the nodes of a Slurm allocation\n",
 };
 
+const mni_usage_t mni_serve_usage = {
+    .verb = "serve",
+    .synopsis = "[OPTIONS]",
+    .text =
+        "Starts a runtime without a program of yours: it runs what `multinode exec` gives it, until it is\n"
+        "told to end. Prints a line \"READY FILE.h5\" once it can be reached.\n"
+        "\n"
+        "Ctrl-C, SIGTERM, SIGHUP, SIGUSR1 and `multinode drain` ask the jobs to stop; what is unfinished\n"
+        "stays in the store for the next run. A second signal, and `multinode shutdown`, end it at once.\n"
+        "Without --store and MULTINODE_STORE the store is multinode.h5 in this folder.\n"
+        "\n"
+        "Exit status: 0 it was drained; 75 SIGUSR1 came, or the time is over; 1 it could not start, or\n"
+        "was ended at once; 2 usage.",
+    .options = options,
+    .examples = "  multinode serve -s results.h5 &\n"
+                "  multinode exec -s results.h5 -- ./sim 7\n"
+                "  multinode exec -s results.h5 --array 1-1000 -- ./sim {}\n"
+                "  multinode drain -s results.h5\n",
+};
+
+static const char *verb = "run"; /* or "serve", for messages */
+
 /* --- values ---------------------------------------------------- */
 
 static int read_count(const char *name, const char *text, long most, long *count)
@@ -119,7 +141,7 @@ static int read_count(const char *name, const char *text, long most, long *count
     errno = 0;
     long value = strtol(text, &end, 10);
     if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || value < 1 || value > most)
-        return mni_usage_error("run", "%s is \"%s\": it must be a whole number from 1 to %ld", name,
+        return mni_usage_error(verb, "%s is \"%s\": it must be a whole number from 1 to %ld", name,
                                text, most);
     *count = value;
     return 0;
@@ -132,7 +154,7 @@ static int read_seconds(const char *name, const char *text, double *seconds)
     errno = 0;
     double value = strtod(text, &end);
     if (end == text || *end != '\0' || errno != 0 || !(value >= 0 && value <= MOST_GRACE))
-        return mni_usage_error("run", "%s is \"%s\": it must be seconds, from 0 to %g", name, text,
+        return mni_usage_error(verb, "%s is \"%s\": it must be seconds, from 0 to %g", name, text,
                                MOST_GRACE);
     *seconds = value;
     return 0;
@@ -153,7 +175,7 @@ static int read_heartbeat(const char *name, const char *text)
     int rc = read_seconds(name, text, &seconds);
 
     if (rc == 0 && seconds > 0 && seconds < 1)
-        return mni_usage_error("run", "%s is \"%s\": it must be 0 or at least 1", name, text);
+        return mni_usage_error(verb, "%s is \"%s\": it must be 0 or at least 1", name, text);
     return rc == 0 ? export_text("MULTINODE_HEARTBEAT", text) : rc;
 }
 
@@ -163,7 +185,7 @@ static int export_memory(const char *text)
     char number[32];
 
     if (mni_size_parse(text, &bytes) < 0)
-        return mni_usage_error("run", "--memory: %s", mn_error_message());
+        return mni_usage_error(verb, "--memory: %s", mn_error_message());
     snprintf(number, sizeof number, "%llu", (unsigned long long)bytes);
     return export_text("MULTINODE_MEMORY", number);
 }
@@ -176,7 +198,7 @@ static int export_store(const char *name, const char *text)
     struct stat status;
 
     if (text[0] == '\0')
-        return mni_usage_error("run", "%s is empty: name an HDF5 file, such as results.h5", name);
+        return mni_usage_error(verb, "%s is empty: name an HDF5 file, such as results.h5", name);
     folder[0] = '\0';
     if (text[0] != '/' && !getcwd(folder, sizeof folder)) {
         mni_say("cannot find out the current folder: %s", strerror(errno));
@@ -184,14 +206,14 @@ static int export_store(const char *name, const char *text)
     }
     const char *between = text[0] == '/' || strcmp(folder, "/") == 0 ? "" : "/";
     if (snprintf(path, sizeof path, "%s%s%s", folder, between, text) >= (int)sizeof path)
-        return mni_usage_error("run", "%s names a path that is too long", name);
+        return mni_usage_error(verb, "%s names a path that is too long", name);
     snprintf(folder, sizeof folder, "%s", path);
     *(strrchr(folder, '/') + 1) = '\0';
     if (stat(folder, &status) != 0)
-        return mni_usage_error("run", "%s: the folder %s of \"%s\": %s", name, folder, text,
+        return mni_usage_error(verb, "%s: the folder %s of \"%s\": %s", name, folder, text,
                                strerror(errno));
     if (stat(path, &status) == 0 && S_ISDIR(status.st_mode))
-        return mni_usage_error("run", "%s: \"%s\" is a folder, not a file", name, text);
+        return mni_usage_error(verb, "%s: \"%s\" is a folder, not a file", name, text);
     return export_text("MULTINODE_STORE", path);
 }
 
@@ -215,7 +237,7 @@ static int read_option(int option, const char *value, mni_run_options_t *run)
         return export_store("--store", value);
     case OPTION_DURABILITY:
         if (!is_durability(value))
-            return mni_usage_error("run", "--durability is \"%s\": fsync, flush or memory", value);
+            return mni_usage_error(verb, "--durability is \"%s\": fsync, flush or memory", value);
         return export_text("MULTINODE_DURABILITY", value);
     case OPTION_SNAPSHOT:
         if ((rc = read_seconds("--snapshot", value, &seconds)) == 0)
@@ -233,7 +255,7 @@ static int read_option(int option, const char *value, mni_run_options_t *run)
         return rc;
     case OPTION_WALLTIME:
         if (!mni_walltime_parse(value, &run->walltime) || run->walltime == 0)
-            return mni_usage_error("run",
+            return mni_usage_error(verb,
                                    "--walltime is \"%s\": write minutes, [HOURS:]MINUTES:SECONDS "
                                    "or DAYS-HOURS[:MINUTES[:SECONDS]]",
                                    value);
@@ -245,7 +267,7 @@ static int read_option(int option, const char *value, mni_run_options_t *run)
     case OPTION_HOST:
     case OPTION_HOSTFILE:
         if (value[0] == '\0')
-            return mni_usage_error("run", "--%s is empty", options[option].name);
+            return mni_usage_error(verb, "--%s is empty", options[option].name);
         *(option == OPTION_HOST ? &run->host : &run->hostfile) = value;
         return 0;
     case OPTION_QUIET:
@@ -273,7 +295,7 @@ static int read_environment(mni_run_options_t *run)
     if (rc == 0 && store && store[0] && store[0] != '/')
         rc = export_store("MULTINODE_STORE", store);
     if (rc == 0 && durability && durability[0] && !is_durability(durability))
-        rc = mni_usage_error("run", "MULTINODE_DURABILITY is \"%s\": fsync, flush or memory",
+        rc = mni_usage_error(verb, "MULTINODE_DURABILITY is \"%s\": fsync, flush or memory",
                              durability);
     return rc;
 }
@@ -370,34 +392,71 @@ static int start(mni_run_options_t *run)
         return rc;
 
     if (mni_launch_place(run, &place) < 0)
-        return mni_usage_error("run", "%s", mn_error_message());
+        return mni_usage_error(verb, "%s", mn_error_message());
     if (run->ranks == 0 && (run->ranks = mni_launch_default_ranks(&place)) == 0)
         return mni_usage_error(
-            "run", "the number of nodes of this %s allocation is not known: say -n RANKS",
+            verb, "the number of nodes of this %s allocation is not known: say -n RANKS",
             place.source);
     return mni_supervise(run, &place);
+}
+
+/* Reads environment and options. 0, or an exit status. */
+static int read_all(mni_parser_t *parser, mni_run_options_t *run)
+{
+    int option, rc;
+
+    if ((rc = read_environment(run)) != 0)
+        return rc;
+    while ((option = mni_parser_next(parser)) >= 0 && option != OPTION_HELP)
+        if ((rc = read_option(option, parser->value, run)) != 0)
+            return rc;
+    if (option == OPTION_HELP) {
+        run->help = true;
+        return mni_help_print(parser->usage);
+    }
+    if (option == MNI_PARSER_ERROR)
+        return MNI_EXIT_USAGE;
+    if (run->quiet && run->verbose)
+        return mni_usage_error(verb, "--quiet and --verbose exclude each other");
+    if (run->host && run->hostfile)
+        return mni_usage_error(verb, "--host and --hostfile exclude each other");
+    return 0;
+}
+
+int mni_command_serve(int argc, char **argv)
+{
+    mni_parser_t parser = {.usage = &mni_serve_usage, .argc = argc, .argv = argv};
+    mni_run_options_t run = {.lead = -1};
+    char path[PATH_MAX + 64];
+    char *program[] = {path, NULL};
+    int rc;
+
+    verb = "serve";
+    rc = read_all(&parser, &run);
+    if (rc != 0 || run.help)
+        return rc;
+    if (parser.at < argc)
+        return mni_usage_error("serve",
+                               "\"%s\" is too much: a program is started by multinode run, or in a "
+                               "runtime by multinode exec",
+                               argv[parser.at]);
+    const char *store = getenv("MULTINODE_STORE");
+    if ((!store || !store[0]) && (rc = export_store("MULTINODE_STORE", "multinode.h5")) != 0)
+        return rc;
+    if (!mni_part_find("multinode-serve", path, sizeof path))
+        return MNI_EXIT_CANNOT_EXECUTE;
+    run.program = program;
+    return start(&run);
 }
 
 int mni_command_run(int argc, char **argv)
 {
     mni_parser_t parser = {.usage = &mni_run_usage, .argc = argc, .argv = argv};
     mni_run_options_t run = {.lead = -1};
-    int option, rc;
+    int rc = read_all(&parser, &run);
 
-    if ((rc = read_environment(&run)) != 0)
+    if (rc != 0 || run.help)
         return rc;
-    while ((option = mni_parser_next(&parser)) >= 0) {
-        if (option == OPTION_HELP)
-            return mni_help_print(&mni_run_usage);
-        if ((rc = read_option(option, parser.value, &run)) != 0)
-            return rc;
-    }
-    if (option == MNI_PARSER_ERROR)
-        return MNI_EXIT_USAGE;
-    if (run.quiet && run.verbose)
-        return mni_usage_error("run", "--quiet and --verbose exclude each other");
-    if (run.host && run.hostfile)
-        return mni_usage_error("run", "--host and --hostfile exclude each other");
     if (parser.at == argc)
         return mni_usage_error("run", "PROGRAM is missing, such as in: multinode run ./program");
     run.program = argv + parser.at;

@@ -26,7 +26,7 @@ typedef struct mni_run_options {
     double grace;         /* seconds of a drain */
     double walltime;      /* seconds from now on, 0: not said */
     double lead;          /* seconds before its end, negative: not said */
-    bool quiet, verbose;
+    bool quiet, verbose, help;
     char **program; /* the program and its arguments, ended by NULL */
 } mni_run_options_t;
 

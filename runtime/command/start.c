@@ -85,6 +85,17 @@ static int read_file(const char *path, char **bytes, size_t *size)
     return got == 0 ? 0 : MNI_EXIT_FAILED;
 }
 
+int mni_input_read(const char *input, const char **bytes, size_t *size, char **owned)
+{
+    bool file = input[0] == '@' || strcmp(input, "-") == 0;
+    int status = file ? read_file(input[0] == '@' ? input + 1 : input, owned, size) : 0;
+
+    *bytes = file ? *owned : input;
+    if (!file)
+        *size = strlen(input);
+    return status;
+}
+
 typedef struct request {
     const char *store, *values[OPTION_JSON];
     bool json;
@@ -94,16 +105,14 @@ static int start(const request_t *request, const char *job)
 {
     static const int sent[] = {OPTION_LOCK,    OPTION_KEY, OPTION_TAG,   OPTION_PRIORITY,
                                OPTION_TIMEOUT, OPTION_CPU, OPTION_MEMORY};
-    const char *input = request->values[OPTION_INPUT], *bytes = input;
-    size_t size = input == NULL ? 0 : strlen(input);
+    const char *input = request->values[OPTION_INPUT], *bytes = NULL;
+    size_t size = 0;
     char *path = strdup("/v1/jobs"), *read = NULL;
     mni_live_t live = {.curl = NULL};
     int status = path == NULL ? MNI_EXIT_FAILED : 0;
 
-    if (status == 0 && input != NULL && (input[0] == '@' || strcmp(input, "-") == 0)) {
-        status = read_file(input[0] == '@' ? input + 1 : input, &read, &size);
-        bytes = read;
-    }
+    if (status == 0 && input != NULL)
+        status = mni_input_read(input, &bytes, &size, &read);
     if (status == 0)
         status = mni_live_open(request->store, &live);
     bool good = status == 0 && mni_live_query(&live, &path, "job", job);

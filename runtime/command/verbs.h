@@ -15,6 +15,7 @@
 
 #define MNI_LIVE_VERBS(X)                                              \
     X(start, "start a job in a running runtime")                       \
+    X(exec, "run any program as a job of a running runtime")           \
     X(wait, "wait until jobs have ended")                              \
     X(watch, "print what a job yields as it comes")                    \
     X(cancel, "cancel jobs")                                           \

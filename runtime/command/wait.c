@@ -124,17 +124,14 @@ static int wait_for(mni_live_t *live, const char *id, double end, bool quiet)
     return status_of(mni_live_text(live->json, "status"));
 }
 
-static int wait_for_all(const char *store, char **names, int count, double timeout, bool quiet)
+int mni_live_wait(mni_live_t *live, char (*ids)[MN_ID_TEXT], size_t count, double timeout,
+                  bool quiet)
 {
     double end = mni_clock_calendar() + timeout;
-    char(*ids)[MN_ID_TEXT] = calloc((size_t)count, sizeof *ids);
-    mni_live_t live = {.curl = NULL};
-    int status = ids == NULL ? MNI_EXIT_FAILED : mni_live_open(store, &live), worst = 0;
+    int status = 0, worst = 0;
 
-    for (int i = 0; i < count && status == 0; i++)
-        status = mni_live_find("wait", &live, names[i], ids[i]);
-    for (int i = 0; i < count && status == 0; i++) {
-        int one = wait_for(&live, ids[i], end, quiet);
+    for (size_t i = 0; i < count && status == 0; i++) {
+        int one = wait_for(live, ids[i], end, quiet);
         if (one == EXIT_JOB_FAILED || (one == EXIT_JOB_CANCELLED && worst == 0))
             worst = one;
         else if (one != EXIT_JOB_CANCELLED)
@@ -142,9 +139,22 @@ static int wait_for_all(const char *store, char **names, int count, double timeo
     }
     if (status == EXIT_TIME_OVER)
         mni_say("the time is over: not all jobs have ended");
+    return status != 0 ? status : worst;
+}
+
+static int wait_for_all(const char *store, char **names, int count, double timeout, bool quiet)
+{
+    char(*ids)[MN_ID_TEXT] = calloc((size_t)count, sizeof *ids);
+    mni_live_t live = {.curl = NULL};
+    int status = ids == NULL ? MNI_EXIT_FAILED : mni_live_open(store, &live);
+
+    for (int i = 0; i < count && status == 0; i++)
+        status = mni_live_find("wait", &live, names[i], ids[i]);
+    if (status == 0)
+        status = mni_live_wait(&live, ids, (size_t)count, timeout, quiet);
     mni_live_close(&live);
     free(ids);
-    return status != 0 ? status : worst;
+    return status;
 }
 
 int mni_command_wait(int argc, char **argv)

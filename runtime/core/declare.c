@@ -303,12 +303,29 @@ static int declare(mn_kind_t kind, const char *name, mn_entry_t *entry, const mn
     return 0;
 }
 
+static int declare_users(mn_kind_t kind, const char *name, mn_entry_t *entry, const mn_spec_t *spec)
+{
+    if (name && strcmp(name, MNI_EXEC_JOB) == 0)
+        return mni_error(MN_E_DUPLICATE,
+                         "%s is the name of the runtime's own job, which runs "
+                         "programs: give yours another one",
+                         name);
+    return declare(kind, name, entry, spec);
+}
+
+int mni_declare_exec(mn_entry_t *entry)
+{
+    bool found;
+    table_search(MNI_EXEC_JOB, &found);
+    return found ? 0 : declare(MN_KIND_JOB, MNI_EXEC_JOB, entry, NULL);
+}
+
 int mn_declare(mn_kind_t kind, const char *name, mn_entry_t *entry, const mn_spec_t *spec)
 {
     if (table.frozen)
         return mni_error(MN_E_WRONG_KIND,
                          "declarations are closed: declare before mn_main() or mn_prepare()");
-    int rc = declare(kind, name, entry, spec);
+    int rc = declare_users(kind, name, entry, spec);
     if (rc < 0 && table.error == 0) {
         table.error = rc;
         snprintf(table.message, sizeof table.message, "%s", mn_error_message());

@@ -21,6 +21,11 @@ typedef struct mni_declaration {
     uint16_t port; /* services */
 } mni_declaration_t;
 
+/* The runtime's own job, which no user can declare. */
+#define MNI_EXEC_JOB "exec"
+/* Declares it, once, before the table is closed. 0 or MN_E_NO_MEMORY. */
+int mni_declare_exec(mn_entry_t *entry);
+
 /* Sorts and closes the table. Reports the first error that mn_declare() kept: MN_E_INVALID, MN_E_DUPLICATE, ...
  * with its sentence. Further calls do nothing and return the same. */
 int mni_declarations_freeze(void);

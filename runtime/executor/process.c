@@ -81,6 +81,7 @@ static struct {
     int lowest_free; /* the descriptor that open() would have given */
     unsigned restores;
     bool untouched; /* the task has made no system call */
+    bool own_code;  /* nor anything that would have to be put back, but perhaps children */
 } kept = {.streams = {-1, -1}, .directory = -1, .timers = -1, .status = -1};
 
 /* --- remembering ------------------------------------------------------------------------------ */
@@ -193,6 +194,11 @@ void mni_process_enter_code(void)
 void mni_process_leave_code(void)
 {
     kept.untouched = !mni_trap_disarm() && __libc_single_threaded;
+}
+
+void mni_process_own_code(void)
+{
+    kept.own_code = true;
 }
 
 int mni_process_remember(void)
@@ -371,6 +377,10 @@ int mni_process_restore(void)
         kept.untouched = false;
         fesetenv(&kept.floating);
         return restore_environment() && restore_locale() ? 0 : 1;
+    }
+    if (kept.own_code) {
+        kept.own_code = false;
+        return restore_environment() && children_are_gone() ? 0 : 1;
     }
     if (!read_summary(&now))
         return 1;

@@ -20,6 +20,10 @@ int mni_process_remember(void);
 void mni_process_enter_code(void);
 void mni_process_leave_code(void);
 
+/* At the end of a task that was code of the runtime's own: it has changed nothing of the process itself, and has at most started
+ * others. So no more than that has to be looked at. */
+void mni_process_own_code(void);
+
 /* After a task. 0: the process is as it was and may take another task. 1: it must not be used again, because the
  * task left threads, child processes or timers behind, or closed a descriptor that is needed. Files that a task left
  * open stay open, like its static variables (closing them would give their numbers to other files); many of them

@@ -221,7 +221,8 @@ typedef struct mn_spec {
 /** Adds a declaration; the macros below call it before main() begins. Programs that find their functions at
  * run time may call it themselves before mn_main() or mn_prepare(), in the same way on every rank.
  * Errors are kept and reported by mn_main() and mn_prepare(): a NULL or malformed name (letters, digits and
- * underscore, up to 63 characters), a second declaration of a name, a malformed spec.
+ * underscore, up to 63 characters), a second declaration of a name, a malformed spec. The name "exec" is taken: see
+ * mn_start_named().
  * @return 0, MN_E_INVALID, MN_E_DUPLICATE, MN_E_NO_MEMORY, or MN_E_WRONG_KIND once the runtime has begun */
 MN_API int mn_declare(mn_kind_t kind, const char *name, mn_entry_t *entry, const mn_spec_t *spec);
 
@@ -328,6 +329,7 @@ typedef struct mn_start_options {
     double timeout;          /**< as mn_spec_t::timeout */
     double grace;            /**< as mn_spec_t::grace */
     int priority;            /**< added to the declared priority */
+    unsigned max_retries;    /**< as mn_spec_t::max_retries */
     bool cancel_with_parent; /**< a cancel of the job that starts it reaches this one too */
 } mn_start_options_t;
 
@@ -342,7 +344,11 @@ typedef struct mn_start_options {
 MN_API int mn_start(mn_entry_t *job, mn_value_t input, const mn_start_options_t *options,
                     mn_id_t *id);
 
-/** As mn_start(), by the job's name. */
+/** As mn_start(), by the job's name.
+ * One job is always there: "exec" runs any program. Its input is a text, a JSON object with `arguments` (an array of
+ * strings, the first one the program), and, if wanted, `environment` (an array of "NAME=VALUE"; without it that of the
+ * runtime), `directory` and `stdin`: {"arguments": ["./sim", "7"]}. Its result is a text, the line "exit status 0" and the
+ * end of the program's standard output. `multinode exec` starts it from a command line; docs/exec.md has the rest. */
 MN_API int mn_start_named(const char *job, mn_value_t input, const mn_start_options_t *options,
                           mn_id_t *id);
 
@@ -401,6 +407,10 @@ MN_API int mn_wait(mn_id_t id, double timeout, mn_info_t **info);
  * (mn_error_message() then says why); a negative code as for mn_start() when none was */
 MN_API int mn_start_many(mn_entry_t *job, const mn_value_t *inputs, size_t count,
                          const mn_start_options_t *options, mn_id_t *ids);
+
+/** As mn_start_many(), by the job's name. */
+MN_API int mn_start_many_named(const char *job, const mn_value_t *inputs, size_t count,
+                               const mn_start_options_t *options, mn_id_t *ids);
 
 /** Is shown the job number `index` (of the ids that were given), which has ended. `info` is valid during the call, which
  * must not talk to the runtime. Return 0 to go on; another value ends mn_wait_many(), which returns it. */

@@ -127,6 +127,8 @@ static int prepare_start(uint64_t caller, const mni_msg_start_t *request, mni_st
                            .need = mni_declaration_get((uint32_t)index)->need,
                            .parent = caller < MNI_TASK_DRIVER ? caller : 0,
                            .cancel_with_parent = request->cancel_with_parent};
+    if (request->max_retries > 0)
+        start->need.max_retries = request->max_retries;
     return mni_need_override(request->job, &start->need, request->cpu, request->memory,
                              request->timeout, request->grace, request->priority);
 }

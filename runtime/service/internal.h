@@ -33,6 +33,7 @@
 #define MNI_WAIT_MOST 60.0                             /* seconds of one ?wait= */
 #define MNI_SHOWN_MOST ((uint32_t)64 << 10)            /* bytes of a value inside a job's JSON */
 #define MNI_PART_BYTES ((uint32_t)512 << 10)           /* of a large result, at a time */
+#define MNI_MANY_MOST 10000u                           /* jobs of one start */
 #define MNI_HEARTBEAT 15.0                             /* seconds between signs of life of events */
 
 struct mni_server {
@@ -67,6 +68,7 @@ struct mni_exchange {
     char *body;
     size_t body_size, body_room;
     bool too_large, asked, again;
+    bool many;         /* jobs are started */
     const char *field; /* that an error is about; NULL: none */
     mni_writer_t frame;
     int answered; /* atomic: 1 there is `reply`, -1 the runtime ends */

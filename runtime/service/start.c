@@ -120,10 +120,20 @@ static int take_priority(mni_exchange_t *exchange, double number, int32_t *prior
     return 0;
 }
 
+static int take_retries(mni_exchange_t *exchange, double number, uint32_t *retries)
+{
+    if (number != trunc(number) || !(number >= 0 && number <= 1e9))
+        return wrong(exchange, "max_retries",
+                     mni_error(MN_E_INVALID, "must be a whole number, from 0 to 1e9"));
+    *retries = (uint32_t)number;
+    return 0;
+}
+
 static int check_names(mni_exchange_t *exchange, json_t *json)
 {
-    static const char *const known[] = {"job",    "input",   "lock",  "tag",      "key",
-                                        "memory", "timeout", "grace", "priority", "cpu"};
+    static const char *const known[] = {"job",   "input",    "inputs", "lock",
+                                        "tag",   "key",      "memory", "timeout",
+                                        "grace", "priority", "cpu",    "max_retries"};
     const char *name;
     json_t *value;
 
@@ -134,19 +144,47 @@ static int check_names(mni_exchange_t *exchange, json_t *json)
             i++;
         if (!SHARED(known, i))
             return mni_error(MN_E_INVALID,
-                             "there is no member \"%.100s\"; known are job, input, lock, tag, key, "
-                             "memory, timeout, grace, priority and cpu",
+                             "there is no member \"%.100s\"; known are job, input, inputs, lock, "
+                             "tag, key, memory, timeout, grace, priority, max_retries and cpu",
                              name);
     }
     (void)exchange;
     return 0;
 }
 
+/* A job for each of `inputs`. */
+static int send_many(mni_exchange_t *exchange, const json_t *json, const mni_msg_start_t *start)
+{
+    const json_t *inputs = json_object_get(json, "inputs");
+    size_t count = json_array_size(inputs);
+    int rc = check_start(exchange, start);
+
+    if (rc < 0)
+        return rc;
+    if (json_object_get(json, "input") || start->lock || start->key)
+        return mni_error(MN_E_INVALID, "many jobs cannot share an input, a lock or a key");
+    if (!json_is_array(inputs) || count == 0 || count > MNI_MANY_MOST)
+        return wrong(exchange, "inputs",
+                     mni_error(MN_E_INVALID, "must be an array of 1 to %u values", MNI_MANY_MOST));
+    exchange->many = true;
+    mni_writer_begin(&exchange->frame, MNI_MSG_START_MANY, 0);
+    mni_put_start(&exchange->frame, start);
+    mni_put_u32(&exchange->frame, (uint32_t)count);
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        mn_value_t input = mn_none();
+        rc = mni_json_read_value(json_array_get(inputs, i), &input);
+        if (rc == 0)
+            mni_put_value(&exchange->frame, input);
+        mn_value_destroy(&input);
+    }
+    return rc < 0 ? wrong(exchange, "inputs", rc) : 0;
+}
+
 static int begin_object(mni_exchange_t *exchange, json_t *json)
 {
     mni_msg_start_t start = {.job = NULL};
     mn_value_t input = mn_none();
-    double priority;
+    double priority, retries;
     int rc;
 
     if (!json_is_object(json))
@@ -161,8 +199,12 @@ static int begin_object(mni_exchange_t *exchange, json_t *json)
         (rc = take_number(exchange, json, "timeout", &start.timeout)) < 0 ||
         (rc = take_number(exchange, json, "grace", &start.grace)) < 0 ||
         (rc = take_number(exchange, json, "priority", &priority)) < 0 ||
-        (rc = take_priority(exchange, priority, &start.priority)) < 0)
+        (rc = take_priority(exchange, priority, &start.priority)) < 0 ||
+        (rc = take_number(exchange, json, "max_retries", &retries)) < 0 ||
+        (rc = take_retries(exchange, retries, &start.max_retries)) < 0)
         return rc;
+    if (json_object_get(json, "inputs"))
+        return send_many(exchange, json, &start);
     if ((rc = mni_json_read_value(json_object_get(json, "input"), &input)) < 0)
         return wrong(exchange, "input", rc);
     start.input = input;
@@ -247,7 +289,7 @@ static int read_input(mni_exchange_t *exchange, mn_value_t *value)
 static int begin_plain(mni_exchange_t *exchange)
 {
     mni_msg_start_t start = {.job = NULL};
-    double priority = 0;
+    double priority = 0, retries = 0;
     int rc;
 
     if ((rc = mni_query(exchange, "job", &start.job)) < 0 ||
@@ -260,6 +302,8 @@ static int begin_plain(mni_exchange_t *exchange)
         (rc = mni_query_number(exchange, "grace", -1, 1e12, &start.grace)) < 0 ||
         (rc = mni_query_number(exchange, "priority", -1e9, 1e9, &priority)) < 0 ||
         (rc = take_priority(exchange, priority, &start.priority)) < 0 ||
+        (rc = mni_query_number(exchange, "max_retries", 0, 1e9, &retries)) < 0 ||
+        (rc = take_retries(exchange, retries, &start.max_retries)) < 0 ||
         (rc = read_input(exchange, &start.input)) < 0)
         return rc;
     return send_start(exchange, &start);
@@ -284,11 +328,37 @@ int mni_begin_start(mni_exchange_t *exchange)
     return begin_plain(exchange);
 }
 
+/* Fewer than were asked for, when the runtime stops meanwhile: then with the reason. */
+static int finish_many(mni_exchange_t *exchange, mni_reader_t *reader)
+{
+    const char *why = mni_get_text(reader);
+    uint32_t count = mni_get_u32(reader);
+    char id[MN_ID_TEXT];
+    mni_text_t text;
+    int rc = mni_text_open(&text);
+
+    if (rc < 0)
+        return rc;
+    fputs("{\"ids\":[", text.to);
+    for (uint32_t i = 0; i < count && !reader->failed; i++)
+        fprintf(text.to, "%s\"%s\"", i > 0 ? "," : "", mn_id_format(mni_get_id(reader), id));
+    json_t *reason = mni_json_text(why, why ? strlen(why) : 0);
+    fputs("],\"error\":", text.to);
+    json_dumpf(reason, text.to, JSON_ENCODE_ANY);
+    json_decref(reason);
+    fputc('}', text.to);
+    rc = mni_reader_end(reader);
+    int made = mni_text_answer(exchange, &text, MHD_HTTP_CREATED, "application/json");
+    return rc < 0 ? rc : made;
+}
+
 int mni_finish_start(mni_exchange_t *exchange, mni_reader_t *reader)
 {
     char id[MN_ID_TEXT], location[64];
     mni_text_t text;
 
+    if (exchange->many)
+        return finish_many(exchange, reader);
     mn_id_format(mni_get_id(reader), id);
     int rc = mni_reader_end(reader);
     if (rc < 0 || (rc = mni_text_open(&text)) < 0)

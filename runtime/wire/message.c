@@ -29,6 +29,7 @@ void mni_put_start(mni_writer_t *writer, const mni_msg_start_t *start)
     mni_put_f64(writer, start->timeout);
     mni_put_f64(writer, start->grace);
     mni_put_i32(writer, start->priority);
+    mni_put_u32(writer, start->max_retries);
     mni_put_u8(writer, start->cancel_with_parent);
 }
 
@@ -45,6 +46,7 @@ mni_msg_start_t mni_get_start(mni_reader_t *reader)
     start.timeout = mni_get_f64(reader);
     start.grace = mni_get_f64(reader);
     start.priority = mni_get_i32(reader);
+    start.max_retries = mni_get_u32(reader);
     start.cancel_with_parent = mni_get_u8(reader) != 0;
     return start;
 }

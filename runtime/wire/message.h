@@ -123,6 +123,7 @@ typedef struct mni_msg_start {
     const char *lock, *tag, *key, *memory;
     double cpu, timeout, grace;
     int32_t priority;
+    uint32_t max_retries; /* 0: as declared */
     bool cancel_with_parent;
 } mni_msg_start_t;
 

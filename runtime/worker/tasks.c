@@ -134,7 +134,8 @@ static int take_finished(mni_worker_t *worker, mni_executor_t *executor, mni_rea
         return rc; /* the first word about a task's end counts */
     if (executor->queue && !executor->block)
         return mni_error(MN_E_PROTOCOL, "an executor has ended a block that it was not given");
-    if (finished.reason != MN_REASON_RETURNED && finished.reason != MN_REASON_ERROR)
+    /* Exited and signal: of a program that the task has run. */
+    if (finished.reason < MN_REASON_RETURNED || finished.reason > MN_REASON_SIGNAL)
         return mni_error(MN_E_PROTOCOL, "an executor says that a task ended for reason %u",
                          finished.reason);
     free((void *)executor->finished.message);

@@ -33,6 +33,7 @@ static const struct wrong {
     mn_entry_t *entry;
     mn_spec_t spec;
 } wrongs[] = {
+    {"reserved-name", MN_KIND_JOB, "exec", entry, {0}},
     {"duplicate", MN_KIND_FUNCTION, "first", entry, {0}},
     {"empty-name", MN_KIND_JOB, "", entry, {0}},
     {"null-name", MN_KIND_JOB, NULL, entry, {0}},

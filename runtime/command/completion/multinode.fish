@@ -5,7 +5,9 @@
 complete -c multinode -f
 
 complete -c multinode -n __fish_use_subcommand -a run -d 'Start a program on its ranks'
+complete -c multinode -n __fish_use_subcommand -a serve -d 'Start a runtime without a program'
 complete -c multinode -n __fish_use_subcommand -a start -d 'Start a job in a running runtime'
+complete -c multinode -n __fish_use_subcommand -a exec -d 'Run any program as a job of a running runtime'
 complete -c multinode -n __fish_use_subcommand -a wait -d 'Wait until jobs have ended'
 complete -c multinode -n __fish_use_subcommand -a watch -d 'Print what a job yields as it comes'
 complete -c multinode -n __fish_use_subcommand -a cancel -d 'Cancel jobs'
@@ -21,6 +23,9 @@ complete -c multinode -n __fish_use_subcommand -a get -d 'Show a job of a store'
 complete -c multinode -n __fish_use_subcommand -a result -d 'Print the result of a job'
 complete -c multinode -n __fish_use_subcommand -a check -d 'Check whether a store is sound'
 complete -c multinode -n __fish_use_subcommand -a compact -d 'Make a store as small as it can be'
+complete -c multinode -n __fish_use_subcommand -a yield -d 'Publish a result from within a program of exec'
+complete -c multinode -n __fish_use_subcommand -a progress -d 'Tell how far a program of exec is'
+complete -c multinode -n __fish_use_subcommand -a cancelled -d 'Ask whether a program of exec is to stop'
 complete -c multinode -n __fish_use_subcommand -a version -d 'Print the version'
 complete -c multinode -n __fish_use_subcommand -a help -d 'Explain a verb'
 complete -c multinode -n __fish_use_subcommand -s h -l help -d 'Print help'
@@ -43,6 +48,22 @@ complete -c multinode -n '__fish_seen_subcommand_from run' -s v -l verbose -d 'S
 complete -c multinode -n '__fish_seen_subcommand_from run' -s h -l help -d 'Print help'
 complete -c multinode -n '__fish_seen_subcommand_from run' -F
 
+complete -c multinode -n '__fish_seen_subcommand_from serve' -s n -l ranks -x -d 'MPI ranks'
+complete -c multinode -n '__fish_seen_subcommand_from serve' -s s -l store -r -F -d 'HDF5 file that keeps the jobs'
+complete -c multinode -n '__fish_seen_subcommand_from serve' -l durability -x -a 'fsync flush memory' -d 'When a job counts as kept'
+complete -c multinode -n '__fish_seen_subcommand_from serve' -l snapshot -x -d 'How far the HDF5 file may be behind'
+complete -c multinode -n '__fish_seen_subcommand_from serve' -l cpus -x -d 'Cores that a node offers'
+complete -c multinode -n '__fish_seen_subcommand_from serve' -l memory -x -d 'Memory that a node offers'
+complete -c multinode -n '__fish_seen_subcommand_from serve' -l grace -x -d 'Seconds that jobs have to stop'
+complete -c multinode -n '__fish_seen_subcommand_from serve' -l walltime -x -d 'Time that the run has'
+complete -c multinode -n '__fish_seen_subcommand_from serve' -l heartbeat -x -d 'Seconds of silence after which a worker is lost'
+complete -c multinode -n '__fish_seen_subcommand_from serve' -l lead -x -d 'Seconds before its end at which jobs are asked to stop'
+complete -c multinode -n '__fish_seen_subcommand_from serve' -l host -x -a '(__fish_print_hostnames)' -d 'Hosts to run on'
+complete -c multinode -n '__fish_seen_subcommand_from serve' -l hostfile -r -F -d 'File of hosts'
+complete -c multinode -n '__fish_seen_subcommand_from serve' -s q -l quiet -d 'Do not tell when jobs are asked to stop'
+complete -c multinode -n '__fish_seen_subcommand_from serve' -s v -l verbose -d 'Show all that Open MPI says'
+complete -c multinode -n '__fish_seen_subcommand_from serve' -s h -l help -d 'Print help'
+
 # Ids of the 1,000 newest jobs of the default store.
 function __multinode_ids
     echo last
@@ -60,6 +81,27 @@ complete -c multinode -n '__fish_seen_subcommand_from start' -l cpu -x -d 'Cores
 complete -c multinode -n '__fish_seen_subcommand_from start' -l memory -x -d 'Memory, such as 4GiB'
 complete -c multinode -n '__fish_seen_subcommand_from start' -l json -d 'Print one JSON object with the member id'
 complete -c multinode -n '__fish_seen_subcommand_from start' -s h -l help -d 'Print help'
+
+complete -c multinode -n '__fish_seen_subcommand_from exec' -s s -l store -r -F -d 'HDF5 file that has the jobs'
+complete -c multinode -n '__fish_seen_subcommand_from exec' -l lock -x -d 'Hold this lock until it has ended'
+complete -c multinode -n '__fish_seen_subcommand_from exec' -l key -x -d 'The callers own name for it'
+complete -c multinode -n '__fish_seen_subcommand_from exec' -s t -l tag -x -d 'A text to find it by'
+complete -c multinode -n '__fish_seen_subcommand_from exec' -l memory -x -d 'Memory that it may have'
+complete -c multinode -n '__fish_seen_subcommand_from exec' -l priority -x -d 'Larger goes first'
+complete -c multinode -n '__fish_seen_subcommand_from exec' -l timeout -x -d 'Time that an attempt may take'
+complete -c multinode -n '__fish_seen_subcommand_from exec' -l cpu -x -d 'Cores, or a share of one'
+complete -c multinode -n '__fish_seen_subcommand_from exec' -l grace -x -d 'Time from SIGTERM to SIGKILL of a cancel'
+complete -c multinode -n '__fish_seen_subcommand_from exec' -l retries -x -d 'Further attempts after one that failed'
+complete -c multinode -n '__fish_seen_subcommand_from exec' -s i -l input -r -F -d 'Its standard input, a text, @FILE or -'
+complete -c multinode -n '__fish_seen_subcommand_from exec' -s e -l env -x -d 'One more variable in its environment'
+complete -c multinode -n '__fish_seen_subcommand_from exec' -l inherit -d 'Its environment is that of the runtime'
+complete -c multinode -n '__fish_seen_subcommand_from exec' -s C -l chdir -r -F -d 'Its working directory'
+complete -c multinode -n '__fish_seen_subcommand_from exec' -s a -l array -x -d 'A job for each number'
+complete -c multinode -n '__fish_seen_subcommand_from exec' -l each -r -F -d 'A job for each line of a file'
+complete -c multinode -n '__fish_seen_subcommand_from exec' -s w -l wait -d 'Wait until all have ended'
+complete -c multinode -n '__fish_seen_subcommand_from exec' -l json -d 'Print JSON'
+complete -c multinode -n '__fish_seen_subcommand_from exec' -s h -l help -d 'Print help'
+complete -c multinode -n '__fish_seen_subcommand_from exec' -F
 
 complete -c multinode -n '__fish_seen_subcommand_from wait' -s s -l store -r -F -d 'HDF5 file that has the jobs'
 complete -c multinode -n '__fish_seen_subcommand_from wait' -l timeout -x -d 'Wait no longer than this'
@@ -139,8 +181,13 @@ complete -c multinode -n '__fish_seen_subcommand_from compact' -s q -l quiet -d 
 complete -c multinode -n '__fish_seen_subcommand_from compact' -s h -l help -d 'Print help'
 complete -c multinode -n '__fish_seen_subcommand_from compact' -F
 
+complete -c multinode -n '__fish_seen_subcommand_from yield' -s h -l help -d 'Print help'
+complete -c multinode -n '__fish_seen_subcommand_from progress' -s h -l help -d 'Print help'
+complete -c multinode -n '__fish_seen_subcommand_from cancelled' -s h -l help -d 'Print help'
+complete -c multinode -n '__fish_seen_subcommand_from yield' -F
+
 complete -c multinode -n '__fish_seen_subcommand_from version' -l json -d 'Print JSON'
 complete -c multinode -n '__fish_seen_subcommand_from version' -s h -l help -d 'Print help'
 
-complete -c multinode -n '__fish_seen_subcommand_from help' -a 'run start wait watch cancel remove logs explain locks nodes drain shutdown list get result check compact version help'
+complete -c multinode -n '__fish_seen_subcommand_from help' -a 'run serve start exec wait watch cancel remove logs explain locks nodes drain shutdown list get result check compact yield progress cancelled version help'
 complete -c multinode -n '__fish_seen_subcommand_from help' -s h -l help -d 'Print help'
