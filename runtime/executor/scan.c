@@ -246,12 +246,12 @@ static bool is_known(pid_t pid, const pid_t *known, size_t count)
     return false;
 }
 
-/* A child that is not reaped keeps its number, so that a plain kill() is safe. */
+/* A child that is not reaped keeps its number, so that a plain kill() is safe. One that is dead counts too: its own children may have come
+ * to us since the list was read. */
 static int kill_orphan(pid_t pid, const pid_t *known, size_t count)
 {
     process_t process;
-    if (is_known(pid, known, count) || !read_process(pid, &process) || process.parent != getpid() ||
-        is_dead(&process))
+    if (is_known(pid, known, count) || !read_process(pid, &process) || process.parent != getpid())
         return 0;
     kill(pid, SIGKILL);
     return 1;
