@@ -77,9 +77,15 @@ void mni_ring_fini(mni_channel_t *channel)
 
 /* --- one ring --------------------------------------------------------------------------------- */
 
+/* Another thread may give the channel up meanwhile. */
+static bool is_damaged(const mni_channel_t *channel)
+{
+    return __atomic_load_n(&channel->damaged, __ATOMIC_RELAXED);
+}
+
 static int damaged(mni_channel_t *channel, const char *what)
 {
-    channel->damaged = true;
+    __atomic_store_n(&channel->damaged, true, __ATOMIC_RELAXED);
     return mni_error(MN_E_PROTOCOL, "the messages %s are damaged: %s",
                      channel->worker ? "from an executor" : "from the worker", what);
 }
@@ -175,7 +181,7 @@ bool mni_channel_flush(mni_channel_t *channel)
 
     /* Until the ring is full for certain: then, and only then, the executor rings when it has
      * read. */
-    while (queue->begin < queue->end && !channel->damaged) {
+    while (queue->begin < queue->end && !is_damaged(channel)) {
         int64_t moved = ring_write(channel, queue->bytes + queue->begin, queue->end - queue->begin);
         if (moved < 0 || (moved == 0 && !room_after_fence(channel)))
             break;
@@ -195,7 +201,7 @@ int mni_channel_post(mni_channel_t *channel, const void *frame, size_t size)
 
     if (rc < 0)
         return rc;
-    if (channel->damaged)
+    if (is_damaged(channel))
         return 0; /* mni_channel_poll() says so; nobody will read it */
     if (queue->begin < queue->end)
         mni_channel_flush(channel);
@@ -247,7 +253,7 @@ int mni_channel_send(mni_channel_t *channel, const void *frame, size_t size)
     uint32_t *sending = &mni_channel_control(channel)->sending;
     __atomic_store_n(sending, 1, __ATOMIC_RELAXED); /* seen with the first bytes */
     while (size > 0) {
-        int64_t moved = channel->damaged ? MN_E_PROTOCOL : ring_write(channel, bytes, size);
+        int64_t moved = is_damaged(channel) ? MN_E_PROTOCOL : ring_write(channel, bytes, size);
         if (moved < 0)
             return (int)moved;
         bytes += moved;
@@ -305,7 +311,7 @@ static int take_frame(mni_channel_t *channel, const void **frame, size_t *size)
 {
     mni_ring_buffer_t *inbox = &channel->inbox;
 
-    if (channel->damaged)
+    if (is_damaged(channel))
         return damaged(channel, "an earlier part made no sense");
     inbox->begin += channel->delivered;
     channel->delivered = 0;
@@ -357,7 +363,7 @@ bool mni_channel_is_sound(const mni_channel_t *channel)
     const mni_ring_out_t *out = &channel->out;
     const mni_ring_in_t *in = &channel->in;
 
-    return !channel->damaged && __atomic_load_n(out->written, __ATOMIC_RELAXED) == out->at &&
+    return !is_damaged(channel) && __atomic_load_n(out->written, __ATOMIC_RELAXED) == out->at &&
            __atomic_load_n(in->read, __ATOMIC_RELAXED) == in->at &&
            out->at - __atomic_load_n(out->read, __ATOMIC_RELAXED) <= MNI_RING_BYTES &&
            __atomic_load_n(in->written, __ATOMIC_RELAXED) - in->at <= MNI_RING_BYTES;
@@ -365,7 +371,7 @@ bool mni_channel_is_sound(const mni_channel_t *channel)
 
 void mni_channel_give_up(mni_channel_t *channel)
 {
-    channel->damaged = true;
+    __atomic_store_n(&channel->damaged, true, __ATOMIC_RELAXED);
     __atomic_store_n(channel->out.written, channel->out.at + 2 * MNI_RING_BYTES, __ATOMIC_RELEASE);
     mni_doorbell_ring(channel->peer_bell);
 }

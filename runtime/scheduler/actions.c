@@ -17,6 +17,10 @@ static mni_live_t *live_add(mni_scheduler_t *scheduler, uint64_t task, uint32_t 
         return NULL;
     *live = (mni_live_t){.task = task, .rank = rank, .id = id, .job = job};
     HASH_ADD(hh, scheduler->live, task, sizeof live->task, live);
+    if (MNI_HASH_FAILED(live)) {
+        free(live);
+        return NULL;
+    }
     return live;
 }
 
@@ -47,6 +51,11 @@ static const char *cpus_text(mni_scheduler_t *scheduler, const mni_cpus_t *cpus)
     }
     *known = (mni_cpus_text_t){.cpus = *cpus, .text = copy};
     HASH_ADD(hh, scheduler->cpus_texts, cpus, sizeof known->cpus, known);
+    if (MNI_HASH_FAILED(known)) {
+        free(known);
+        free(copy);
+        return NULL;
+    }
     return copy;
 }
 

@@ -10,12 +10,12 @@
 #include "scheduler/scheduler.h"
 #include "util/clock.h"
 #include "util/error.h"
+#include "util/hash.h"
 #include "util/textlog.h"
 #include "wire/message.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 #include <utlist.h>
 
 /* Who waits for an answer, and where the answer goes. */

@@ -551,6 +551,10 @@ static int take_want(mni_scheduler_t *scheduler, uint32_t source, mni_reader_t *
                              .declaration = declaration,
                              .id = live ? live->id : (mn_id_t){{0}}};
     HASH_ADD(hh, scheduler->demands, demand, sizeof demand->demand, demand);
+    if (MNI_HASH_FAILED(demand)) {
+        free(demand);
+        return mni_error(MN_E_NO_MEMORY, "no memory for a map");
+    }
     rc = mni_core_demand(scheduler->core, now, number, caller < MNI_TASK_DRIVER ? caller : 0,
                          declaration, &declared->need, want);
     if (rc < 0) {

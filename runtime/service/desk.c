@@ -7,6 +7,7 @@
 
 #include "util/clock.h"
 #include "util/error.h"
+#include "util/hash.h"
 #include "wire/message.h"
 
 #include <endian.h>
@@ -14,7 +15,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
 #define REQUEST_AT 8 /* place of the request's number in a frame */
 
@@ -117,6 +117,8 @@ static uint64_t note(mni_desk_t *desk, mni_desk_answer_t *call, void *argument)
         number = ++desk->number;
         *asked = (asked_t){.number = number, .answer = call, .argument = argument};
         HASH_ADD(hh, desk->asked, number, sizeof asked->number, asked);
+        if (MNI_HASH_FAILED(asked))
+            number = 0;
     }
     pthread_mutex_unlock(&desk->lock);
     if (number == 0)

@@ -8,6 +8,7 @@
 #include "store/internal.h"
 #include "store/points.h"
 #include "util/error.h"
+#include "util/hash.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -18,7 +19,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <uthash.h>
 #include <utlist.h>
 
 #define SUFFIX ".values"
@@ -260,6 +260,10 @@ static used_t *used_of(mni_files_t *files, mn_id_t job, bool make)
     if (!used && make && (used = calloc(1, sizeof *used))) {
         used->job = job;
         HASH_ADD(hh, files->used, job, sizeof used->job, used);
+        if (MNI_HASH_FAILED(used)) {
+            free(used);
+            used = NULL;
+        }
     }
     return used;
 }

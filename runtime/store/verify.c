@@ -10,6 +10,7 @@
 #include "store/large.h"
 #include "store/points.h"
 #include "util/error.h"
+#include "util/hash.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -17,7 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <uthash.h>
 
 #define BLOCK ((size_t)1024) /* rows at a time */
 
@@ -74,6 +74,11 @@ static known_t *add(verifier_t *verifier, mn_id_t id)
     }
     known->id = id;
     HASH_ADD(hh, verifier->known, id, sizeof id, known);
+    if (MNI_HASH_FAILED(known)) {
+        free(known);
+        verifier->no_memory = true;
+        return NULL;
+    }
     return known;
 }
 
