@@ -22,6 +22,7 @@ slow=${MULTINODE_TEST_SLOW:-1} # a whole number
 failures=0
 folder=$(mktemp -d /tmp/mn-test-XXXXXX) || exit 99
 export CHECK_FOLDER=$folder
+mkdir "$folder/tmp" && export TMPDIR=$folder/tmp # what a killed run leaves goes with the folder
 trap 'rm -rf "$folder"' EXIT
 
 # A folder like that of the programs, in which each is a script that runs the one it is named after under UNDER.
@@ -164,6 +165,19 @@ marked()
 none_marked()
 {
     [ -z "$(marked "$1")" ]
+}
+
+# kill_all MARK: all of them, those first that would see the others go; and what their guard would have removed.
+kill_all()
+{
+    local processes shared
+    shared=$(marked "$1" | sed 's,.*,/proc/&/cmdline,' | xargs -r cat 2>/dev/null | tr '\0' '\n' | grep -o '^/dev/shm/multinode-[A-Za-z0-9]*' | sort -u)
+    while processes=$(marked "$1") && [ -n "$processes" ]; do
+        # shellcheck disable=SC2046,SC2086 # pids
+        kill -9 $(printf '%s\n' $processes | sort -rn) 2>/dev/null
+    done
+    # shellcheck disable=SC2086 # names without spaces
+    rm -rf $shared
 }
 
 # nothing_left MARK WHAT: waits a moment, then what is left is a failure, and is killed.
