@@ -6,6 +6,7 @@
 
 #include "client/task.h"
 #include "util/error.h"
+#include "util/write.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -126,25 +127,13 @@ static int open_null(void)
     return null;
 }
 
-static bool write_all(int fd, const char *bytes, size_t size)
-{
-    while (size > 0) {
-        ssize_t put = write(fd, bytes, size);
-        if (put < 0 && errno != EINTR)
-            return false;
-        bytes += put > 0 ? put : 0;
-        size -= put > 0 ? (size_t)put : 0;
-    }
-    return true;
-}
-
 /* A descriptor, which is to be closed if there is an input; or MN_E_SYSTEM. */
 static int open_input(mn_value_t input)
 {
     int fd = input.size == 0 ? open_null() : memfd_create("stdin", MFD_CLOEXEC);
 
     if (fd >= 0 && input.size > 0 &&
-        (!write_all(fd, input.data, input.size) || lseek(fd, 0, SEEK_SET) < 0)) {
+        (mni_write_all(fd, input.data, input.size) < 0 || lseek(fd, 0, SEEK_SET) < 0)) {
         int rc = mni_error_errno("exec: cannot write the standard input");
         close(fd);
         return rc;

@@ -3,6 +3,7 @@
  * Reading options by a verb's table, and what the command says when it cannot.
  */
 #include "command/command.h"
+#include "util/write.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,18 +13,6 @@
 
 #define LONGEST_WORD 63
 #define MOST_OPTIONS 32
-
-/* Writes it all or gives up: there is nobody to tell that standard error is gone. */
-static void write_all(const char *text, size_t size)
-{
-    while (size > 0) {
-        ssize_t written = write(STDERR_FILENO, text, size);
-        if (written <= 0)
-            return;
-        text += written;
-        size -= (size_t)written;
-    }
-}
 
 void mni_say(const char *format, ...)
 {
@@ -38,7 +27,7 @@ void mni_say(const char *format, ...)
         return;
     used = strlen(line);
     line[used] = '\n';
-    write_all(line, used + 1);
+    mni_write_all(STDERR_FILENO, line, used + 1); /* else there is nobody to tell */
 }
 
 int mni_usage_error(const char *verb, const char *format, ...)

@@ -5,6 +5,7 @@
 #include "command/stored.h"
 
 #include "util/size.h"
+#include "util/write.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -100,20 +101,6 @@ static bool is_of_store(const struct stat *file, const char *store)
     return false;
 }
 
-static int write_all(int fd, const char *data, size_t size)
-{
-    while (size > 0) {
-        ssize_t written = write(fd, data, size);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written < 0)
-            return -1;
-        data += written;
-        size -= (size_t)written;
-    }
-    return 0;
-}
-
 static int write_result(const char *path, const char *store, const mn_value_t *value)
 {
     struct stat file;
@@ -128,7 +115,7 @@ static int write_result(const char *path, const char *store, const mn_value_t *v
         mni_say("cannot write %s: %s", path, strerror(errno));
         return MNI_EXIT_FAILED;
     }
-    int rc = write_all(fd, value->data, value->size), error = errno;
+    int rc = mni_write_all(fd, value->data, value->size), error = errno;
     if (close(fd) < 0 && rc == 0) {
         rc = -1;
         error = errno;

@@ -5,6 +5,7 @@
 #include "client/exec.h"
 #include "command/command.h"
 #include "util/error.h"
+#include "util/write.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -66,18 +67,6 @@ static bool only_help(mni_parser_t *parser, int *status)
     return option != MNI_PARSER_END;
 }
 
-static bool write_all(int fd, const char *bytes, size_t size)
-{
-    while (size > 0) {
-        ssize_t put = write(fd, bytes, size);
-        if (put < 0 && errno != EINTR)
-            return false;
-        bytes += put > 0 ? put : 0;
-        size -= put > 0 ? (size_t)put : 0;
-    }
-    return true;
-}
-
 /* Copies a file. False: errno says why. */
 static bool copy(const char *path, int to)
 {
@@ -86,7 +75,7 @@ static bool copy(const char *path, int to)
     ssize_t got = -1;
 
     while (from >= 0 && (got = read(from, piece, sizeof piece)) > 0)
-        if (!write_all(to, piece, (size_t)got))
+        if (mni_write_all(to, piece, (size_t)got) < 0)
             return false;
     return got == 0;
 }
@@ -105,7 +94,7 @@ int mni_command_yield(int argc, char **argv)
     const char *text = argv[parser.at];
     bool file = text[0] == '@' || strcmp(text, "-") == 0;
     if (file ? !copy(text[0] == '@' ? text + 1 : text, value)
-             : !write_all(value, text, strlen(text))) {
+             : mni_write_all(value, text, strlen(text)) < 0) {
         mni_say("cannot read the value from %s: %s", file ? text : "the command line",
                 strerror(errno));
         return MNI_EXIT_FAILED;
