@@ -50,20 +50,23 @@ def machine():
 
 
 def write_page(path, about, quick, taken):
+    """Puts the tables of the groups that were measured into the page; those of the others stay."""
     with open(path, encoding="utf-8") as file:
         text = file.read()
     before, begin, rest = text.partition(MARKS[0])
-    _, end, after = rest.partition(MARKS[1])
+    old, end, after = rest.partition(MARKS[1])
     if not begin or not end:
         sys.exit("%s has not the marks %s and %s" % (path, *MARKS))
-    parts = ["%(processor)s, %(cores)d cores, %(system)s; load at the beginning %(load).2f; %(time)s." % about +
-             (" Few and small runs (--quick)." if quick else "")]
+    sections = {part.split(":", 1)[0]: "### " + part.strip() for part in old.split("### ")[1:]}
+    line = "%(processor)s, %(cores)d cores, %(system)s; load at the beginning %(load).2f; %(time)s." % about
     for name, (_, title) in GROUPS.items():
         rows_ = [row for group, row in taken if group == name]
         if rows_:
-            parts.append("### %s: %s\n\n%s" % (name, title, rows.markdown(rows_).rstrip("\n")))
+            sections[name] = "### %s: %s\n\n%s\n\n%s" % (name, title, line + (" Few and small runs (--quick)." if quick else ""),
+                                                    rows.markdown(rows_).rstrip("\n"))
+    tables = "\n\n".join(sections[name] for name in GROUPS if name in sections)
     with open(path, "w", encoding="utf-8") as file:
-        file.write("%s%s\n\n%s\n\n%s%s" % (before, begin, "\n\n".join(parts), end, after))
+        file.write("%s%s\n\n%s\n\n%s%s" % (before, begin, tables, end, after))
 
 
 def main():
@@ -74,7 +77,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="few and small runs")
     parser.add_argument("--only", default="", help="only rows whose name has this text")
     parser.add_argument("--json", help="write the figures there")
-    parser.add_argument("--markdown", help="put the tables into this page")
+    parser.add_argument("--markdown", help="put the tables of these groups into this page")
     options = parser.parse_args()
     if options.runs and options.runs < 5:
         parser.error("--runs: 5 at least")
