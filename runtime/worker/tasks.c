@@ -126,6 +126,17 @@ static int take_progress(mni_worker_t *worker, mni_executor_t *executor, mni_rea
     return 0;
 }
 
+/* Exited and signal: of a program that the job "exec" has run; of other processes their end itself tells. */
+static bool may_say(const mni_executor_t *executor, mn_reason_t reason)
+{
+    const mni_declaration_t *declared =
+        executor->driver ? NULL : mni_declaration_get(executor->declaration);
+
+    if (reason == MN_REASON_EXITED || reason == MN_REASON_SIGNAL)
+        return declared && strcmp(declared->name, MNI_EXEC_JOB) == 0;
+    return reason == MN_REASON_RETURNED || reason == MN_REASON_ERROR;
+}
+
 static int take_finished(mni_worker_t *worker, mni_executor_t *executor, mni_reader_t *reader)
 {
     mni_msg_finished_t finished = mni_get_finished(reader);
@@ -134,8 +145,7 @@ static int take_finished(mni_worker_t *worker, mni_executor_t *executor, mni_rea
         return rc; /* the first word about a task's end counts */
     if (executor->queue && !executor->block)
         return mni_error(MN_E_PROTOCOL, "an executor has ended a block that it was not given");
-    /* Exited and signal: of a program that the task has run. */
-    if (finished.reason < MN_REASON_RETURNED || finished.reason > MN_REASON_SIGNAL)
+    if (!may_say(executor, finished.reason))
         return mni_error(MN_E_PROTOCOL, "an executor says that a task ended for reason %u",
                          finished.reason);
     free((void *)executor->finished.message);
