@@ -98,6 +98,8 @@ static int order_read(reader_t *reader)
         rc = mni_error(MN_E_NO_MEMORY, "no memory for the order of the jobs");
     else if (reader->raw != NULL && mni_raw_created(reader->raw, reader->count, created) == 0)
         rc = order_make(reader, created);
+    else if (mni_raw_damaged(reader->raw))
+        rc = mni_error(MN_E_STORE, "a part of the table of jobs has the wrong size");
     else if (type < 0 || (reader->count > 0 &&
                           H5Dread(reader->set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, created) < 0))
         rc = mni_store_error("the table of jobs cannot be read");
@@ -133,6 +135,8 @@ static int rows_part(reader_t *reader, uint64_t first, uint64_t count, char *to)
         if (!texts)
             return 0;
         type = reader->texts_type;
+    } else if (mni_raw_damaged(reader->raw)) {
+        return mni_error(MN_E_STORE, "a part of the table of jobs has the wrong size");
     } else {
         /* a column that an early version did not have stays zero */
         memset(to, 0, (size_t)count * reader->row_size);
@@ -148,7 +152,8 @@ static int rows_part(reader_t *reader, uint64_t first, uint64_t count, char *to)
 static void texts_free(const reader_t *reader, char *rows, uint64_t count)
 {
     hsize_t size = count;
-    hid_t memory = reader->texts ? H5Screate_simple(1, &size, NULL) : -1;
+    /* in parentheses, no fault point: nothing could be done about it */
+    hid_t memory = reader->texts ? (H5Screate_simple)(1, &size, NULL) : -1;
 
     if (memory >= 0) {
         H5Dvlen_reclaim(reader->type, memory, H5P_DEFAULT, rows);
@@ -357,7 +362,7 @@ static int reader_open(reader_t *reader, hid_t file)
         return rc;
     reader->count = (uint64_t)count;
     if (reader->format >= 3)
-        reader->raw = mni_raw_open(file, reader->set);
+        reader->raw = mni_raw_open(reader->set);
     return order_read(reader);
 }
 

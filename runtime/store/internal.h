@@ -184,9 +184,11 @@ bool mni_row_same_texts(const mni_row_t *a, const mni_row_t *b);
 typedef struct mni_raw mni_raw_t;
 
 /* NULL: this table cannot be read so, or there is no memory. The dataset stays open as long. */
-mni_raw_t *mni_raw_open(hid_t file, hid_t set);
+mni_raw_t *mni_raw_open(hid_t set);
+/* Whether what was read last failed since a part has another size than it can have. HDF5 must not try that: it would believe the size. */
+bool mni_raw_damaged(const mni_raw_t *raw);
 /* Reads rows without their texts, which are NULL then. *texts: some are there. Negative, and the rows undefined: HDF5 is to try, and to
- * say what is wrong. */
+ * say what is wrong, if it is not damaged. */
 int mni_raw_read(mni_raw_t *raw, uint64_t first, uint64_t count, mni_row_t *rows, bool *texts);
 /* Reads when the first `count` jobs of the table were started, likewise. */
 int mni_raw_created(mni_raw_t *raw, uint64_t count, double *created);

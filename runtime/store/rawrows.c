@@ -24,6 +24,7 @@ struct mni_raw {
     uint64_t chunk_rows;
     uint64_t chunk; /* number of the one that is in memory */
     char *bytes;    /* of it */
+    bool damaged;   /* one has the wrong size, which HDF5 would believe */
 };
 
 #define NO_CHUNK UINT64_MAX
@@ -34,7 +35,8 @@ struct mni_raw {
 static bool is_packed(hid_t set)
 {
     hid_t there = H5Dget_type(set), here = mni_row_type(MNI_ROW_WHOLE);
-    bool packed = there >= 0 && here >= 0 && H5Tpack(here) >= 0 && H5Tequal(there, here) > 0;
+    bool packed = there >= 0 && here >= 0 && H5Tpack(here) >= 0 && H5Tequal(there, here) > 0 &&
+                  H5Tget_size(there) == ROW_SIZE;
 
     if (there >= 0)
         H5Tclose(there);
@@ -43,36 +45,21 @@ static bool is_packed(hid_t set)
     return packed;
 }
 
-/* The rows of a chunk; 0: chunks are not plain rows of this size. */
+/* The rows of a chunk; 0: chunks are not plain rows. */
 static uint64_t chunk_rows(hid_t set)
 {
     hid_t creation = H5Dget_create_plist(set);
-    const hsize_t first = 0;
-    hsize_t rows = 0, bytes = 0;
+    hsize_t rows = 0;
 
     if (creation < 0 || H5Pget_layout(creation) != H5D_CHUNKED || H5Pget_nfilters(creation) != 0 ||
-        H5Pget_chunk(creation, 1, &rows) != 1 ||
-        H5Dget_chunk_storage_size(set, &first, &bytes) < 0 || bytes != rows * ROW_SIZE)
+        H5Pget_chunk(creation, 1, &rows) != 1)
         rows = 0;
     if (creation >= 0)
         H5Pclose(creation);
     return rows;
 }
 
-/* Room for any chunk. HDF5 believes the size that the file says a chunk has, and of a damaged file that may be any up to its own,
- * in 32 bits. What is not used of the memory is not taken. */
-static char *chunk_room(hid_t file, size_t least)
-{
-    hsize_t size = 0;
-
-    if (H5Fget_filesize(file, &size) < 0)
-        return NULL;
-    if (size > UINT32_MAX)
-        size = UINT32_MAX;
-    return malloc(size < least ? least : (size_t)size);
-}
-
-mni_raw_t *mni_raw_open(hid_t file, hid_t set)
+mni_raw_t *mni_raw_open(hid_t set)
 {
     mni_raw_t *raw = calloc(1, sizeof *raw);
 
@@ -81,7 +68,7 @@ mni_raw_t *mni_raw_open(hid_t file, hid_t set)
     raw->set = set;
     raw->chunk = NO_CHUNK;
     if (is_packed(set) && (raw->chunk_rows = chunk_rows(set)) > 0)
-        raw->bytes = chunk_room(file, raw->chunk_rows * ROW_SIZE);
+        raw->bytes = malloc(raw->chunk_rows * ROW_SIZE);
     if (raw->bytes == NULL) {
         mni_raw_close(raw);
         return NULL;
@@ -99,6 +86,11 @@ void mni_raw_close(mni_raw_t *raw)
 
 /* --- reading ---------------------------------------------------------------------------------- */
 
+bool mni_raw_damaged(const mni_raw_t *raw)
+{
+    return raw != NULL && raw->damaged;
+}
+
 /* The bytes of a row, and how many rows there are from there on in its chunk; NULL: it cannot be read so. */
 static const char *row_bytes(mni_raw_t *raw, uint64_t row, uint64_t *count)
 {
@@ -107,9 +99,12 @@ static const char *row_bytes(mni_raw_t *raw, uint64_t row, uint64_t *count)
     uint32_t filters = 0;
 
     if (chunk != raw->chunk) {
+        hsize_t size = 0;
         raw->chunk = NO_CHUNK;
-        memset(raw->bytes, 0, raw->chunk_rows * ROW_SIZE); /* its size may be wrong */
-        if (H5Dread_chunk(raw->set, H5P_DEFAULT, &first, &filters, raw->bytes) < 0)
+        if (H5Dget_chunk_storage_size(raw->set, &first, &size) < 0)
+            return NULL;
+        raw->damaged = size != raw->chunk_rows * ROW_SIZE;
+        if (raw->damaged || H5Dread_chunk(raw->set, H5P_DEFAULT, &first, &filters, raw->bytes) < 0)
             return NULL;
         raw->chunk = chunk;
     }
