@@ -99,7 +99,7 @@ static int order_read(reader_t *reader)
     else if (reader->raw != NULL && mni_raw_created(reader->raw, reader->count, created) == 0)
         rc = order_make(reader, created);
     else if (mni_raw_damaged(reader->raw))
-        rc = mni_error(MN_E_STORE, "a part of the table of jobs has the wrong size");
+        rc = mni_error(MN_E_STORE, "a part of the table of jobs cannot be read");
     else if (type < 0 || (reader->count > 0 &&
                           H5Dread(reader->set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, created) < 0))
         rc = mni_store_error("the table of jobs cannot be read");
@@ -136,7 +136,7 @@ static int rows_part(reader_t *reader, uint64_t first, uint64_t count, char *to)
             return 0;
         type = reader->texts_type;
     } else if (mni_raw_damaged(reader->raw)) {
-        return mni_error(MN_E_STORE, "a part of the table of jobs has the wrong size");
+        return mni_error(MN_E_STORE, "a part of the table of jobs cannot be read");
     } else {
         /* a column that an early version did not have stays zero */
         memset(to, 0, (size_t)count * reader->row_size);

@@ -24,7 +24,7 @@ struct mni_raw {
     uint64_t chunk_rows;
     uint64_t chunk; /* number of the one that is in memory */
     char *bytes;    /* of it */
-    bool damaged;   /* one has the wrong size, which HDF5 would believe */
+    bool damaged;   /* one cannot be read, or has the wrong size, which HDF5 would believe */
 };
 
 #define NO_CHUNK UINT64_MAX
@@ -35,8 +35,7 @@ struct mni_raw {
 static bool is_packed(hid_t set)
 {
     hid_t there = H5Dget_type(set), here = mni_row_type(MNI_ROW_WHOLE);
-    bool packed = there >= 0 && here >= 0 && H5Tpack(here) >= 0 && H5Tequal(there, here) > 0 &&
-                  H5Tget_size(there) == ROW_SIZE;
+    bool packed = there >= 0 && here >= 0 && H5Tpack(here) >= 0 && H5Tequal(there, here) > 0;
 
     if (there >= 0)
         H5Tclose(there);
@@ -99,12 +98,14 @@ static const char *row_bytes(mni_raw_t *raw, uint64_t row, uint64_t *count)
     uint32_t filters = 0;
 
     if (chunk != raw->chunk) {
+        haddr_t address = 0;
         hsize_t size = 0;
         raw->chunk = NO_CHUNK;
-        if (H5Dget_chunk_storage_size(raw->set, &first, &size) < 0)
-            return NULL;
-        raw->damaged = size != raw->chunk_rows * ROW_SIZE;
-        if (raw->damaged || H5Dread_chunk(raw->set, H5P_DEFAULT, &first, &filters, raw->bytes) < 0)
+        raw->damaged =
+            H5Dget_chunk_info_by_coord(raw->set, &first, &filters, &address, &size) < 0 ||
+            size != raw->chunk_rows * ROW_SIZE ||
+            H5Dread_chunk(raw->set, H5P_DEFAULT, &first, &filters, raw->bytes) < 0;
+        if (raw->damaged)
             return NULL;
         raw->chunk = chunk;
     }
