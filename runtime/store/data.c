@@ -383,6 +383,7 @@ int mni_data_get(hid_t data, mn_id_t id, mni_data_values_t *values)
         (rc = value_get(group, "result", &values->result, &values->result_file)) < 0) {
         mn_value_destroy(&values->input);
         free(values->input_file);
+        values->input_file = NULL;
     }
     H5Gclose(group);
     return rc < 0 ? mni_error_prefix(rc, "job %s", text) : 0;
