@@ -296,3 +296,21 @@ void faults_end(void)
 {
     folder_end();
 }
+
+int faults_followed(const char *test, CMFixtureFunction setup)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(a_call_fails_once, setup),
+        cmocka_unit_test_setup(calls_fail_for_good, setup),
+        cmocka_unit_test_setup(a_write_is_torn, setup),
+        cmocka_unit_test_setup(it_is_killed_between_two_steps, setup),
+    };
+    faults_begin(test);
+    if (faults.step > 1) { /* a session has more points than one without replacements */
+        faults.few = (faults.step + 1) / 2;
+        faults.step *= 4;
+    }
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    faults_end();
+    return failed;
+}

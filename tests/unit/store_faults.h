@@ -13,6 +13,11 @@
 #include "util/fault.h"
 
 #include <limits.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
 
 typedef struct faults {
     char template[PATH_MAX], folder[PATH_MAX], path[PATH_MAX];
@@ -41,5 +46,8 @@ void a_call_fails_once(void **state);
 void calls_fail_for_good(void **state);
 void a_write_is_torn(void **state);
 void it_is_killed_between_two_steps(void **state);
+
+/* A program of these tests from what `setup` has made, which calls faults_follow(). Returns how many failed. */
+int faults_followed(const char *test, CMFixtureFunction setup);
 
 #endif
