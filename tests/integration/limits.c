@@ -245,6 +245,13 @@ static void too_much_ends_the_task(mn_task_t *task)
     expect_too_much(serve(eat_again, 300, HEAP, NULL), "with a retry", 2);
 }
 
+/* ThreadSanitizer has memory of its own for each byte of the task's, which counts as the task's. */
+#ifdef __SANITIZE_THREAD__
+static const bool memory_is_exact = false;
+#else
+static const bool memory_is_exact = true;
+#endif
+
 static void enough_is_enough(mn_task_t *task)
 {
     (void)task;
@@ -349,13 +356,15 @@ static int driver(mn_task_t *task, int argc, char **argv)
     (void)argv;
     check_begin();
     RUN(task, too_much_ends_the_task);
-    RUN(task, enough_is_enough);
+    if (memory_is_exact) {
+        RUN(task, enough_is_enough);
+        RUN(task, figures_are_kept);
+    }
     RUN(task, a_limit_goes_with_its_task);
     RUN(task, what_is_left_behind_does_not_count);
     RUN(task, others_live_on);
     RUN(task, an_item_may_be_too_much);
     RUN(task, arguments_are_the_callers);
-    RUN(task, figures_are_kept);
     RUN(task, the_machine_kills_executors_first);
     return check_end();
 }
