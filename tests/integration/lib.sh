@@ -180,17 +180,25 @@ kill_all()
     rm -rf $shared
 }
 
+# show_marked MARK: what they are, and what each of their threads waits for.
+show_marked()
+{
+    local pid task
+    for pid in $(marked "$1"); do
+        echo "    $pid $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null)"
+        for task in /proc/"$pid"/task/*; do
+            echo "        $(cut -d' ' -f2,3 "$task/stat" 2>/dev/null) in $(cat "$task/wchan" 2>/dev/null)"
+        done
+    done
+}
+
 # nothing_left MARK WHAT: waits a moment, then what is left is a failure, and is killed.
 nothing_left()
 {
-    local pid left
     await "${3:-15}" none_marked "$1" && return 0
-    left=$(marked "$1")
     fail "$2: processes are left behind:"
-    for pid in $left; do
-        echo "    $pid $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null)"
-        kill -KILL "$pid" 2>/dev/null
-    done
+    show_marked "$1"
+    kill_all "$1"
     return 1
 }
 
