@@ -33,6 +33,7 @@ enum {
     OPTION_WALLTIME,
     OPTION_LEAD,
     OPTION_HEARTBEAT,
+    OPTION_RESTART,
     OPTION_HOST,
     OPTION_HOSTFILE,
     OPTION_QUIET,
@@ -69,6 +70,10 @@ static const mni_option_t options[] = {
     [OPTION_HEARTBEAT] = {"heartbeat", 0, "SECONDS",
                           "A worker that is silent for so long is lost, and what it ran runs\n"
                           "again elsewhere. Default: 10; 0: never."},
+    [OPTION_RESTART] =
+        {"restart", 0, NULL,
+         "When rank 0 or mpirun is killed or crashes, start it again: it goes on from\n"
+         "the store. At most three times in a row; needs --store."},
     [OPTION_HOST] = {"host", 0, "LIST",
                      "Hosts to run on, as for mpirun; the first one is this host."},
     [OPTION_HOSTFILE] = {"hostfile", 0, "FILE", "The same from a file, as for mpirun."},
@@ -251,6 +256,9 @@ static int read_option(int option, const char *value, mni_run_options_t *run)
             return mni_usage_error(verb, "--%s is empty", options[option].name);
         *(option == OPTION_HOST ? &run->host : &run->hostfile) = value;
         return 0;
+    case OPTION_RESTART:
+        run->restart = true;
+        return 0;
     case OPTION_QUIET:
         run->quiet = true;
         return 0;
@@ -307,6 +315,9 @@ static int start(mni_run_options_t *run)
     if (rc != 0)
         return rc;
 
+    const char *store = getenv("MULTINODE_STORE");
+    if (run->restart && (!store || !store[0]))
+        return mni_usage_error(verb, "--restart needs --store, to go on from");
     if (mni_launch_place(run, &place) < 0)
         return mni_usage_error(verb, "%s", mn_error_message());
     if (run->ranks == 0 && (run->ranks = mni_launch_default_ranks(&place)) == 0)

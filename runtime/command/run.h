@@ -27,6 +27,7 @@ typedef struct mni_run_options {
     double grace;         /* seconds of a drain */
     double walltime;      /* seconds from now on, 0: not said */
     double lead;          /* seconds before its end, negative: not said */
+    bool restart;         /* after a crash of the runtime, from the store */
     bool quiet, verbose, help;
     char **program; /* the program and its arguments, ended by NULL */
 } mni_run_options_t;
