@@ -156,11 +156,13 @@ static int line_open(line_t *line, mni_rank_t *rank)
     return rc;
 }
 
+/* Without a status (negative) the command takes it as a crash. */
 static void line_close(line_t *line, int status)
 {
     if (line->socket < 0)
         return;
-    mni_control_send(line->socket, MNI_CONTROL_EXIT, status);
+    if (status >= 0)
+        mni_control_send(line->socket, MNI_CONTROL_EXIT, status);
     shutdown(line->socket, SHUT_RDWR);
     pthread_join(line->thread, NULL);
     close(line->socket);
@@ -239,7 +241,7 @@ static int run_rank(mni_rank_t *rank, mni_spawner_t *spawner, bool first)
         mni_spawner_stop(spawner, 0);
         if (first) {
             signalled_rank = NULL;
-            line_close(&line, EXIT_FAILED);
+            line_close(&line, rc == MN_E_LOST ? -1 : EXIT_FAILED);
         }
         leave(EXIT_FAILED);
     }

@@ -48,6 +48,8 @@ static int raise_descriptor(int descriptor)
 
 static int open_signals(sigset_t *before)
 {
+    static sigset_t at_first; /* one that is started again has them blocked already */
+    static bool known;
     sigset_t heard;
     struct sigaction action;
 
@@ -66,6 +68,10 @@ static int open_signals(sigset_t *before)
     signal(SIGCHLD, SIG_DFL);
     signal(SIGPIPE, SIG_IGN);
     sigprocmask(SIG_BLOCK, &heard, before);
+    if (known)
+        *before = at_first;
+    at_first = *before;
+    known = true;
     sigdelset(before, SIGINT);
     sigdelset(before, SIGTERM);
     sigdelset(before, SIGCHLD);

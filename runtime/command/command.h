@@ -50,9 +50,11 @@ extern const mni_usage_t mni_command_usage;
 
 int mni_command_run(int argc, char **argv);
 int mni_command_serve(int argc, char **argv);
+int mni_command_submit(int argc, char **argv);
 int mni_command_version(int argc, char **argv);
 int mni_command_help(int argc, char **argv);
-extern const mni_usage_t mni_run_usage, mni_serve_usage, mni_version_usage, mni_help_usage;
+extern const mni_usage_t mni_run_usage, mni_serve_usage, mni_submit_usage, mni_version_usage,
+    mni_help_usage;
 
 /* task.c: what a program of `multinode exec` says to its task. */
 int mni_command_yield(int argc, char **argv);

@@ -306,7 +306,7 @@ static bool is_read_by_mpirun(const char *argument)
            (strstr(name, "mca") || strcmp(name, "am") == 0 || strcmp(name, "tune") == 0);
 }
 
-static void append_quoted(FILE *text, const char *word)
+void mni_launch_quote(FILE *text, const char *word)
 {
     fputc('\'', text);
     for (; *word; word++)
@@ -340,7 +340,7 @@ static void add_program(list_t *list, char **program)
     fputs("exec", text);
     for (; *program; program++) {
         fputc(' ', text);
-        append_quoted(text, *program);
+        mni_launch_quote(text, *program);
     }
     if (fclose(text) != 0)
         list->failed = true;

@@ -4,6 +4,7 @@
  * anything is started.
  */
 #include "command/command.h"
+#include "command/named.h"
 #include "command/run.h"
 #include "command/walltime.h"
 #include "util/clock.h"
@@ -14,8 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define MOST_RANKS 100000
 #define MOST_CPUS 1000000
@@ -34,6 +33,7 @@ enum {
     OPTION_WALLTIME,
     OPTION_LEAD,
     OPTION_HEARTBEAT,
+    OPTION_RESTART,
     OPTION_HOST,
     OPTION_HOSTFILE,
     OPTION_QUIET,
@@ -70,6 +70,10 @@ static const mni_option_t options[] = {
     [OPTION_HEARTBEAT] = {"heartbeat", 0, "SECONDS",
                           "A worker that is silent for so long is lost, and what it ran runs\n"
                           "again elsewhere. Default: 10; 0: never."},
+    [OPTION_RESTART] =
+        {"restart", 0, NULL,
+         "When rank 0 or mpirun is killed or crashes, start it again: it goes on from\n"
+         "the store. At most three times in a row; needs --store."},
     [OPTION_HOST] = {"host", 0, "LIST",
                      "Hosts to run on, as for mpirun; the first one is this host."},
     [OPTION_HOSTFILE] = {"hostfile", 0, "FILE", "The same from a file, as for mpirun."},
@@ -190,31 +194,13 @@ static int export_memory(const char *text)
     return export_text("MULTINODE_MEMORY", number);
 }
 
-/* The ranks may run in another folder: they get the whole path. The folder must be there, the
- * file need not. */
+/* The ranks may run in another folder: they get the whole path. */
 static int export_store(const char *name, const char *text)
 {
-    char path[PATH_MAX], folder[PATH_MAX];
-    struct stat status;
+    char path[PATH_MAX];
+    int rc = mni_named_store(verb, name, text, path);
 
-    if (text[0] == '\0')
-        return mni_usage_error(verb, "%s is empty: name an HDF5 file, such as results.h5", name);
-    folder[0] = '\0';
-    if (text[0] != '/' && !getcwd(folder, sizeof folder)) {
-        mni_say("cannot find out the current folder: %s", strerror(errno));
-        return MNI_EXIT_FAILED;
-    }
-    const char *between = text[0] == '/' || strcmp(folder, "/") == 0 ? "" : "/";
-    if (snprintf(path, sizeof path, "%s%s%s", folder, between, text) >= (int)sizeof path)
-        return mni_usage_error(verb, "%s names a path that is too long", name);
-    snprintf(folder, sizeof folder, "%s", path);
-    *(strrchr(folder, '/') + 1) = '\0';
-    if (stat(folder, &status) != 0)
-        return mni_usage_error(verb, "%s: the folder %s of \"%s\": %s", name, folder, text,
-                               strerror(errno));
-    if (stat(path, &status) == 0 && S_ISDIR(status.st_mode))
-        return mni_usage_error(verb, "%s: \"%s\" is a folder, not a file", name, text);
-    return export_text("MULTINODE_STORE", path);
+    return rc == 0 ? export_text("MULTINODE_STORE", path) : rc;
 }
 
 /* --- options ---------------------------------------------------- */
@@ -270,6 +256,9 @@ static int read_option(int option, const char *value, mni_run_options_t *run)
             return mni_usage_error(verb, "--%s is empty", options[option].name);
         *(option == OPTION_HOST ? &run->host : &run->hostfile) = value;
         return 0;
+    case OPTION_RESTART:
+        run->restart = true;
+        return 0;
     case OPTION_QUIET:
         run->quiet = true;
         return 0;
@@ -300,71 +289,6 @@ static int read_environment(mni_run_options_t *run)
     return rc;
 }
 
-/* --- the program ---------------------------------------------------- */
-
-/* 0 if a path can be executed, else 126 or 127 with a line about it. `name` is what the user
- * wrote. */
-static int check_path(const char *path, const char *name)
-{
-    struct stat status;
-
-    if (stat(path, &status) != 0) {
-        mni_say("cannot run %s: %s", name, strerror(errno));
-        return errno == ENOENT || errno == ENOTDIR ? MNI_EXIT_NOT_FOUND : MNI_EXIT_CANNOT_EXECUTE;
-    }
-    if (S_ISDIR(status.st_mode)) {
-        mni_say("cannot run %s: it is a folder", name);
-        return MNI_EXIT_CANNOT_EXECUTE;
-    }
-    if (!S_ISREG(status.st_mode)) {
-        mni_say("cannot run %s: it is not a file", name);
-        return MNI_EXIT_CANNOT_EXECUTE;
-    }
-    /* For root access() says yes to any file with an x bit, and no to one without. */
-    if (access(path, X_OK) != 0) {
-        mni_say("cannot run %s: %s (chmod +x makes a file executable)", name, strerror(errno));
-        return MNI_EXIT_CANNOT_EXECUTE;
-    }
-    return 0;
-}
-
-static bool is_in_path(const char *name)
-{
-    const char *folders = getenv("PATH");
-    char path[PATH_MAX];
-    struct stat status;
-
-    for (; folders;
-         folders = folders[strcspn(folders, ":")] ? folders + strcspn(folders, ":") + 1 : NULL) {
-        int length = (int)strcspn(folders, ":");
-        if (snprintf(path, sizeof path, "%.*s/%s", length, length ? folders : ".", name) >=
-            (int)sizeof path)
-            continue;
-        if (stat(path, &status) == 0 && S_ISREG(status.st_mode) && access(path, X_OK) == 0)
-            return true;
-    }
-    return false;
-}
-
-static int check_program(const char *name)
-{
-    if (name[0] == '\0')
-        return mni_usage_error("run", "the name of PROGRAM is empty");
-    if (name[0] == '-')
-        return mni_usage_error(
-            "run", "PROGRAM \"%s\" would be taken for an option by mpirun; write ./%s", name, name);
-    if (strchr(name, '/'))
-        return check_path(name, name);
-    if (is_in_path(name))
-        return 0;
-    if (access(name, F_OK) == 0)
-        mni_say("cannot run %s: it is not in PATH; for the one in this folder write ./%s", name,
-                name);
-    else
-        mni_say("cannot run %s: there is no such program in PATH", name);
-    return MNI_EXIT_NOT_FOUND;
-}
-
 /* --- the run ---------------------------------------------------- */
 
 /* Tells the ranks when to drain. */
@@ -391,6 +315,9 @@ static int start(mni_run_options_t *run)
     if (rc != 0)
         return rc;
 
+    const char *store = getenv("MULTINODE_STORE");
+    if (run->restart && (!store || !store[0]))
+        return mni_usage_error(verb, "--restart needs --store, to go on from");
     if (mni_launch_place(run, &place) < 0)
         return mni_usage_error(verb, "%s", mn_error_message());
     if (run->ranks == 0 && (run->ranks = mni_launch_default_ranks(&place)) == 0)
@@ -460,7 +387,7 @@ int mni_command_run(int argc, char **argv)
     if (parser.at == argc)
         return mni_usage_error("run", "PROGRAM is missing, such as in: multinode run ./program");
     run.program = argv + parser.at;
-    if ((rc = check_program(run.program[0])) != 0)
+    if ((rc = mni_named_program("run", run.program[0])) != 0)
         return rc;
     return start(&run);
 }

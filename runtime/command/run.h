@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/types.h>
 
 /* What the user asked for. */
@@ -26,6 +27,7 @@ typedef struct mni_run_options {
     double grace;         /* seconds of a drain */
     double walltime;      /* seconds from now on, 0: not said */
     double lead;          /* seconds before its end, negative: not said */
+    bool restart;         /* after a crash of the runtime, from the store */
     bool quiet, verbose, help;
     char **program; /* the program and its arguments, ended by NULL */
 } mni_run_options_t;
@@ -58,6 +60,9 @@ typedef struct mni_folders {
 char **mni_launch_arguments(const mni_run_options_t *options, const mni_place_t *place,
                             const mni_folders_t *folders);
 void mni_launch_destroy(char **arguments);
+
+/* Writes a word as a shell takes it, between quotes. */
+void mni_launch_quote(FILE *text, const char *word);
 
 /* Sets what mpirun itself reads from the environment. 0 or MN_E_SYSTEM. */
 int mni_launch_environment(const mni_place_t *place, int diagnostics);

@@ -400,28 +400,50 @@ static void collect(mni_run_t *run)
     mni_guard_sweep(GUARD_PATIENCE);
 }
 
+static int run_once(mni_run_t *run)
+{
+    if (mni_run_begin(run) < 0) {
+        mni_say("%s", mn_error_message());
+        return MNI_EXIT_FAILED;
+    }
+    loop(run);
+    hear_the_rest(run);
+    collect(run);
+    return run->exit_status >= 0 ? run->exit_status : explain(run);
+}
+
+static void close_all(mni_run_t *run)
+{
+    mni_control_unlisten(run->listener, run->path);
+    mni_guard_remove_folders(&run->folders);
+    mni_terminal_close(&run->terminal);
+    for (int *descriptor = (int[]){run->line, run->channel, run->diagnostics, run->signals, -2};
+         *descriptor != -2; descriptor++)
+        if (*descriptor >= 0)
+            close(*descriptor);
+}
+
 int mni_supervise(const mni_run_options_t *options, const mni_place_t *place)
 {
-    mni_run_t run = {.options = options,
-                     .place = place,
-                     .listener = -1,
-                     .line = -1,
-                     .signals = -1,
-                     .channel = -1,
-                     .diagnostics = -1,
-                     .exit_status = -1,
-                     .missing = -1};
-    int status = MNI_EXIT_FAILED;
+    mni_restarts_t restarts = {.count = 0};
+    bool again;
+    int status;
 
-    if (mni_run_begin(&run) < 0) {
-        mni_say("%s", mn_error_message());
-    } else {
-        loop(&run);
-        hear_the_rest(&run);
-        collect(&run);
-        status = run.exit_status >= 0 ? run.exit_status : explain(&run);
-    }
-    mni_control_unlisten(run.listener, run.path);
-    mni_guard_remove_folders(&run.folders);
+    do {
+        mni_run_t run = {.options = options,
+                         .place = place,
+                         .begun = mni_clock_now(),
+                         .terminal = {.pipe = -1},
+                         .listener = -1,
+                         .line = -1,
+                         .signals = -1,
+                         .channel = -1,
+                         .diagnostics = -1,
+                         .exit_status = -1,
+                         .missing = -1};
+        status = run_once(&run);
+        again = mni_restart(&run, &restarts, &status);
+        close_all(&run);
+    } while (again);
     return status;
 }

@@ -30,6 +30,7 @@ typedef struct mni_run {
     long missing;      /* the rank that was found missing, -1: none */
     unsigned strikes;
     uint64_t next_count;
+    uint64_t begun;  /* when */
     mni_step_t step; /* what comes at the deadline */
     uint64_t deadline;
     char kept[DIAGNOSTICS_KEPT]; /* what Open MPI said of itself */
@@ -39,5 +40,15 @@ typedef struct mni_run {
 /* Opens all that the loop listens to and starts the guard with mpirun. On failure the caller
  * still removes what is named in `run`. */
 int mni_run_begin(mni_run_t *run);
+
+/* What is known of the runs before this one. */
+typedef struct mni_restarts {
+    bool begun; /* the runtime has begun in one of them */
+    int count;  /* in a row */
+} mni_restarts_t;
+
+/* restart.c: whether a run that has ended, with nothing left of it here, is to be started again. Says why, and waits until nothing
+ * can be left of it elsewhere. A signal that comes meanwhile is an answer to that, and decides the exit status. */
+bool mni_restart(const mni_run_t *run, mni_restarts_t *restarts, int *status);
 
 #endif

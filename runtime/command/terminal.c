@@ -84,3 +84,9 @@ void mni_terminal_serve(mni_terminal_t *terminal, const struct pollfd ready[2])
     if (ready[0].revents && terminal->pipe >= 0)
         read_terminal(terminal);
 }
+
+void mni_terminal_close(mni_terminal_t *terminal)
+{
+    if (terminal->pipe >= 0)
+        close_pipe(terminal);
+}

@@ -23,6 +23,9 @@ typedef struct mni_terminal {
  * own. 0 or MN_E_SYSTEM. */
 int mni_terminal_open(mni_terminal_t *terminal, int *input);
 
+/* To open it anew for another run: nothing more is handed on. */
+void mni_terminal_close(mni_terminal_t *terminal);
+
 /* How often to look whether a background process has become the foreground one; shells need not
  * tell it. */
 #define MNI_TERMINAL_PAUSE_MS 300

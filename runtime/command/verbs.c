@@ -8,6 +8,7 @@
 const mni_verb_t mni_verbs[] = {
     {"run", "start a program on its ranks", &mni_run_usage, mni_command_run},
     {"serve", "start a runtime without a program", &mni_serve_usage, mni_command_serve},
+    {"submit", "put a program into the queue of Slurm", &mni_submit_usage, mni_command_submit},
 /* clang-format off */
 #define VERB(name, summary) {#name, summary, NULL, NULL},
     MNI_LIVE_VERBS(VERB)

@@ -18,7 +18,7 @@ int mni_core_create(mni_core_t **core)
     mni_pool_init(&made->grants, sizeof(mni_grant_t));
     made->ready.before = mni_ready_before;
     made->timers.before = mni_timer_before;
-    made->drain_at = made->starve_at = MNI_NEVER;
+    made->drain_at = made->starve_at = made->over_at = MNI_NEVER;
     made->scratch = malloc(MNI_PIECES * sizeof *made->scratch);
     made->lent = malloc(MNI_MAX_CORES * sizeof *made->lent);
     made->lenders = malloc(MNI_LENDERS * sizeof *made->lenders);
@@ -234,6 +234,13 @@ void mni_core_drain(mni_core_t *core, uint64_t now, double grace)
         core->drain_at = MNI_NEVER;
         for_each_root(core, kill_root);
     }
+}
+
+void mni_core_over_at(mni_core_t *core, uint64_t now, uint64_t at)
+{
+    mni_core_enter(core, now);
+    core->over_at = at;
+    core->over_after = at > now ? at - now : 0;
 }
 
 void mni_core_tick(mni_core_t *core, uint64_t now)

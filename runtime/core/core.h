@@ -258,6 +258,11 @@ int mni_core_remove(mni_core_t *core, uint64_t now, mni_job_t *job);
  * `grace` seconds are over. Demands and slots of the driver (caller 0) are stopped too. */
 void mni_core_drain(mni_core_t *core, uint64_t now, double grace);
 
+/* Tells when the run will be over and drain, before any job is there. From then on no attempt begins whose timeout would not be over
+ * by then: its job stays PENDING, for the next run. Not so one whose timeout is longer than the whole run, which would never
+ * begin: it is to go on over several. Items of maps belong to what runs already. */
+void mni_core_over_at(mni_core_t *core, uint64_t now, uint64_t at);
+
 /* Lets due times pass: timeouts, graces, reservations. */
 void mni_core_tick(mni_core_t *core, uint64_t now);
 

@@ -178,7 +178,8 @@ static bool consider_grant(mni_core_t *core, mni_grant_t *grant, void *best)
         if (demand->hungry && demand->live == 0)
             consider(core, best,
                      &(candidate_t){.demand = demand, .shape = demand->shape, .age = demand->age});
-    if (record && record->job.status == MN_PENDING && !record->held)
+    if (record && record->job.status == MN_PENDING && !record->held &&
+        !mni_job_is_late(core, record))
         consider(core, best,
                  &(candidate_t){.record = record, .shape = record->shape, .age = record->age});
     return false;
@@ -237,7 +238,7 @@ static bool put_job_back(mni_core_t *core)
 static bool release_awaited(mni_core_t *core, mni_grant_t *grant, void *argument)
 {
     (void)argument;
-    if (!grant->awaited || !grant->awaited->held)
+    if (!grant->awaited || !grant->awaited->held || grant->awaited->late)
         return false;
     mni_job_release(core, grant->awaited);
     return true;
@@ -316,8 +317,22 @@ static bool refuse(mni_core_t *core)
     return true;
 }
 
+bool mni_deadlock_ends(const mni_core_t *core)
+{
+    for (uint32_t i = 0; core->over_at != MNI_NEVER && i < core->node_count; i++)
+        for (uint32_t k = core->nodes[i]->grant_count; k-- > 0;) {
+            const mni_grant_t *grant = mni_node_grant(core, core->nodes[i], k);
+            if (!grant->ended && grant->awaited && grant->awaited->job.status == MN_PENDING &&
+                mni_job_is_late(core, grant->awaited))
+                return true;
+        }
+    return false;
+}
+
 bool mni_deadlock_resolve(mni_core_t *core)
 {
+    if (mni_deadlock_ends(core))
+        return false;
     if (core->reserved) { /* they may be waiting for that node */
         mni_reserve_drop(core);
         return true;

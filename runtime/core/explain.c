@@ -62,6 +62,14 @@ void mni_core_explain(const mni_core_t *core, const mni_job_t *job, char *text, 
         snprintf(text, room, "the runtime is stopping; it stays for the next one");
         return;
     }
+    if (mni_job_is_late(core, record)) {
+        snprintf(
+            text, room,
+            "its timeout of %g s would not be over before this run asks all to stop; it stays for the "
+            "next one",
+            job->need.timeout);
+        return;
+    }
     if (record->held) {
         snprintf(text, room,
                  "it was put back to make room for others, and waits until one of them has ended");

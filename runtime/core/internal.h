@@ -63,7 +63,8 @@ struct mni_record {
     mni_labels_t *kids;   /* jobs that its cancel reaches */
     uint32_t number;      /* in core->records */
     bool removing;        /* to be forgotten when it has ended */
-    bool held;            /* PENDING: put back, in core->held and not in its queue */
+    bool held;            /* PENDING: put back, in core->held and not in its queue; or late */
+    bool late;            /* PENDING: its timeout would not be over in time, in core->late */
 };
 
 /* What only some jobs have: a lock, a tag, a key, or a parent whose cancel reaches them. */
@@ -254,6 +255,7 @@ struct mni_core {
     mni_pool_t records, grants;
     mni_record_t *newest, *oldest;
     mni_record_t *held;   /* put back: PENDING, but not before something has ended */
+    mni_record_t *late;   /* PENDING, but not begun before the run is over */
     mni_record_t *doomed; /* forgotten and reported: freed when the next action is taken */
     mni_demand_t *driver; /* demands of the driver */
     mni_heap_t ready;     /* shapes */
@@ -280,6 +282,8 @@ struct mni_core {
     uint64_t reserved_at; /* since when */
     uint64_t starve_at;   /* when to look for starving shapes */
     uint64_t drain_at;    /* MNI_NEVER: not draining, or nothing to kill */
+    uint64_t over_at;     /* when the run will be over; MNI_NEVER: not known */
+    uint64_t over_after;  /* how long it lasts, all in all */
     bool draining;
     size_t alive, blocked_grants, unfinished;
     size_t statuses[MN_CANCELLED + 1]; /* how many jobs have each */
@@ -453,6 +457,9 @@ void mni_job_finish(mni_core_t *core, mni_record_t *record, mni_grant_t *grant);
 /* Something has ended: jobs that were put back may run again. */
 void mni_job_release_held(mni_core_t *core);
 void mni_job_release(mni_core_t *core, mni_record_t *record); /* this one */
+/* Whether an attempt of it could not end before the run does; see mni_core_over_at(). */
+bool mni_job_is_late(const mni_core_t *core, const mni_record_t *record);
+void mni_job_set_aside(mni_core_t *core, mni_record_t *record); /* such a one, out of its queue */
 /* Its grant; NULL: it does not run. */
 static inline mni_grant_t *mni_job_runs(const mni_record_t *record)
 {
@@ -532,6 +539,8 @@ uint64_t mni_demand_hash(const mni_link_t *link);
 
 /* Called when all that lives waits. True: something was done about it. */
 bool mni_deadlock_resolve(mni_core_t *core);
+/* Whether something waits for a job that is not begun any more: the end of the run ends that wait. */
+bool mni_deadlock_ends(const mni_core_t *core);
 /* Whether what `caller` waits for can never be given, since `caller` and its ancestors themselves
  * hold what it needs. Writes the sentence. */
 bool mni_deadlock_circle(mni_core_t *core, mni_grant_t *caller, uint32_t declaration,

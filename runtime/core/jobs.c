@@ -323,12 +323,14 @@ static void retire(mni_core_t *core, mni_record_t *record)
 
 static void hold(mni_core_t *core, mni_record_t *record)
 {
+    mni_record_t **list = record->late ? &core->late : &core->held;
+
     record->held = true;
     record->at.prev = NULL;
-    record->next = core->held;
+    record->next = *list;
     if (record->next)
         record->next->at.prev = record;
-    core->held = record;
+    *list = record;
 }
 
 static void unhold(mni_core_t *core, mni_record_t *record)
@@ -337,10 +339,29 @@ static void unhold(mni_core_t *core, mni_record_t *record)
         record->next->at.prev = record->at.prev;
     if (record->at.prev)
         record->at.prev->next = record->next;
+    else if (record->late)
+        core->late = record->next;
     else
         core->held = record->next;
     record->next = record->at.prev = NULL;
-    record->held = false;
+    record->held = record->late = false;
+}
+
+/* Time only goes on: what is late once stays so. */
+bool mni_job_is_late(const mni_core_t *core, const mni_record_t *record)
+{
+    double timeout = record->job.need.timeout;
+
+    return core->over_at != MNI_NEVER && isfinite(timeout) &&
+           mni_clock_after(core->now, timeout) > core->over_at &&
+           mni_clock_after(0, timeout) <= core->over_after;
+}
+
+void mni_job_set_aside(mni_core_t *core, mni_record_t *record)
+{
+    mni_queue_remove(core, record);
+    record->late = true;
+    hold(core, record);
 }
 
 void mni_job_release(mni_core_t *core, mni_record_t *record)

@@ -97,7 +97,7 @@ static bool serve_job(mni_core_t *core, mni_record_t *record, bool mixed)
 {
     mni_spread_t spread;
 
-    if (record->held || mni_shape_crowded(core, record->shape))
+    if (record->held || mni_job_is_late(core, record) || mni_shape_crowded(core, record->shape))
         return false;
     mni_lend_collect(core, NULL, record);
     return mni_place_lent(core, record->shape, mixed, &spread) &&

@@ -224,11 +224,22 @@ static bool serve_head(mni_core_t *core, mni_shape_t *shape)
     return found && begin_head(core, shape, &spread);
 }
 
+/* Whether the first of a shape cannot end before the run does; then it is the first no longer. */
+static bool set_late_aside(mni_core_t *core, const mni_shape_t *shape)
+{
+    if (shape->kind != MNI_SHAPE_JOB || !mni_job_is_late(core, shape->head))
+        return false;
+    mni_job_set_aside(core, shape->head);
+    return true;
+}
+
 /* Tries the shape that comes first of those that are ready. */
 static void serve_next(mni_core_t *core)
 {
     mni_shape_t *shape = MNI_CONTAINER(core->ready.top, mni_shape_t, ready);
 
+    if (set_late_aside(core, shape))
+        return;
     if (mni_shape_crowded(core, shape))
         block(core, shape, true);
     else if (!serve_head(core, shape))
@@ -275,6 +286,8 @@ static void give_out(mni_core_t *core, mni_node_t *node)
             (!shape ||
              mni_shape_before(MNI_CONTAINER(core->ready.top, mni_shape_t, ready), shape))) {
             serve_next(core);
+        } else if (set_late_aside(core, shape)) {
+            continue;
         } else if (mni_shape_crowded(core, shape)) {
             mni_tree_remove(&core->fitting, &shape->leaf);
             file_blocked(core, shape, true);

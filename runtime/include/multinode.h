@@ -206,8 +206,10 @@ typedef enum mn_kind { MN_KIND_JOB = 1, MN_KIND_FUNCTION, MN_KIND_SERVICE } mn_k
 typedef struct mn_spec {
     double cpu;         /**< cores: a whole number, or a fraction below 1 that shares a core [1] */
     const char *memory; /**< such as "4GiB", "512 MiB", "1.5GB" or a number of bytes [none asked] */
-    unsigned max_retries;     /**< further attempts after an error or crash [0] */
-    double timeout;           /**< seconds per attempt, or per item of a function [none] */
+    unsigned max_retries; /**< further attempts after an error or crash [0] */
+    double
+        timeout; /**< seconds per attempt, or per item of a function; a job is not begun when they would not be
+                       over before the run's time is, unless they are more than all of it [none] */
     unsigned max_concurrency; /**< how many may run at the same time [no limit] */
     double grace;             /**< seconds to clean up after a cancel; MN_NO_GRACE for none [300] */
     int priority;             /**< larger goes first [0] */

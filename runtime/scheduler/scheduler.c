@@ -55,8 +55,11 @@ int mni_scheduler_create(mni_comm_t *comm, const mni_scheduler_options_t *option
         made->node_of[i] = options->node_of[i];
         made->core_node[i] = -1;
     }
-    if ((rc = mni_core_create(&made->core)) < 0 || (rc = declare_all(made->core)) < 0 ||
-        (rc = mni_services_create(made)) < 0 || (rc = mni_keep_begin(made, options)) < 0)
+    if ((rc = mni_core_create(&made->core)) < 0 || (rc = declare_all(made->core)) < 0)
+        goto cleanup;
+    if (made->drain_at != MNI_NEVER)
+        mni_core_over_at(made->core, mni_clock_now(), made->drain_at);
+    if ((rc = mni_services_create(made)) < 0 || (rc = mni_keep_begin(made, options)) < 0)
         goto cleanup;
     *scheduler = made;
     return 0;

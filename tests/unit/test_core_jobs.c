@@ -606,6 +606,89 @@ static void slots_of_other_nodes_do_not_starve_a_large_request(void **state)
     world_destroy(w);
 }
 
+static mni_job_t *start_timed(world_t *w, double timeout)
+{
+    mni_need_t wanted = need(1000, 0);
+    wanted.timeout = timeout;
+    return start(w, JOB, wanted);
+}
+
+static void what_cannot_end_in_time_is_not_begun(void **state)
+{
+    world_t *w = world_small(8, GIB);
+    char text[256];
+    (void)state;
+    mni_core_over_at(w->core, w->now, w->now + 100 * MNI_SECOND);
+    assert_int_equal(start_timed(w, 100)->status, MN_RUNNING);
+    later(w, 70);
+    mni_job_t *late = start_timed(w, 30.5), *other = start_timed(w, 31);
+    assert_int_equal(late->status, MN_PENDING);
+    assert_int_equal(other->status, MN_PENDING);
+    mni_core_explain(w->core, late, text, sizeof text);
+    assert_non_null(strstr(text, "its timeout of 30.5 s"));
+    /* It is in nobody's way. */
+    assert_int_equal(start_timed(w, 30)->status, MN_RUNNING);
+    assert_int_equal(start_timed(w, INFINITY)->status, MN_RUNNING);
+    /* It could not end in any run of this length: it is to go on over several. */
+    assert_int_equal(start_timed(w, 101)->status, MN_RUNNING);
+    cancel(w, other, NAN);
+    assert_int_equal(other->status, MN_CANCELLED);
+    mni_core_drain(w->core, w->now, 300);
+    world_take(w);
+    assert_int_equal(late->status, MN_PENDING);
+    assert_int_equal(late->attempts, 0);
+    world_destroy(w);
+}
+
+/* It has waited in a queue meanwhile, or for its second attempt. */
+static void what_gets_late_in_a_queue_is_not_begun(void **state)
+{
+    world_t *w = world_small(1, GIB);
+    uint64_t task;
+    (void)state;
+    mni_core_over_at(w->core, w->now, w->now + 100 * MNI_SECOND);
+    run_one(w, &task, need(1000, 0));
+    mni_job_t *first = start_timed(w, 30), *second = start_timed(w, 15), *third = start_timed(w, 1);
+    mni_need_t wanted = need(1000, 0);
+    wanted.timeout = 10;
+    wanted.max_retries = 3;
+    later(w, 80);
+    ended(w, task, MN_REASON_RETURNED);
+    assert_int_equal(first->status, MN_PENDING);
+    assert_int_equal(second->status, MN_RUNNING);
+    mni_job_t *again = start(w, OTHER, wanted);
+    ended(w, second->task, MN_REASON_RETURNED);
+    ended(w, third->task, MN_REASON_RETURNED);
+    assert_int_equal(again->status, MN_RUNNING);
+    later(w, 11);
+    ended(w, again->task, MN_REASON_KILLED);
+    assert_int_equal(again->status, MN_PENDING);
+    assert_int_equal(again->attempts, 1);
+    world_destroy(w);
+}
+
+/* The end of the run ends the wait: it is no deadlock. */
+static void a_wait_for_a_late_job_is_no_deadlock(void **state)
+{
+    world_t *w = world_small(2, GIB);
+    uint64_t tasks[2];
+    (void)state;
+    mni_core_over_at(w->core, w->now, w->now + 100 * MNI_SECOND);
+    mni_job_t *one = run_one(w, &tasks[0], need(1000, 0)),
+              *two = run_one(w, &tasks[1], need(1000, 0));
+    later(w, 90);
+    mni_job_t *late = start_timed(w, 20);
+    assert_int_equal(waits(w, tasks[0], late), 0);
+    assert_int_equal(waits(w, tasks[1], late), 0);
+    later(w, 1);
+    assert_int_equal(happened(w, MNI_REFUSE), 0);
+    assert_int_equal(happened(w, MNI_STOP), 0);
+    assert_int_equal(one->status, MN_RUNNING);
+    assert_int_equal(two->status, MN_RUNNING);
+    assert_int_equal(late->status, MN_PENDING);
+    world_destroy(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -634,6 +717,9 @@ int main(void)
         cmocka_unit_test(a_reservation_ends_with_its_request),
         cmocka_unit_test(urgent_jobs_use_a_kept_node_for_a_while_only),
         cmocka_unit_test(slots_of_other_nodes_do_not_starve_a_large_request),
+        cmocka_unit_test(what_cannot_end_in_time_is_not_begun),
+        cmocka_unit_test(what_gets_late_in_a_queue_is_not_begun),
+        cmocka_unit_test(a_wait_for_a_late_job_is_no_deadlock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

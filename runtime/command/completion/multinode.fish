@@ -6,6 +6,7 @@ complete -c multinode -f
 
 complete -c multinode -n __fish_use_subcommand -a run -d 'Start a program on its ranks'
 complete -c multinode -n __fish_use_subcommand -a serve -d 'Start a runtime without a program'
+complete -c multinode -n __fish_use_subcommand -a submit -d 'Put a program into the queue of Slurm'
 complete -c multinode -n __fish_use_subcommand -a start -d 'Start a job in a running runtime'
 complete -c multinode -n __fish_use_subcommand -a exec -d 'Run any program as a job of a running runtime'
 complete -c multinode -n __fish_use_subcommand -a wait -d 'Wait until jobs have ended'
@@ -43,6 +44,7 @@ complete -c multinode -n '__fish_seen_subcommand_from run' -l heartbeat -x -d 'S
 complete -c multinode -n '__fish_seen_subcommand_from run' -l lead -x -d 'Seconds before its end at which jobs are asked to stop'
 complete -c multinode -n '__fish_seen_subcommand_from run' -l host -x -a '(__fish_print_hostnames)' -d 'Hosts to run on'
 complete -c multinode -n '__fish_seen_subcommand_from run' -l hostfile -r -F -d 'File of hosts'
+complete -c multinode -n '__fish_seen_subcommand_from run' -l restart -d 'Start it again from the store when it crashes'
 complete -c multinode -n '__fish_seen_subcommand_from run' -s q -l quiet -d 'Do not tell when jobs are asked to stop'
 complete -c multinode -n '__fish_seen_subcommand_from run' -s v -l verbose -d 'Show all that Open MPI says'
 complete -c multinode -n '__fish_seen_subcommand_from run' -s h -l help -d 'Print help'
@@ -60,6 +62,7 @@ complete -c multinode -n '__fish_seen_subcommand_from serve' -l heartbeat -x -d 
 complete -c multinode -n '__fish_seen_subcommand_from serve' -l lead -x -d 'Seconds before its end at which jobs are asked to stop'
 complete -c multinode -n '__fish_seen_subcommand_from serve' -l host -x -a '(__fish_print_hostnames)' -d 'Hosts to run on'
 complete -c multinode -n '__fish_seen_subcommand_from serve' -l hostfile -r -F -d 'File of hosts'
+complete -c multinode -n '__fish_seen_subcommand_from serve' -l restart -d 'Start it again from the store when it crashes'
 complete -c multinode -n '__fish_seen_subcommand_from serve' -s q -l quiet -d 'Do not tell when jobs are asked to stop'
 complete -c multinode -n '__fish_seen_subcommand_from serve' -s v -l verbose -d 'Show all that Open MPI says'
 complete -c multinode -n '__fish_seen_subcommand_from serve' -s h -l help -d 'Print help'
@@ -69,6 +72,11 @@ function __multinode_ids
     echo last
     multinode list -n 1000 --format id 2>/dev/null
 end
+
+complete -c multinode -n '__fish_seen_subcommand_from submit' -s s -l store -r -F -d 'HDF5 file that keeps the jobs'
+complete -c multinode -n '__fish_seen_subcommand_from submit' -l campaign -d 'Put it back into the queue until all is done'
+complete -c multinode -n '__fish_seen_subcommand_from submit' -s h -l help -d 'Print help'
+complete -c multinode -n '__fish_seen_subcommand_from submit' -F
 
 complete -c multinode -n '__fish_seen_subcommand_from start' -s s -l store -r -F -d 'HDF5 file that has the jobs'
 complete -c multinode -n '__fish_seen_subcommand_from start' -s i -l input -r -F -d 'What the job is given: this text; with @FILE the bytes of a file; with - those of standard input'
@@ -189,5 +197,5 @@ complete -c multinode -n '__fish_seen_subcommand_from yield' -F
 complete -c multinode -n '__fish_seen_subcommand_from version' -l json -d 'Print JSON'
 complete -c multinode -n '__fish_seen_subcommand_from version' -s h -l help -d 'Print help'
 
-complete -c multinode -n '__fish_seen_subcommand_from help' -a 'run serve start exec wait watch cancel remove logs explain locks nodes drain shutdown list get result check compact yield progress cancelled version help'
+complete -c multinode -n '__fish_seen_subcommand_from help' -a 'run serve submit start exec wait watch cancel remove logs explain locks nodes drain shutdown list get result check compact yield progress cancelled version help'
 complete -c multinode -n '__fish_seen_subcommand_from help' -s h -l help -d 'Print help'
