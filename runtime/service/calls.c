@@ -518,9 +518,11 @@ static int finish_metrics(mni_exchange_t *exchange, mni_reader_t *reader)
     metric(text.to, "multinode_store_trouble", "gauge", "1 while changes cannot be kept.");
     fprintf(text.to, "multinode_store_trouble %d\n", summary.trouble != NULL);
     metric(text.to, "multinode_http_requests_total", "counter", "Requests that were begun.");
-    fprintf(text.to, "multinode_http_requests_total %" PRIu64 "\n", server->requests);
+    fprintf(text.to, "multinode_http_requests_total %" PRIu64 "\n",
+            __atomic_load_n(&server->requests, __ATOMIC_RELAXED));
     metric(text.to, "multinode_http_refused_total", "counter", "Requests refused with 429.");
-    fprintf(text.to, "multinode_http_refused_total %" PRIu64 "\n", server->refused);
+    fprintf(text.to, "multinode_http_refused_total %" PRIu64 "\n",
+            __atomic_load_n(&server->refused, __ATOMIC_RELAXED));
     metric(text.to, "multinode_start_time_seconds", "gauge", "When the runtime was started.");
     fprintf(text.to, "multinode_start_time_seconds %.3f\n", server->started);
     return mni_text_answer(exchange, &text, MHD_HTTP_OK, "text/plain; version=0.0.4");
