@@ -175,18 +175,42 @@ static void drain_from_outside(void *rank, bool at_once)
     mni_rank_drain(rank, at_once ? MNI_DRAIN_AT_ONCE : MNI_DRAIN);
 }
 
-/* A runtime without a store has no name by which it could be found. */
-static int server_open(mni_rank_t *rank, mni_server_t **server)
+static bool is_in_allocation(void)
 {
-    mni_server_options_t options = {
-        .store = mni_rank_store(rank), .drain = drain_from_outside, .argument = rank};
-    int rc;
+    static const char *const signs[] = {"SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "PE_HOSTFILE"};
+
+    for (size_t i = 0; i < sizeof signs / sizeof signs[0]; i++) {
+        const char *value = getenv(signs[i]);
+        if (value && value[0])
+            return true;
+    }
+    return false;
+}
+
+/* A runtime without a store has no name by which it could be found. On TCP it listens where the user says, or when those who look for
+ * it are likely to be on another node than rank 0. False: the run cannot be what was asked for. */
+static bool server_open(mni_rank_t *rank, mni_server_t **server)
+{
+    const char *asked = getenv(MNI_LISTEN_VARIABLE);
+    mni_listen_t listen = {.port = 0};
+    mni_server_options_t options = {.store = mni_rank_store(rank),
+                                    .listen_asked = asked && asked[0],
+                                    .drain = drain_from_outside,
+                                    .argument = rank};
+    int rc = 0;
 
     if (!options.store)
-        return 0;
-    if ((rc = mni_rank_open_outside(rank, &options.channel)) < 0)
-        return rc;
-    return mni_server_open(&options, server);
+        return true;
+    if (options.listen_asked && (rc = mni_listen_parse(asked, &listen)) < 0)
+        mni_error_prefix(rc, "%s", MNI_LISTEN_VARIABLE);
+    if (options.listen_asked || is_in_allocation() || mni_rank_spans(rank))
+        options.listen = &listen;
+    if (rc == 0 && (rc = mni_rank_open_outside(rank, &options.channel)) == 0)
+        rc = mni_server_open(&options, server);
+    if (rc != 0)
+        fprintf(stderr, "multinode: the run cannot be reached from %s: %s\n",
+                rc == 1 ? "other nodes" : "outside", mn_error_message());
+    return rc >= 0 || !options.listen_asked;
 }
 
 /* --- the run ---------------------------------------------------------------------------------------------------------- */
@@ -211,6 +235,7 @@ static int run_rank(mni_rank_t *rank, mni_spawner_t *spawner, bool first)
     mni_server_t *server = NULL;
     const char *error = NULL;
     char warning[MNI_ERROR_MAX];
+    bool refused = false;
     int status = 0, rc = 0;
 
     if (first) {
@@ -223,9 +248,10 @@ static int run_rank(mni_rank_t *rank, mni_spawner_t *spawner, bool first)
             complain(rc);
             mni_rank_drain(rank, MNI_DRAIN_AT_ONCE);
         }
-        if (server_open(rank, &server) < 0)
-            fprintf(stderr, "multinode: the run cannot be reached from outside: %s\n",
-                    mn_error_message());
+        if (!server_open(rank, &server)) {
+            refused = true;
+            mni_rank_drain(rank, MNI_DRAIN_AT_ONCE);
+        }
     }
     while (!mni_rank_over(rank))
         if ((rc = mni_rank_step(rank, MNI_NEVER)) < 0)
@@ -249,6 +275,8 @@ static int run_rank(mni_rank_t *rank, mni_spawner_t *spawner, bool first)
     mni_spawner_stop(spawner, SPAWNER_PATIENCE);
     if (first) {
         status = mni_rank_status(rank, &error);
+        if (refused)
+            status = EXIT_FAILED;
         if (error)
             fprintf(stderr, "multinode: %s\n", error);
         signalled_rank = NULL;

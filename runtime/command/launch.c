@@ -4,6 +4,7 @@
  * docs/adr/0002-mpirun-flags.md.
  */
 #include "command/run.h"
+#include "service/listen.h"
 #include "util/error.h"
 
 #include <ctype.h>
@@ -395,6 +396,7 @@ char **mni_launch_arguments(const mni_run_options_t *options, const mni_place_t 
     add_export(&list, "MULTINODE_GRACE");
     add_export(&list, "MULTINODE_DRAIN_AT");
     add_export(&list, "MULTINODE_HEARTBEAT");
+    add_export(&list, MNI_LISTEN_VARIABLE);
     add_program(&list, options->program);
     if (!list.failed)
         return list.items;

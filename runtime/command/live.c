@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The line to a running runtime: libcurl over its Unix socket.
+ * The line to a running runtime: libcurl over its Unix socket, or, to another node, over TLS. There the key that is shown must be the one
+ * of the connection file before anything is said, and its token is said then.
  */
 #include "command/live.h"
 
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #define ANSWER_MOST ((size_t)256 << 20)
+#define CONNECT_PATIENCE 30L /* seconds to reach another node */
 
 /* Hands on the whole lines that have come. */
 static bool take_lines(mni_live_t *live)
@@ -58,6 +60,29 @@ static void forget_answer(mni_live_t *live)
     live->size = 0;
 }
 
+/* The way to it. False: no memory, or a libcurl without TLS. */
+static bool find_way(mni_live_t *live, const mni_connect_t *connect)
+{
+    CURLcode rc;
+
+    if (!connect->remote) {
+        live->base = strdup("http://localhost");
+        rc = curl_easy_setopt(live->curl, CURLOPT_UNIX_SOCKET_PATH, connect->socket);
+        return live->base != NULL && rc == CURLE_OK;
+    }
+    live->base = strdup(connect->url);
+    if (live->base == NULL ||
+        asprintf(&live->token, "Authorization: Bearer %s", connect->token) < 0) {
+        live->token = NULL;
+        return false;
+    }
+    /* Who signed the certificate, and for which name, is of no interest: the key is known. */
+    curl_easy_setopt(live->curl, CURLOPT_SSL_VERIFYPEER, 0L);
+    curl_easy_setopt(live->curl, CURLOPT_SSL_VERIFYHOST, 0L);
+    curl_easy_setopt(live->curl, CURLOPT_CONNECTTIMEOUT, CONNECT_PATIENCE);
+    return curl_easy_setopt(live->curl, CURLOPT_PINNEDPUBLICKEY, connect->pin) == CURLE_OK;
+}
+
 int mni_live_open(const char *given, mni_live_t *live)
 {
     const char *path = mni_stored_path(given);
@@ -82,7 +107,13 @@ int mni_live_open(const char *given, mni_live_t *live)
         mni_live_close(live);
         return MNI_EXIT_FAILED;
     }
-    curl_easy_setopt(live->curl, CURLOPT_UNIX_SOCKET_PATH, connect.socket);
+    if (!find_way(live, &connect)) {
+        mni_say(
+            "cannot speak with the runtime on %s: this libcurl has no TLS, or there is no memory",
+            connect.host);
+        mni_live_close(live);
+        return MNI_EXIT_FAILED;
+    }
     curl_easy_setopt(live->curl, CURLOPT_NOPROXY, "*");
     curl_easy_setopt(live->curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(live->curl, CURLOPT_WRITEFUNCTION, take_bytes);
@@ -96,6 +127,8 @@ void mni_live_close(mni_live_t *live)
     if (live->curl != NULL)
         curl_easy_cleanup(live->curl);
     free(live->store);
+    free(live->base);
+    free(live->token);
     *live = (mni_live_t){.curl = NULL};
 }
 
@@ -108,7 +141,18 @@ const char *mni_live_text(const json_t *json, const char *name)
 /* What went wrong, for people. */
 static int complain(mni_live_t *live, CURLcode code)
 {
-    if (code == CURLE_COULDNT_CONNECT)
+    if (code == CURLE_SSL_PINNEDPUBKEYNOTMATCH)
+        mni_say(
+            "what answers at %s is not the runtime that wrote %s" MNI_CONNECT_SUFFIX
+            ": it shows another key, and was told nothing. The runtime may have ended; the next run "
+            "on the store writes a new file",
+            live->base, live->store);
+    else if (code != CURLE_OK && live->token != NULL)
+        mni_say(
+            "the runtime that has %s does not answer at %s: %s. It may have ended, or its node; "
+            "the next run on the store can be reached again",
+            live->store, live->base, curl_easy_strerror(code));
+    else if (code == CURLE_COULDNT_CONNECT)
         mni_say("the runtime that has %s does not answer; it may be ending", live->store);
     else if (code != CURLE_OK)
         mni_say("the runtime that has %s does not answer: %s", live->store,
@@ -130,7 +174,9 @@ int mni_live_send(mni_live_t *live, const char *method, const char *path, const 
     live->status = 0;
     if (header != NULL)
         headers = curl_slist_append(headers, header);
-    if (headers == NULL || asprintf(&url, "http://localhost%s", path) < 0) {
+    if (live->token != NULL)
+        headers = curl_slist_append(headers, live->token);
+    if (headers == NULL || asprintf(&url, "%s%s", live->base, path) < 0) {
         curl_slist_free_all(headers);
         mni_say("out of memory");
         return MNI_EXIT_FAILED;

@@ -19,6 +19,8 @@ MNI_LIVE_VERBS(MNI_LIVE_DECLARE)
 typedef struct mni_live {
     CURL *curl;
     char *store; /* as the connection file has it */
+    char *base;  /* what URLs begin with */
+    char *token; /* a header that is sent along; NULL: over the Unix socket none is needed */
     long status; /* of the last answer */
     char *body;  /* its bytes, with a NUL behind */
     size_t size;

@@ -7,6 +7,7 @@
 #include "command/named.h"
 #include "command/run.h"
 #include "command/walltime.h"
+#include "service/listen.h"
 #include "util/clock.h"
 #include "util/error.h"
 #include "util/size.h"
@@ -34,6 +35,7 @@ enum {
     OPTION_LEAD,
     OPTION_HEARTBEAT,
     OPTION_RESTART,
+    OPTION_LISTEN,
     OPTION_HOST,
     OPTION_HOSTFILE,
     OPTION_QUIET,
@@ -74,6 +76,11 @@ static const mni_option_t options[] = {
         {"restart", 0, NULL,
          "When rank 0 or mpirun is killed or crashes, start it again: it goes on from\n"
          "the store. At most three times in a row; needs --store."},
+    [OPTION_LISTEN] =
+        {"listen", 0, "ADDRESS[:PORT]",
+         "Where verbs on other nodes reach the run, with TLS; * is all addresses.\n"
+         "http://ADDRESS[:PORT]: without TLS, on the loopback; off: on this node only.\n"
+         "Default: * in a batch system's allocation and on several nodes, else off."},
     [OPTION_HOST] = {"host", 0, "LIST",
                      "Hosts to run on, as for mpirun; the first one is this host."},
     [OPTION_HOSTFILE] = {"hostfile", 0, "FILE", "The same from a file, as for mpirun."},
@@ -183,6 +190,15 @@ static int read_heartbeat(const char *name, const char *text)
     return rc == 0 ? export_text("MULTINODE_HEARTBEAT", text) : rc;
 }
 
+static int export_listen(const char *name, const char *text)
+{
+    mni_listen_t listen;
+
+    if (mni_listen_parse(text, &listen) < 0)
+        return mni_usage_error(verb, "%s: %s", name, mn_error_message());
+    return export_text(MNI_LISTEN_VARIABLE, text);
+}
+
 static int export_memory(const char *text)
 {
     uint64_t bytes = 0;
@@ -250,6 +266,8 @@ static int read_option(int option, const char *value, mni_run_options_t *run)
         return read_seconds("--lead", value, &run->lead);
     case OPTION_HEARTBEAT:
         return read_heartbeat("--heartbeat", value);
+    case OPTION_LISTEN:
+        return export_listen("--listen", value);
     case OPTION_HOST:
     case OPTION_HOSTFILE:
         if (value[0] == '\0')
@@ -273,7 +291,7 @@ static int read_environment(mni_run_options_t *run)
 {
     const char *grace = getenv("MULTINODE_GRACE"), *store = getenv("MULTINODE_STORE");
     const char *durability = getenv("MULTINODE_DURABILITY");
-    const char *heartbeat = getenv("MULTINODE_HEARTBEAT");
+    const char *heartbeat = getenv("MULTINODE_HEARTBEAT"), *listen = getenv(MNI_LISTEN_VARIABLE);
     int rc = 0;
 
     run->grace = DEFAULT_GRACE;
@@ -281,6 +299,8 @@ static int read_environment(mni_run_options_t *run)
         rc = read_seconds("MULTINODE_GRACE", grace, &run->grace);
     if (rc == 0 && heartbeat && heartbeat[0])
         rc = read_heartbeat("MULTINODE_HEARTBEAT", heartbeat);
+    if (rc == 0 && listen && listen[0])
+        rc = export_listen(MNI_LISTEN_VARIABLE, listen);
     if (rc == 0 && store && store[0] && store[0] != '/')
         rc = export_store("MULTINODE_STORE", store);
     if (rc == 0 && durability && durability[0] && !is_durability(durability))

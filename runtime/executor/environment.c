@@ -13,9 +13,9 @@
 extern char **environ;
 
 /* MULTINODE_CONTROL is rank 0's line to the command: a nested program must not take itself for
- * that rank. */
-static const char *const removed_prefixes[] = {"OMPI_", "PMIX_",  "PRTE_",
-                                               "PMI_",  "SLURM_", "MULTINODE_CONTROL"};
+ * that rank. Nor can it listen where this runtime does. */
+static const char *const removed_prefixes[] = {
+    "OMPI_", "PMIX_", "PRTE_", "PMI_", "SLURM_", "MULTINODE_CONTROL", "MULTINODE_LISTEN"};
 
 /* Not about the job around: the permission of whoever runs as root in a container, which a
  * nested mpirun needs. */

@@ -505,6 +505,14 @@ const char *mni_rank_store(const mni_rank_t *rank)
     return mni_store_path(rank->store);
 }
 
+bool mni_rank_spans(const mni_rank_t *rank)
+{
+    for (uint32_t i = 1; i < rank->size; i++)
+        if (rank->peers[i].node != rank->peers[0].node)
+            return true;
+    return false;
+}
+
 const char *mni_rank_damage(const mni_rank_t *rank)
 {
     return mni_store_damage(rank->store);

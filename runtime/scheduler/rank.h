@@ -54,6 +54,9 @@ int mni_rank_open_outside(mni_rank_t *rank, mni_channel_t **channel);
 /* Rank 0: the absolute path of its store; NULL: it has none. */
 const char *mni_rank_store(const mni_rank_t *rank);
 
+/* Whether its ranks are on several nodes. */
+bool mni_rank_spans(const mni_rank_t *rank);
+
 /* Rank 0: what is damaged in the store, as sentences, a line each; NULL: nothing. */
 const char *mni_rank_damage(const mni_rank_t *rank);
 

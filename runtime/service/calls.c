@@ -180,9 +180,10 @@ void mni_value_headers(struct MHD_Response *response, const mni_msg_look_t *look
     char text[128];
     size_t length = 0;
 
-    MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
-                            value->type == MN_TEXT ? "text/plain; charset=utf-8"
-                                                   : "application/octet-stream");
+    if (!MHD_get_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE))
+        MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
+                                value->type == MN_TEXT ? "text/plain; charset=utf-8"
+                                                       : "application/octet-stream");
     MHD_add_response_header(response, "Multinode-Type", mn_type_name(value->type));
     text[0] = '\0';
     for (unsigned i = 0; i < value->ndims; i++)
@@ -216,6 +217,8 @@ static int finish_result(mni_exchange_t *exchange, mni_reader_t *reader)
             return rc;
         rc = mni_json_print_value(text.to, &look.result, SIZE_MAX);
         int made = mni_text_answer(exchange, &text, MHD_HTTP_OK, JSON_TYPE);
+        if (made == 0)
+            mni_value_headers(exchange->response, &look);
         return rc < 0 ? rc : made;
     }
     if (!here)
@@ -518,9 +521,11 @@ static int finish_metrics(mni_exchange_t *exchange, mni_reader_t *reader)
     metric(text.to, "multinode_store_trouble", "gauge", "1 while changes cannot be kept.");
     fprintf(text.to, "multinode_store_trouble %d\n", summary.trouble != NULL);
     metric(text.to, "multinode_http_requests_total", "counter", "Requests that were begun.");
-    fprintf(text.to, "multinode_http_requests_total %" PRIu64 "\n", server->requests);
+    fprintf(text.to, "multinode_http_requests_total %" PRIu64 "\n",
+            __atomic_load_n(&server->requests, __ATOMIC_RELAXED));
     metric(text.to, "multinode_http_refused_total", "counter", "Requests refused with 429.");
-    fprintf(text.to, "multinode_http_refused_total %" PRIu64 "\n", server->refused);
+    fprintf(text.to, "multinode_http_refused_total %" PRIu64 "\n",
+            __atomic_load_n(&server->refused, __ATOMIC_RELAXED));
     metric(text.to, "multinode_start_time_seconds", "gauge", "When the runtime was started.");
     fprintf(text.to, "multinode_start_time_seconds %.3f\n", server->started);
     return mni_text_answer(exchange, &text, MHD_HTTP_OK, "text/plain; version=0.0.4");

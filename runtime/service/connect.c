@@ -66,12 +66,18 @@ void mni_connect_self(mni_connect_t *connect)
 
 /* --- write ------------------------------------------------------------------------------------------------------------- */
 
+static json_t *word(const char *text)
+{
+    return text[0] ? json_string(text) : json_null();
+}
+
 static json_t *describe(const mni_connect_t *connect)
 {
-    return json_pack("{s:i, s:s, s:s, s:i, s:I, s:f, s:s}", "multinode", VERSION, "host",
-                     connect->host, "boot", connect->boot, "pid", (int)connect->pid, "start",
-                     (json_int_t)connect->start, "started", connect->started, "socket",
-                     connect->socket);
+    return json_pack("{s:i, s:s, s:s, s:i, s:I, s:f, s:s, s:o, s:o, s:o}", "multinode", VERSION,
+                     "host", connect->host, "boot", connect->boot, "pid", (int)connect->pid,
+                     "start", (json_int_t)connect->start, "started", connect->started, "socket",
+                     connect->socket, "url", word(connect->url), "token", word(connect->token),
+                     "pin", word(connect->pin));
 }
 
 int mni_connect_write(const char *store, const mni_connect_t *connect)
@@ -116,6 +122,35 @@ static bool copy_text(const json_t *json, const char *name, char *to, size_t roo
     return true;
 }
 
+/* One that need not be there. */
+static bool copy_word(const json_t *json, const char *name, char *to, size_t room)
+{
+    const json_t *value = json_object_get(json, name);
+    return !value || json_is_null(value) || copy_text(json, name, to, room);
+}
+
+/* A header and a URL are made of these. */
+static bool are_safe(const mni_connect_t *found)
+{
+    static const char digits[] = "0123456789abcdef", base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                                                "abcdefghijklmnopqrstuvwxyz"
+                                                                "0123456789+/=";
+    static const char scheme[] = "https://", head[] = "sha256//";
+    bool tls = strncmp(found->url, scheme, strlen(scheme)) == 0;
+
+    if (!found->url[0])
+        return !found->token[0] && !found->pin[0];
+    if (strspn(found->token, digits) != MNI_TOKEN_DIGITS)
+        return false;
+    for (const char *at = found->url; *at; at++)
+        if (*at <= ' ' || *at >= 127)
+            return false;
+    if (!tls)
+        return strncmp(found->url, "http://", strlen("http://")) == 0 && !found->pin[0];
+    return strncmp(found->pin, head, strlen(head)) == 0 && found->pin[strlen(head)] &&
+           found->pin[strlen(head) + strspn(found->pin + strlen(head), base64)] == '\0';
+}
+
 static int take(const json_t *json, const char *path, mni_connect_t *connect)
 {
     mni_connect_t found = {.pid = 0};
@@ -128,10 +163,21 @@ static int take(const json_t *json, const char *path, mni_connect_t *connect)
     found.started = json_number_value(json_object_get(json, "started"));
     if (found.pid <= 0 || !copy_text(json, "host", found.host, sizeof found.host) ||
         !copy_text(json, "boot", found.boot, sizeof found.boot) ||
-        !copy_text(json, "socket", found.socket, sizeof found.socket) || found.socket[0] != '/')
+        !copy_text(json, "socket", found.socket, sizeof found.socket) || found.socket[0] != '/' ||
+        !copy_word(json, "url", found.url, sizeof found.url) ||
+        !copy_word(json, "token", found.token, sizeof found.token) ||
+        !copy_word(json, "pin", found.pin, sizeof found.pin) || !are_safe(&found))
         return mni_error(MN_E_PROTOCOL, "%s is damaged", path);
     *connect = found;
     return 0;
+}
+
+int mni_connect_parse(const char *text, size_t size, const char *path, mni_connect_t *connect)
+{
+    json_t *json = json_loadb(text, size, JSON_REJECT_DUPLICATES, NULL);
+    int rc = json ? take(json, path, connect) : mni_error(MN_E_PROTOCOL, "%s is damaged", path);
+    json_decref(json);
+    return rc;
 }
 
 static int read_file(const char *path, mni_connect_t *connect)
@@ -152,10 +198,7 @@ static int read_file(const char *path, mni_connect_t *connect)
     /* What it says is where requests go, with whatever is in them. */
     if ((file.st_uid != geteuid() && file.st_uid != 0) || (file.st_mode & 022) != 0)
         return mni_error(MN_E_PROTOCOL, "%s is another user's, or others may write to it", path);
-    json_t *json = json_loadb(text, (size_t)size, JSON_REJECT_DUPLICATES, NULL);
-    int rc = json ? take(json, path, connect) : mni_error(MN_E_PROTOCOL, "%s is damaged", path);
-    json_decref(json);
-    return rc;
+    return mni_connect_parse(text, (size_t)size, path, connect);
 }
 
 /* Whether the runtime that wrote it, on this host, is not there any more. */
@@ -183,11 +226,13 @@ int mni_connect_read(const char *store, mni_connect_t *connect)
     if (rc < 0)
         return rc;
     mni_connect_self(&self);
-    if (strcmp(found.host, self.host) != 0)
+    found.remote = strcmp(found.host, self.host) != 0;
+    if (found.remote && !found.pin[0]) /* plain HTTP does not leave its host */
         return mni_error(MN_E_NO_RUNTIME,
-                         "a runtime on host %s has this store; it can be reached from there only",
+                         "a runtime on host %s has this store; it can be reached from there only, "
+                         "unless it is started with --listen",
                          found.host);
-    if (is_gone(&found, &self))
+    if (!found.remote && is_gone(&found, &self))
         return mni_error(MN_E_NO_RUNTIME, "the runtime that had this store, pid %d, is gone",
                          (int)found.pid);
     *connect = found;

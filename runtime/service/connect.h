@@ -6,7 +6,11 @@
 #ifndef MNI_SERVICE_CONNECT_H
 #define MNI_SERVICE_CONNECT_H
 
+#include "service/identity.h"
+#include "service/listen.h"
+
 #include <multinode.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #define MNI_CONNECT_SUFFIX ".connect"
@@ -19,6 +23,12 @@ typedef struct mni_connect {
         start; /* of the process, in the kernel's clock ticks: with host, boot and pid it is told from any other */
     double started;   /* calendar */
     char socket[108]; /* path of a Unix socket on that host */
+
+    /* For other hosts; all "" when it does not listen on TCP. */
+    char url[MNI_LISTEN_ADDRESS + 8]; /* "https://HOST:PORT"; "http://..." on the loopback */
+    char token[MNI_TOKEN_DIGITS + 1]; /* what to show there */
+    char pin[MNI_PIN_ROOM];           /* what is shown there; "" without TLS */
+    bool remote; /* read: it is another host's, and the socket no way to it; not in the file */
 } mni_connect_t;
 
 /* Fills in what is so of this process. */
@@ -33,9 +43,12 @@ void mni_connect_remove(const char *store);
 /* Removes one that was left behind by a runtime of this host that is gone. */
 void mni_connect_clean(const char *store);
 
-/* Reads it. MN_E_NO_RUNTIME: there is none, or it was left behind by a runtime that is gone; MN_E_PROTOCOL: it is none, or others
- * than its user can write to it. */
+/* Reads it. MN_E_NO_RUNTIME: there is none, it was left behind by a runtime that is gone, or it is another host's that listens
+ * there only; MN_E_PROTOCOL: it is none, or others than its user can write to it. */
 int mni_connect_read(const char *store, mni_connect_t *connect);
+
+/* Reads one from its bytes; `path` is for messages. MN_E_PROTOCOL. */
+int mni_connect_parse(const char *text, size_t size, const char *path, mni_connect_t *connect);
 
 /* --- the socket ----------------------------------------------------------------------------------------------------- */
 

@@ -2,10 +2,12 @@
  *
  * What the files of the server share.
  *
- * One thread of libmicrohttpd's serves all connections, and may not wait. A request that the scheduler must answer is sent to it
+ * Each door, the Unix socket and TCP, is a daemon of libmicrohttpd's: one thread serves all of its connections, and may not
+ * wait. A request that the scheduler must answer is sent to it
  * over the desk and its connection suspended; the desk's thread leaves the answer in the exchange and resumes the connection.
  *
- *     server.c    connections, exchanges from their first byte to their end, who may come in
+ *     server.c    exchanges from their first byte to their end; the beginning and the end of it all
+ *     door.c      daemons, and who may come in
  *     routes.c    which request is which call
  *     calls.c     what each asks the scheduler, and what is made of the answer
  *     start.c     POST /v1/jobs
@@ -15,6 +17,7 @@
 #ifndef MNI_SERVICE_INTERNAL_H
 #define MNI_SERVICE_INTERNAL_H
 
+#include "service/connect.h"
 #include "service/desk.h"
 #include "service/json.h"
 #include "service/server.h"
@@ -29,6 +32,7 @@
 #define MNI_JSON_MOST ((size_t)64 << 20)               /* a body that is JSON */
 #define MNI_BODIES_MOST (MN_MAX_VALUE + MNI_JSON_MOST) /* all bodies that are held at once */
 #define MNI_SLOW 30u                                   /* seconds without a byte */
+#define MNI_SLOW_STRANGER 10u                          /* of those who have not shown the token */
 #define MNI_WAITING_MOST 1024u                         /* requests at the scheduler */
 #define MNI_WAIT_MOST 60.0                             /* seconds of one ?wait= */
 #define MNI_SHOWN_MOST ((uint32_t)64 << 10)            /* bytes of a value inside a job's JSON */
@@ -36,17 +40,27 @@
 #define MNI_MANY_MOST 10000u                           /* jobs of one start */
 #define MNI_HEARTBEAT 15.0                             /* seconds between signs of life of events */
 
+typedef struct mni_door {
+    mni_server_t *server;
+    struct MHD_Daemon *daemon;
+    int listener;           /* -1: none, or it is the daemon's */
+    bool tcp;               /* who comes must show the token; else he is the runtime's user */
+    unsigned first_timeout; /* seconds without a byte, of who has not shown it yet */
+} mni_door_t;
+
 struct mni_server {
     mni_server_options_t options;
     mni_desk_t *desk;
-    struct MHD_Daemon *daemon;
-    int listener;
-    char socket[108];
+    mni_door_t unix_door, tcp_door;
+    mni_connect_t connect;
+    bool told; /* the connection file is there */
     double started;
-    size_t bodies; /* bytes of all bodies; the daemon's thread */
+
+    /* Atomic. */
+    size_t bodies; /* bytes of all bodies */
     uint64_t requests, refused;
-    bool closing;       /* atomic */
-    uint32_t exchanges; /* atomic: not over yet */
+    bool closing;
+    uint32_t exchanges; /* not over yet */
 };
 
 typedef struct mni_exchange mni_exchange_t;
@@ -61,6 +75,7 @@ typedef struct mni_route {
 } mni_route_t;
 
 struct mni_exchange {
+    mni_door_t *door;
     mni_server_t *server;
     struct MHD_Connection *connection;
     const mni_route_t *route;
@@ -77,6 +92,22 @@ struct mni_exchange {
     unsigned status;
     struct MHD_Response *response;
 };
+
+/* --- door.c --- */
+
+/* Begins to serve a door whose listener is open. `certificate` NULL: without TLS. MN_E_SYSTEM. */
+int mni_door_open(mni_door_t *door, const mni_certificate_t *certificate);
+void mni_door_close(mni_door_t *door);
+
+/* Whether who has made this request may come in; else an answer is in the exchange. */
+bool mni_door_let_in(mni_exchange_t *exchange);
+
+/* server.c: called by the daemons. */
+enum MHD_Result mni_server_handle(void *door, struct MHD_Connection *connection, const char *path,
+                                  const char *method, const char *version, const char *data,
+                                  size_t *size, void **place);
+void mni_server_forget(void *argument, struct MHD_Connection *connection, void **place,
+                       enum MHD_RequestTerminationCode code);
 
 /* --- routes.c --- */
 

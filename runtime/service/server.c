@@ -8,45 +8,40 @@
 #include "util/clock.h"
 #include "util/error.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 /* How long the end waits for answers to leave, in steps. */
 #define LEAVE_STEPS 100
 #define LEAVE_STEP_US 10000
 
-#define CONNECTIONS_MOST 4096u
-
 /* --- exchanges ---------------------------------------------------------------------------------------------------------- */
 
-static mni_exchange_t *exchange_create(mni_server_t *server, struct MHD_Connection *connection)
+static mni_exchange_t *exchange_create(mni_door_t *door, struct MHD_Connection *connection)
 {
     mni_exchange_t *made = calloc(1, sizeof *made);
 
     if (!made)
         return NULL;
-    made->server = server;
+    made->door = door;
+    made->server = door->server;
     made->connection = connection;
-    __atomic_add_fetch(&server->exchanges, 1, __ATOMIC_ACQ_REL);
-    server->requests++;
+    __atomic_add_fetch(&door->server->exchanges, 1, __ATOMIC_ACQ_REL);
+    __atomic_add_fetch(&door->server->requests, 1, __ATOMIC_RELAXED);
     return made;
 }
 
 static void drop_body(mni_exchange_t *exchange)
 {
-    exchange->server->bodies -= exchange->body_room;
+    __atomic_sub_fetch(&exchange->server->bodies, exchange->body_room, __ATOMIC_RELAXED);
     free(exchange->body);
     exchange->body = NULL;
     exchange->body_size = exchange->body_room = 0;
 }
 
-static void exchange_over(void *argument, struct MHD_Connection *connection, void **place,
-                          enum MHD_RequestTerminationCode code)
+void mni_server_forget(void *argument, struct MHD_Connection *connection, void **place,
+                       enum MHD_RequestTerminationCode code)
 {
     mni_exchange_t *exchange = *place;
 
@@ -111,12 +106,13 @@ static bool make_room(mni_exchange_t *exchange, size_t size)
         room = room ? 2 * room : 4096;
     if (room > body_most(exchange) + 1)
         room = body_most(exchange) + 1;
-    if (server->bodies - exchange->body_room + room > MNI_BODIES_MOST)
+    size_t more = room - exchange->body_room;
+    bool fits = __atomic_add_fetch(&server->bodies, more, __ATOMIC_RELAXED) <= MNI_BODIES_MOST;
+    char *grown = fits ? realloc(exchange->body, room) : NULL;
+    if (!grown) {
+        __atomic_sub_fetch(&server->bodies, more, __ATOMIC_RELAXED);
         return false;
-    char *grown = realloc(exchange->body, room);
-    if (!grown)
-        return false;
-    server->bodies += room - exchange->body_room;
+    }
     exchange->body = grown;
     exchange->body_room = room;
     return true;
@@ -153,18 +149,6 @@ static void refuse_body(mni_exchange_t *exchange)
 }
 
 /* --- the way of a request -------------------------------------------------------------------------------------------------------- */
-
-/* The peer of a Unix socket must be this user, or root, who can do anything. */
-static bool may_come_in(struct MHD_Connection *connection)
-{
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-    struct ucred peer;
-    socklen_t size = sizeof peer;
-
-    return info && getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
-           size == sizeof peer && (peer.uid == geteuid() || peer.uid == 0);
-}
 
 static void take_reply(void *argument, const void *frame, size_t size)
 {
@@ -220,7 +204,7 @@ static enum MHD_Result go_on(mni_exchange_t *exchange)
     } else if (exchange->too_large) {
         refuse_body(exchange);
     } else if (mni_desk_waiting(exchange->server->desk) >= MNI_WAITING_MOST) {
-        exchange->server->refused++;
+        __atomic_add_fetch(&exchange->server->refused, 1, __ATOMIC_RELAXED);
         mni_problem_status(exchange, MHD_HTTP_TOO_MANY_REQUESTS,
                            "too many requests wait for an answer; try again a little later");
     } else if ((rc = exchange->route->begin(exchange)) < 0) {
@@ -236,21 +220,21 @@ static enum MHD_Result go_on(mni_exchange_t *exchange)
     return MHD_YES;
 }
 
-static enum MHD_Result handle(void *argument, struct MHD_Connection *connection, const char *path,
-                              const char *method, const char *version, const char *data,
-                              size_t *size, void **place)
+enum MHD_Result mni_server_handle(void *door, struct MHD_Connection *connection, const char *path,
+                                  const char *method, const char *version, const char *data,
+                                  size_t *size, void **place)
 {
     mni_exchange_t *exchange = *place;
 
     (void)version;
     if (!exchange) {
-        if (!(exchange = exchange_create(argument, connection)))
+        if (!(exchange = exchange_create(door, connection)))
             return MHD_NO;
         *place = exchange;
-        if (!may_come_in(connection))
-            mni_problem_status(exchange, MHD_HTTP_FORBIDDEN, "this is another user's runtime");
-        else if ((exchange->route = mni_route_find(exchange, method, path)) &&
-                 announces_too_much(exchange))
+        if (!mni_door_let_in(exchange) ||
+            !(exchange->route = mni_route_find(exchange, method, path)))
+            return send_answer(exchange);
+        if (announces_too_much(exchange))
             refuse_body(exchange);
         return exchange->response ? send_answer(exchange) : MHD_YES;
     }
@@ -262,68 +246,85 @@ static enum MHD_Result handle(void *argument, struct MHD_Connection *connection,
     return go_on(exchange);
 }
 
-/* --- the daemon ------------------------------------------------------------------------------------------------------------------- */
+/* --- the beginning and the end ------------------------------------------------------------------------------------------ */
 
-/* As many as leave half of the descriptors to the runtime. */
-static unsigned connections_most(void)
+static int open_unix_door(mni_server_t *server)
 {
-    struct rlimit limit;
+    int listener = mni_socket_listen(server->connect.socket);
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur / 2 > CONNECTIONS_MOST)
-        return CONNECTIONS_MOST;
-    return (unsigned)(limit.rlim_cur / 2);
+    if (listener < 0) {
+        server->connect.socket[0] = '\0';
+        return listener;
+    }
+    server->unix_door.listener = listener;
+    return mni_door_open(&server->unix_door, NULL);
 }
 
-static void say_nothing(void *argument, const char *format, va_list arguments)
+static int open_tcp_door(mni_server_t *server, const mni_listen_t *listen)
 {
-    (void)argument;
-    (void)format;
-    (void)arguments;
+    mni_connect_t *connect = &server->connect;
+    mni_certificate_t certificate = {.key = NULL};
+    char address[MNI_LISTEN_ADDRESS], token[MNI_TOKEN_DIGITS + 1];
+    int rc = mni_listen_open(listen, address);
+
+    if (rc < 0)
+        return rc;
+    server->tcp_door.listener = rc;
+    if ((rc = mni_token_make(token)) < 0 ||
+        (!listen->plain && (rc = mni_certificate_make(&certificate)) < 0))
+        goto cleanup;
+    memcpy(connect->token, token, sizeof token); /* before anyone can show one */
+    if ((rc = mni_door_open(&server->tcp_door, listen->plain ? NULL : &certificate)) < 0) {
+        connect->token[0] = '\0';
+        goto cleanup;
+    }
+    memcpy(connect->pin, certificate.pin, sizeof connect->pin);
+    snprintf(connect->url, sizeof connect->url, "%s://%s", listen->plain ? "http" : "https",
+             address);
+
+cleanup:
+    mni_certificate_destroy(&certificate);
+    if (rc < 0)
+        mni_door_close(&server->tcp_door);
+    return rc;
 }
 
-static int start_daemon(mni_server_t *server)
+/* 1: not over TCP, which nobody has asked for, and why is the error's sentence. */
+static int open_doors(mni_server_t *server)
 {
-    sigset_t all, before;
+    const mni_listen_t *listen = server->options.listen;
+    int rc = open_unix_door(server), tcp = 0;
 
-    sigfillset(&all); /* signals are for the main thread */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    server->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-        handle, server, MHD_OPTION_EXTERNAL_LOGGER, say_nothing, NULL, MHD_OPTION_LISTEN_SOCKET,
-        server->listener, MHD_OPTION_NOTIFY_COMPLETED, exchange_over, NULL,
-        MHD_OPTION_CONNECTION_TIMEOUT, MNI_SLOW, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        MNI_HEADER_MOST, MHD_OPTION_CONNECTION_LIMIT, connections_most(), MHD_OPTION_END);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (!server->daemon)
-        return mni_error(MN_E_SYSTEM, "the HTTP server does not start");
-    server->listener = -1; /* it is the daemon's */
-    return 0;
+    if (rc == 0 && listen && !listen->off)
+        tcp = open_tcp_door(server, listen);
+    if (tcp < 0 && server->options.listen_asked)
+        rc = tcp;
+    mni_connect_self(&server->connect);
+    if (rc == 0)
+        rc = mni_connect_write(server->options.store, &server->connect);
+    server->told = rc == 0;
+    return rc == 0 && tcp < 0 ? 1 : rc;
 }
 
 int mni_server_open(const mni_server_options_t *options, mni_server_t **server)
 {
     mni_server_t *made = calloc(1, sizeof *made);
-    mni_connect_t connect = {.pid = 0};
     int rc;
 
     if (!made)
         return mni_error(MN_E_NO_MEMORY, "no memory for the HTTP server");
     made->options = *options;
+    made->unix_door = (mni_door_t){.server = made, .listener = -1, .first_timeout = MNI_SLOW};
+    made->tcp_door = (mni_door_t){
+        .server = made, .listener = -1, .tcp = true, .first_timeout = MNI_SLOW_STRANGER};
     made->started = mni_clock_calendar();
-    made->listener = mni_socket_listen(made->socket);
-    if ((rc = made->listener) < 0)
-        goto cleanup;
-    if ((rc = mni_desk_open(options->channel, &made->desk)) < 0 || (rc = start_daemon(made)) < 0)
-        goto cleanup;
-    mni_connect_self(&connect);
-    memcpy(connect.socket, made->socket, sizeof connect.socket);
-    if ((rc = mni_connect_write(options->store, &connect)) < 0)
-        goto cleanup;
-    *server = made;
-    return 0;
-
-cleanup:
-    mni_server_close(made);
+    rc = mni_desk_open(options->channel, &made->desk);
+    if (rc == 0)
+        rc = open_doors(made);
+    if (rc < 0)
+        mni_server_close(made);
+    else
+        *server = made;
     return rc;
 }
 
@@ -331,10 +332,10 @@ void mni_server_close(mni_server_t *server)
 {
     if (!server)
         return;
-    if (server->daemon)
+    if (server->told)
         mni_connect_remove(server->options.store);
-    if (server->socket[0])
-        unlink(server->socket);
+    if (server->connect.socket[0])
+        unlink(server->connect.socket);
     __atomic_store_n(&server->closing, true, __ATOMIC_RELEASE);
     if (server->desk)
         mni_desk_shut(server->desk);
@@ -342,10 +343,8 @@ void mni_server_close(mni_server_t *server)
     for (int i = 0; i < LEAVE_STEPS && __atomic_load_n(&server->exchanges, __ATOMIC_ACQUIRE) > 0;
          i++)
         usleep(LEAVE_STEP_US);
-    if (server->daemon)
-        MHD_stop_daemon(server->daemon);
-    if (server->listener >= 0)
-        close(server->listener);
+    mni_door_close(&server->unix_door);
+    mni_door_close(&server->tcp_door);
     mni_desk_close(server->desk);
     free(server);
 }

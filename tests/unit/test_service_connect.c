@@ -105,6 +105,70 @@ static void test_stale(void **state)
     assert_int_equal(access(path, F_OK), 0); /* whether it is gone cannot be seen from here */
 }
 
+#define PIN "sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+#define TOKEN "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+/* Another host's: over TLS if it listens there, else not. */
+static void test_elsewhere(void **state)
+{
+    mni_connect_t written = of_this_process(), read;
+
+    (void)state;
+    strcpy(written.url, "https://10.1.2.3:4567");
+    strcpy(written.token, TOKEN);
+    strcpy(written.pin, PIN);
+    assert_int_equal(mni_connect_write(store, &written), 0);
+    assert_int_equal(mni_connect_read(store, &read), 0);
+    assert_false(read.remote); /* here the socket is the way */
+
+    strcpy(written.host, "elsewhere");
+    assert_int_equal(mni_connect_write(store, &written), 0);
+    assert_int_equal(mni_connect_read(store, &read), 0);
+    assert_true(read.remote);
+    assert_string_equal(read.url, written.url);
+    assert_string_equal(read.token, written.token);
+    assert_string_equal(read.pin, written.pin);
+
+    strcpy(written.url, "http://127.0.0.1:4567"); /* which is not the loopback of here */
+    written.pin[0] = '\0';
+    assert_int_equal(mni_connect_write(store, &written), 0);
+    assert_int_equal(mni_connect_read(store, &read), MN_E_NO_RUNTIME);
+    assert_non_null(strstr(mn_error_message(), "--listen"));
+}
+
+static void test_unsafe(void **state)
+{
+    static const char *const parts[][3] = {
+        {"https://a:1", "null", "\"" PIN "\""},
+        {"https://a:1", "\"" TOKEN "\"", "null"},
+        {"http://a:1", "\"" TOKEN "\"", "\"" PIN "\""},
+        {"ftp://a:1", "\"" TOKEN "\"", "\"" PIN "\""},
+        {"file:///etc/passwd", "\"" TOKEN "\"", "\"" PIN "\""},
+        {"https://a :1", "\"" TOKEN "\"", "\"" PIN "\""},
+        {"https://a\\r\\nX: y", "\"" TOKEN "\"", "\"" PIN "\""},
+        {"https://a:1", "\"" TOKEN "0\"", "\"" PIN "\""},
+        {"https://a:1", "\"" TOKEN "\\r\\nX: y\"", "\"" PIN "\""},
+        {"https://a:1", "\"X: y\"", "\"" PIN "\""},
+        {"https://a:1", "7", "\"" PIN "\""},
+        {"https://a:1", "\"" TOKEN "\"", "\"/etc/key.pem\""},
+        {"https://a:1", "\"" TOKEN "\"", "\"sha256//\""},
+        {"https://a:1", "\"" TOKEN "\"", "\"sha256//x;sha256//y\""},
+    };
+    mni_connect_t read;
+    char text[1000];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        snprintf(text, sizeof text,
+                 "{\"multinode\":1,\"host\":\"h\",\"boot\":\"b\",\"pid\":1,\"start\":1,"
+                 "\"socket\":\"/s\",\"url\":\"%s\",\"token\":%s,\"pin\":%s}",
+                 parts[i][0], parts[i][1], parts[i][2]);
+        write_text(text);
+        if (mni_connect_read(store, &read) != MN_E_PROTOCOL)
+            fail_msg("taken: %s", text);
+    }
+}
+
 static void test_damaged(void **state)
 {
     static const char *const texts[] = {
@@ -160,6 +224,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_there_and_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_stale, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_elsewhere, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_unsafe, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_damaged, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_others, set_up, tear_down),
     };
