@@ -79,6 +79,7 @@ complete -c multinode -n '__fish_seen_subcommand_from start' -l priority -x -d '
 complete -c multinode -n '__fish_seen_subcommand_from start' -l timeout -x -d 'Time that an attempt may take'
 complete -c multinode -n '__fish_seen_subcommand_from start' -l cpu -x -d 'Cores, or a share of one'
 complete -c multinode -n '__fish_seen_subcommand_from start' -l memory -x -d 'Memory, such as 4GiB'
+complete -c multinode -n '__fish_seen_subcommand_from start' -s w -l wait -d 'Wait until it has ended'
 complete -c multinode -n '__fish_seen_subcommand_from start' -l json -d 'Print one JSON object with the member id'
 complete -c multinode -n '__fish_seen_subcommand_from start' -s h -l help -d 'Print help'
 
