@@ -125,6 +125,8 @@ complete -c multinode -n '__fish_seen_subcommand_from remove' -s h -l help -d 'P
 complete -c multinode -n '__fish_seen_subcommand_from remove' -a '(__multinode_ids)'
 
 complete -c multinode -n '__fish_seen_subcommand_from logs' -s s -l store -r -F -d 'HDF5 file that has the jobs'
+complete -c multinode -n '__fish_seen_subcommand_from logs' -s f -l follow -d 'Go on until the job has ended'
+complete -c multinode -n '__fish_seen_subcommand_from logs' -l json -d 'Print one JSON object'
 complete -c multinode -n '__fish_seen_subcommand_from logs' -l attempt -x -d 'Of this attempt, from 1; else the latest'
 complete -c multinode -n '__fish_seen_subcommand_from logs' -l stderr -d 'Standard error, instead of standard output'
 complete -c multinode -n '__fish_seen_subcommand_from logs' -s h -l help -d 'Print help'
