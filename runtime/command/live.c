@@ -108,6 +108,8 @@ const char *mni_live_text(const json_t *json, const char *name)
 /* What went wrong, for people. */
 static int complain(mni_live_t *live, CURLcode code)
 {
+    if (live->silent)
+        return MNI_EXIT_FAILED;
     if (code == CURLE_COULDNT_CONNECT)
         mni_say("the runtime that has %s does not answer; it may be ending", live->store);
     else if (code != CURLE_OK)

@@ -16,6 +16,7 @@ complete -c multinode -n __fish_use_subcommand -a logs -d 'Print what a job has 
 complete -c multinode -n __fish_use_subcommand -a explain -d 'Say why a job waits'
 complete -c multinode -n __fish_use_subcommand -a locks -d 'List the locks that are held'
 complete -c multinode -n __fish_use_subcommand -a nodes -d 'List the nodes of a running runtime'
+complete -c multinode -n __fish_use_subcommand -a top -d 'Show a running runtime from second to second'
 complete -c multinode -n __fish_use_subcommand -a drain -d 'End a running runtime'
 complete -c multinode -n __fish_use_subcommand -a shutdown -d 'End a running runtime at once'
 complete -c multinode -n __fish_use_subcommand -a list -d 'List the jobs of a store'
@@ -145,6 +146,12 @@ complete -c multinode -n '__fish_seen_subcommand_from nodes' -s s -l store -r -F
 complete -c multinode -n '__fish_seen_subcommand_from nodes' -l json -d 'Print one JSON object'
 complete -c multinode -n '__fish_seen_subcommand_from nodes' -s h -l help -d 'Print help'
 
+complete -c multinode -n '__fish_seen_subcommand_from top' -s s -l store -r -F -d 'HDF5 file that has the jobs'
+complete -c multinode -n '__fish_seen_subcommand_from top' -s i -l interval -x -d 'Time between two looks'
+complete -c multinode -n '__fish_seen_subcommand_from top' -l once -d 'Print one frame as text'
+complete -c multinode -n '__fish_seen_subcommand_from top' -l json -d 'Print one JSON object'
+complete -c multinode -n '__fish_seen_subcommand_from top' -s h -l help -d 'Print help'
+
 complete -c multinode -n '__fish_seen_subcommand_from drain' -s s -l store -r -F -d 'HDF5 file that has the jobs'
 complete -c multinode -n '__fish_seen_subcommand_from drain' -s h -l help -d 'Print help'
 
@@ -192,5 +199,5 @@ complete -c multinode -n '__fish_seen_subcommand_from yield' -F
 complete -c multinode -n '__fish_seen_subcommand_from version' -l json -d 'Print JSON'
 complete -c multinode -n '__fish_seen_subcommand_from version' -s h -l help -d 'Print help'
 
-complete -c multinode -n '__fish_seen_subcommand_from help' -a 'run serve start exec wait watch cancel remove logs explain locks nodes drain shutdown list get result check compact yield progress cancelled version help'
+complete -c multinode -n '__fish_seen_subcommand_from help' -a 'run serve start exec wait watch cancel remove logs explain locks nodes top drain shutdown list get result check compact yield progress cancelled version help'
 complete -c multinode -n '__fish_seen_subcommand_from help' -s h -l help -d 'Print help'
