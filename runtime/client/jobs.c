@@ -349,20 +349,19 @@ void mn_locks_destroy(mn_lock_t *locks)
 
 static int read_log(mni_reader_t *reader, char **text, size_t *size)
 {
-    size_t bytes;
-    const void *view = mni_get_bytes(reader, &bytes);
+    mni_msg_log_t log = mni_get_log(reader);
     int rc = mni_reader_end(reader);
     if (rc < 0)
         return rc;
-    char *copy = malloc(bytes + 1);
+    char *copy = malloc(log.size + 1);
     if (!copy)
-        return mni_error(MN_E_NO_MEMORY, "no memory for a log of %zu bytes", bytes);
-    if (bytes > 0)
-        memcpy(copy, view, bytes);
-    copy[bytes] = 0;
+        return mni_error(MN_E_NO_MEMORY, "no memory for a log of %zu bytes", log.size);
+    if (log.size > 0)
+        memcpy(copy, log.text, log.size);
+    copy[log.size] = 0;
     *text = copy;
     if (size)
-        *size = bytes;
+        *size = log.size;
     return 0;
 }
 
@@ -381,6 +380,7 @@ int mn_log(mn_id_t id, unsigned attempt, mn_stream_t stream, char **text, size_t
     mni_put_id(writer, id);
     mni_put_u32(writer, attempt);
     mni_put_u8(writer, (uint8_t)stream);
+    mni_put_u64(writer, 0);
     if ((rc = mni_call_send()) == 0 && (rc = mni_call_reply(request, false, &reader)) >= 0)
         rc = read_log(&reader, text, size);
     mni_call_leave();

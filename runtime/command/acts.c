@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * multinode cancel, remove, logs, explain: what is done with jobs of a running runtime.
+ * multinode cancel, remove, explain: what is done with jobs of a running runtime.
  */
 #include "command/live.h"
 
@@ -51,30 +51,6 @@ const mni_usage_t mni_remove_usage = {
     .options = remove_options,
     .examples = "  multinode remove 1b4e28ba\n"
                 "  multinode list --tag trial --format id | xargs multinode remove\n",
-};
-
-enum { LOGS_STORE, LOGS_ATTEMPT, LOGS_STDERR, LOGS_HELP };
-
-static const mni_option_t logs_options[] = {
-    [LOGS_STORE] = MNI_STORE_OPTION,
-    [LOGS_ATTEMPT] = {"attempt", 0, "N", "Of this attempt, from 1. Default: the latest."},
-    [LOGS_STDERR] = {"stderr", 0, NULL,
-                     "What it wrote to standard error, instead of standard output."},
-    [LOGS_HELP] = MNI_HELP_OPTION,
-    {NULL, 0, NULL, NULL},
-};
-
-const mni_usage_t mni_logs_usage = {
-    .verb = "logs",
-    .synopsis = "[OPTIONS] ID",
-    .text =
-        "Prints what a job of a running runtime has written, so far if it runs. Of each stream the first\n"
-        "and the last 64 KiB are there.\n"
-        "\n"
-        "Exit status: 0; 1 there is no such job, attempt or runtime; 2 usage.",
-    .options = logs_options,
-    .examples = "  multinode logs last\n"
-                "  multinode logs --stderr --attempt 1 1b4e28ba\n",
 };
 
 enum { EXPLAIN_STORE, EXPLAIN_JSON, EXPLAIN_HELP };
@@ -164,41 +140,6 @@ int mni_command_remove(int argc, char **argv)
     if (parser.at == argc)
         return mni_usage_error("remove", "ID is missing, such as in: multinode remove 1b4e28ba");
     return for_each("remove", store, argv + parser.at, argc - parser.at, "DELETE", "");
-}
-
-int mni_command_logs(int argc, char **argv)
-{
-    mni_parser_t parser = {.usage = &mni_logs_usage, .argc = argc, .argv = argv, .mixed = true};
-    const char *store = NULL, *attempt = "0", *stream = "stdout";
-    char id[MN_ID_TEXT], path[160];
-    mni_live_t live;
-    int option, status;
-
-    while ((option = mni_parser_next(&parser)) >= 0) {
-        if (option == LOGS_HELP)
-            return mni_help_print(&mni_logs_usage);
-        if (option == LOGS_STORE)
-            store = parser.value;
-        else if (option == LOGS_STDERR)
-            stream = "stderr";
-        else
-            attempt = parser.value;
-    }
-    if (option == MNI_PARSER_ERROR)
-        return MNI_EXIT_USAGE;
-    if (attempt[0] == '\0' || strspn(attempt, "0123456789") != strlen(attempt) ||
-        strlen(attempt) > 9)
-        return mni_usage_error("logs", "--attempt is \"%s\": it must be a whole number", attempt);
-    if (parser.at + 1 != argc)
-        return mni_usage_error("logs", "one ID is needed, such as in: multinode logs last");
-    if ((status = mni_live_open(store, &live)) == 0 &&
-        (status = mni_live_find("logs", &live, argv[parser.at], id)) == 0) {
-        snprintf(path, sizeof path, "/v1/jobs/%s/logs?attempt=%s&stream=%s", id, attempt, stream);
-        if ((status = mni_live_send(&live, "GET", path, NULL, 0, NULL)) == 0 && live.size > 0)
-            fwrite(live.body, 1, live.size, stdout);
-    }
-    mni_live_close(&live);
-    return status != 0 ? status : mni_stored_flush();
 }
 
 int mni_command_explain(int argc, char **argv)

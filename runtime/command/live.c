@@ -141,6 +141,8 @@ const char *mni_live_text(const json_t *json, const char *name)
 /* What went wrong, for people. */
 static int complain(mni_live_t *live, CURLcode code)
 {
+    if (live->silent)
+        return MNI_EXIT_FAILED;
     if (code == CURLE_SSL_PINNEDPUBKEYNOTMATCH)
         mni_say(
             "what answers at %s is not the runtime that wrote %s" MNI_CONNECT_SUFFIX

@@ -25,6 +25,7 @@ typedef struct mni_live {
     char *body;  /* its bytes, with a NUL behind */
     size_t size;
     json_t *json;                                   /* if it is JSON */
+    bool silent;                                    /* nothing is said when a request fails */
     bool (*line)(void *argument, const char *line); /* NULL: the answer is kept */
     void *argument;
 } mni_live_t;

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -23,6 +24,7 @@ enum {
     OPTION_TIMEOUT,
     OPTION_CPU,
     OPTION_MEMORY,
+    OPTION_WAIT,
     OPTION_JSON,
     OPTION_HELP
 };
@@ -43,6 +45,7 @@ static const mni_option_t options[] = {
     [OPTION_TIMEOUT] = {"timeout", 0, "SECONDS", "Time that an attempt may take."},
     [OPTION_CPU] = {"cpu", 0, "CORES", "Cores, or a share of one, instead of the declared ones."},
     [OPTION_MEMORY] = {"memory", 0, "SIZE", "Memory, such as 4GiB, instead of the declared one."},
+    [OPTION_WAIT] = {"wait", 'w', NULL, "Wait until it has ended, and print how, as `wait` does."},
     [OPTION_JSON] = {"json", 0, NULL, "Print one JSON object: {\"id\":...}."},
     [OPTION_HELP] = MNI_HELP_OPTION,
     {NULL, 0, NULL, NULL},
@@ -54,11 +57,11 @@ const mni_usage_t mni_start_usage = {
     .text =
         "Starts a job of the program that is running on the store, and prints its id once it is kept.\n"
         "\n"
-        "Exit status: 0; 1 it was not started, or no runtime is running; 2 usage.",
+        "Exit status: 0; 1 it was not started, or no runtime is running; 2 usage; with --wait as for `wait`.",
     .options = options,
     .examples = "  multinode start -s results.h5 simulate --input 'depth=4'\n"
                 "  multinode start simulate -i @mesh.bin --lock table-7 --cpu 2\n"
-                "  multinode wait $(multinode start simulate)\n",
+                "  multinode start --wait simulate && multinode result last\n",
 };
 
 /* All of a file. 0, or the exit status. */
@@ -97,40 +100,65 @@ int mni_input_read(const char *input, const char **bytes, size_t *size, char **o
 }
 
 typedef struct request {
-    const char *store, *values[OPTION_JSON];
-    bool json;
+    const char *store, *values[OPTION_WAIT];
+    bool wait, json;
 } request_t;
 
-static int start(const request_t *request, const char *job)
+/* Sends the start; the answer is in `live`. */
+static int send_start(const request_t *request, const char *job, mni_live_t *live,
+                      const char *bytes, size_t size)
 {
     static const int sent[] = {OPTION_LOCK,    OPTION_KEY, OPTION_TAG,   OPTION_PRIORITY,
                                OPTION_TIMEOUT, OPTION_CPU, OPTION_MEMORY};
-    const char *input = request->values[OPTION_INPUT], *bytes = NULL;
-    size_t size = 0;
-    char *path = strdup("/v1/jobs"), *read = NULL;
-    mni_live_t live = {.curl = NULL};
-    int status = path == NULL ? MNI_EXIT_FAILED : 0;
+    char *path = strdup("/v1/jobs");
+    int status = MNI_EXIT_FAILED;
 
-    if (status == 0 && input != NULL)
-        status = mni_input_read(input, &bytes, &size, &read);
-    if (status == 0)
-        status = mni_live_open(request->store, &live);
-    bool good = status == 0 && mni_live_query(&live, &path, "job", job);
+    bool good = path != NULL && mni_live_query(live, &path, "job", job);
     for (size_t i = 0; good && i < sizeof sent / sizeof sent[0]; i++)
-        good = mni_live_query(&live, &path, options[sent[i]].name, request->values[sent[i]]);
+        good = mni_live_query(live, &path, options[sent[i]].name, request->values[sent[i]]);
     if (good)
-        status = mni_live_send(&live, "POST", path, bytes == NULL ? "" : bytes, size,
+        status = mni_live_send(live, "POST", path, bytes == NULL ? "" : bytes, size,
                                bytes == NULL || mni_json_is_text(bytes, size)
                                    ? "Content-Type: text/plain"
                                    : "Content-Type: application/octet-stream");
-    else if (status == 0)
-        status = MNI_EXIT_FAILED;
-    if (status == 0 && request->json)
-        printf("%s\n", live.body);
-    else if (status == 0)
-        printf("%s\n", mni_live_text(live.json, "id"));
-    mni_live_close(&live);
     free(path);
+    return status;
+}
+
+/* Prints what was started, and waits for it if that is wanted. */
+static int follow(const request_t *request, mni_live_t *live)
+{
+    const char *id = mni_live_text(live->json, "id");
+    char ids[1][MN_ID_TEXT];
+
+    if (strlen(id) != MN_ID_TEXT - 1) {
+        mni_say("the runtime that has %s answers without an id", live->store);
+        return MNI_EXIT_FAILED;
+    }
+    memcpy(ids[0], id, MN_ID_TEXT);
+    if (request->json)
+        printf("%s\n", live->body);
+    else if (!request->wait)
+        printf("%s\n", id);
+    fflush(stdout);
+    return request->wait ? mni_live_wait(live, ids, 1, (double)INFINITY, request->json) : 0;
+}
+
+static int start(const request_t *request, const char *job)
+{
+    const char *input = request->values[OPTION_INPUT], *bytes = NULL;
+    size_t size = 0;
+    char *read = NULL;
+    mni_live_t live = {.curl = NULL};
+    int status = input != NULL ? mni_input_read(input, &bytes, &size, &read) : 0;
+
+    if (status == 0)
+        status = mni_live_open(request->store, &live);
+    if (status == 0)
+        status = send_start(request, job, &live, bytes, size);
+    if (status == 0)
+        status = follow(request, &live);
+    mni_live_close(&live);
     free(read);
     return status != 0 ? status : mni_stored_flush();
 }
@@ -146,6 +174,8 @@ int mni_command_start(int argc, char **argv)
             return mni_help_print(&mni_start_usage);
         if (option == OPTION_STORE)
             request.store = parser.value;
+        else if (option == OPTION_WAIT)
+            request.wait = true;
         else if (option == OPTION_JSON)
             request.json = true;
         else

@@ -24,6 +24,7 @@
     X(explain, "say why a job waits")                                  \
     X(locks, "list the locks that are held")                           \
     X(nodes, "list the nodes of a running runtime and what is in use") \
+    X(top, "show a running runtime as it is from second to second")    \
     X(drain, "end a running runtime; what is unfinished stays")        \
     X(shutdown, "end a running runtime at once")
 

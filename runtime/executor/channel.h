@@ -18,8 +18,9 @@
 
 #include <multinode.h>
 
-#define MNI_RING_BYTES ((size_t)256 * 1024)      /* of each direction; a power of two */
-#define MNI_LOG_PART ((size_t)64 * 1024)         /* first and last bytes kept of a stream */
+#define MNI_RING_BYTES ((size_t)256 * 1024) /* of each direction; a power of two */
+#define MNI_LOG_PART ((size_t)64 * 1024)    /* first and last bytes kept of a stream */
+#define MNI_LOG_STEP ((size_t)8 * 1024)     /* so many are stored at most before `total` has them */
 #define MNI_FRAME_MAX (MN_MAX_VALUE * 2 + 65536) /* largest frame accepted from anywhere */
 
 /* What the spawner keeps of one stream (standard output, standard error) since the last reset. The spawner writes,

@@ -14,17 +14,19 @@
 
 static void store(mni_log_area_t *log, const char *bytes, size_t size)
 {
-    uint64_t total = __atomic_load_n(&log->total, __ATOMIC_RELAXED);
+    uint64_t at = __atomic_load_n(&log->total, __ATOMIC_RELAXED);
 
     for (size_t done = 0; done < size;) {
-        uint64_t at = total + done;
         size_t within = (size_t)(at < MNI_LOG_PART ? at : (at - MNI_LOG_PART) % MNI_LOG_PART);
         char *place = (at < MNI_LOG_PART ? log->head : log->tail) + within;
         size_t room = MNI_LOG_PART - within, piece = size - done < room ? size - done : room;
+        piece = piece < MNI_LOG_STEP ? piece : MNI_LOG_STEP;
         memcpy(place, bytes + done, piece);
         done += piece;
+        at += piece;
+        /* The worker may be reading: what it reads is sound but for the bytes that this step is writing over. */
+        __atomic_store_n(&log->total, at, __ATOMIC_SEQ_CST);
     }
-    __atomic_store_n(&log->total, total + size, __ATOMIC_RELEASE);
 }
 
 ssize_t mni_log_take(mni_log_area_t *log, int fd)

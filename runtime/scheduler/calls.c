@@ -438,23 +438,28 @@ static int call_locks(mni_scheduler_t *scheduler, const mni_client_address_t *wh
     return 0;
 }
 
-/* Answers with what is kept of a stream and, for an attempt that runs, what its worker has seen since. */
+/* Answers with what is kept of a stream of an attempt, from a byte on. */
 static void answer_log(mni_scheduler_t *scheduler, const mni_client_address_t *who,
-                       const mni_textlog_t *log, const void *live, size_t live_size)
+                       const mni_job_t *job, const mni_log_request_t *request)
 {
-    char *kept = NULL;
+    mni_attempt_t *kept = mni_data_attempt(job->user, request->attempt);
+    const mni_textlog_t *log = !kept                          ? NULL
+                               : request->stream == MN_STDOUT ? &kept->out
+                                                              : &kept->err;
+    char *text = NULL;
     size_t size = 0;
-    int rc = mni_textlog_read(log, &kept, &size);
-    char *text = rc == 0 ? realloc(kept, size + live_size + 1) : NULL;
-    if (!text) {
-        free(kept);
+    if (!log || mni_textlog_read(log, request->from, &text, &size) < 0) {
         mni_answer(scheduler, who, mni_error(MN_E_NO_MEMORY, "no memory for the output of a task"));
         return;
     }
-    if (live_size > 0)
-        memcpy(text + size, live, live_size);
+    bool runs = request->attempt == job->attempts && mni_live_find(scheduler, job->task);
     mni_answer_begin(scheduler, who, 0);
-    mni_put_bytes(&scheduler->reply, text, size + live_size);
+    mni_put_log(&scheduler->reply, &(mni_msg_log_t){.text = text,
+                                                    .size = size,
+                                                    .next = log->total,
+                                                    .attempt = request->attempt,
+                                                    .over = !runs,
+                                                    .ended = mn_status_terminal(job->status)});
     mni_answer_send(scheduler, who);
     free(text);
 }
@@ -465,6 +470,7 @@ static int call_log(mni_scheduler_t *scheduler, const mni_client_address_t *who,
     mn_id_t id = mni_get_id(reader);
     uint32_t attempt = mni_get_u32(reader);
     mn_stream_t stream = (mn_stream_t)mni_get_u8(reader);
+    uint64_t from = mni_get_u64(reader);
     int rc = mni_reader_end(reader);
     if (rc < 0)
         return rc;
@@ -483,21 +489,19 @@ static int call_log(mni_scheduler_t *scheduler, const mni_client_address_t *who,
     }
     if (attempt == 0)
         attempt = begun;
-    mni_attempt_t *kept = mni_data_attempt(data, attempt);
-    if (!kept)
-        return mni_error(MN_E_NO_MEMORY, "no memory for the output of a task");
-    mni_textlog_t *log = stream == MN_STDOUT ? &kept->out : &kept->err;
     const mni_live_t *live = attempt == job->attempts ? mni_live_find(scheduler, job->task) : NULL;
-    mni_log_request_t *pending = live ? calloc(1, sizeof *pending) : NULL;
+    mni_log_request_t request = {.serial = ++scheduler->next_serial,
+                                 .who = *who,
+                                 .id = id,
+                                 .attempt = attempt,
+                                 .stream = stream,
+                                 .from = from};
+    mni_log_request_t *pending = live ? malloc(sizeof *pending) : NULL;
     if (!pending) {
-        answer_log(scheduler, who, log, NULL, 0);
+        answer_log(scheduler, who, job, &request);
         return 0;
     }
-    *pending = (mni_log_request_t){.serial = ++scheduler->next_serial,
-                                   .who = *who,
-                                   .id = id,
-                                   .attempt = attempt,
-                                   .stream = stream};
+    *pending = request;
     DL_APPEND(scheduler->log_requests, pending);
     mni_writer_begin(&scheduler->frame, MNI_MSG_TASK_LOG, 0);
     mni_put_u64(&scheduler->frame, job->task);
@@ -508,7 +512,7 @@ static int call_log(mni_scheduler_t *scheduler, const mni_client_address_t *who,
     return 0;
 }
 
-void mni_answer_log(mni_scheduler_t *scheduler, uint64_t serial, const void *text, size_t size)
+void mni_answer_log(mni_scheduler_t *scheduler, uint64_t serial, const mni_textlog_piece_t *piece)
 {
     mni_log_request_t *pending;
     DL_FOREACH (scheduler->log_requests, pending) {
@@ -518,14 +522,13 @@ void mni_answer_log(mni_scheduler_t *scheduler, uint64_t serial, const void *tex
     if (!pending)
         return;
     mni_job_t *job = job_of(scheduler, pending->id);
-    if (job) {
-        const mni_data_t *data = job->user; /* that attempt was there when it was asked for */
-        mni_attempt_t *kept = &data->history->attempts[pending->attempt - 1];
-        answer_log(scheduler, &pending->who, pending->stream == MN_STDOUT ? &kept->out : &kept->err,
-                   text, size);
-    } else {
+    mni_attempt_t *kept = job ? mni_data_attempt(job->user, pending->attempt) : NULL;
+    if (kept) /* the worker will not send it again */
+        mni_textlog_add_piece(pending->stream == MN_STDOUT ? &kept->out : &kept->err, piece);
+    if (job)
+        answer_log(scheduler, &pending->who, job, pending);
+    else
         mni_answer(scheduler, &pending->who, MN_E_NO_JOB);
-    }
     DL_DELETE(scheduler->log_requests, pending);
     free(pending);
 }

@@ -108,6 +108,7 @@ typedef struct mni_log_request {
     mn_id_t id;
     uint32_t attempt;
     mn_stream_t stream;
+    uint64_t from;
 } mni_log_request_t;
 
 /* A frame that tells of changes, and goes out once they are kept. */
@@ -268,7 +269,7 @@ void mni_answer_info(mni_scheduler_t *scheduler, const mni_client_address_t *who
 /* Of many jobs that have ended: the first ones, as many as one message should hold. */
 void mni_answer_many(mni_scheduler_t *scheduler, const mni_client_address_t *who,
                      const mn_id_t *ids, uint32_t count);
-void mni_answer_log(mni_scheduler_t *scheduler, uint64_t serial, const void *text, size_t size);
+void mni_answer_log(mni_scheduler_t *scheduler, uint64_t serial, const mni_textlog_piece_t *piece);
 
 /* Whether a list is to have the job. */
 bool mni_job_is_listed(const mni_scheduler_t *scheduler, const mni_job_t *job,

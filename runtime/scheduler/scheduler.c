@@ -443,7 +443,7 @@ static int take_progress(mni_scheduler_t *scheduler, mni_reader_t *reader)
 }
 
 /* What belongs to no job (functions called by the driver, services) goes where the driver's output goes. */
-static void show_output(mn_stream_t stream, const char *text, size_t size)
+static void show_text(mn_stream_t stream, const char *text, size_t size)
 {
     int fd = stream == MN_STDOUT ? STDOUT_FILENO : STDERR_FILENO;
     while (size > 0) {
@@ -455,21 +455,30 @@ static void show_output(mn_stream_t stream, const char *text, size_t size)
     }
 }
 
+static void show_output(mn_stream_t stream, const mni_textlog_piece_t *piece)
+{
+    char note[MNI_TEXTLOG_NOTE];
+
+    show_text(stream, piece->text, piece->before);
+    show_text(stream, mni_textlog_note(piece->left_out, note), strlen(note));
+    if (piece->size > piece->before)
+        show_text(stream, piece->text + piece->before, piece->size - piece->before);
+}
+
 static int take_output(mni_scheduler_t *scheduler, mni_reader_t *reader)
 {
-    size_t size = 0;
     mn_id_t id = mni_get_id(reader);
     mn_stream_t stream = (mn_stream_t)mni_get_u8(reader);
-    const char *text = mni_get_bytes(reader, &size);
+    mni_textlog_piece_t piece = mni_get_piece(reader);
     int rc = mni_reader_end(reader);
     if (rc < 0)
         return rc;
     mni_job_t *job = mni_core_find(scheduler->core, id);
     mni_attempt_t *attempt = job ? mni_data_last_attempt(job->user) : NULL;
     if (attempt)
-        mni_textlog_add(stream == MN_STDOUT ? &attempt->out : &attempt->err, text, size);
+        mni_textlog_add_piece(stream == MN_STDOUT ? &attempt->out : &attempt->err, &piece);
     else if (!job)
-        show_output(stream, text, size);
+        show_output(stream, &piece);
     return 0;
 }
 
@@ -494,20 +503,20 @@ static int take_ended(mni_scheduler_t *scheduler, mni_reader_t *reader)
         return 0;
     }
     if (ended.task >= MNI_TASK_SERVICES) {
-        show_output(MN_STDOUT, ended.out, ended.out_bytes);
-        show_output(MN_STDERR, ended.err, ended.err_bytes);
+        show_output(MN_STDOUT, &ended.out);
+        show_output(MN_STDERR, &ended.err);
         mni_service_ended(scheduler, now, &ended);
         return 0;
     }
     const mni_live_t *live = mni_live_find(scheduler, ended.task);
     if (!live)
         return 0;
-    mni_attempt_t *attempt = live->job && ended.out_bytes + ended.err_bytes > 0
+    mni_attempt_t *attempt = live->job && ended.out.size + ended.err.size > 0
                                  ? mni_data_last_attempt(live->job->user)
                                  : NULL;
     if (attempt) {
-        mni_textlog_add(&attempt->out, ended.out, ended.out_bytes);
-        mni_textlog_add(&attempt->err, ended.err, ended.err_bytes);
+        mni_textlog_add_piece(&attempt->out, &ended.out);
+        mni_textlog_add_piece(&attempt->err, &ended.err);
     }
     mni_history_t *history = live->job ? mni_data_history(live->job->user) : NULL;
     if (history) {
@@ -576,7 +585,6 @@ static int handle_frame(mni_scheduler_t *scheduler, uint32_t source, const void 
 {
     mni_reader_t reader;
     uint64_t a, b;
-    size_t bytes = 0;
     int rc = mni_reader_begin(&reader, frame, size);
     if (rc < 0)
         return rc;
@@ -605,9 +613,9 @@ static int handle_frame(mni_scheduler_t *scheduler, uint32_t source, const void 
     case MNI_MSG_TASK_LOG_TEXT: {
         (void)mni_get_u64(&reader);
         b = mni_get_u64(&reader);
-        const void *text = mni_get_bytes(&reader, &bytes);
+        mni_textlog_piece_t piece = mni_get_piece(&reader);
         if ((rc = mni_reader_end(&reader)) == 0)
-            mni_answer_log(scheduler, b, text, bytes);
+            mni_answer_log(scheduler, b, &piece);
         return rc;
     }
     case MNI_MSG_JOB_OUTPUT:

@@ -235,10 +235,11 @@ static int finish_result(mni_exchange_t *exchange, mni_reader_t *reader)
 static int begin_log(mni_exchange_t *exchange)
 {
     const char *stream = NULL;
-    double attempt = 0;
+    double attempt = 0, from = 0;
     int rc;
 
     if ((rc = mni_query_number(exchange, "attempt", 0, UINT32_MAX, &attempt)) < 0 ||
+        (rc = mni_query_number(exchange, "from", 0, 9007199254740992.0, &from)) < 0 ||
         (rc = mni_query(exchange, "stream", &stream)) < 0)
         return rc;
     if (stream && strcmp(stream, "stdout") != 0 && strcmp(stream, "stderr") != 0) {
@@ -249,23 +250,32 @@ static int begin_log(mni_exchange_t *exchange)
     mni_put_id(writer, exchange->id);
     mni_put_u32(writer, (uint32_t)attempt);
     mni_put_u8(writer, stream && strcmp(stream, "stderr") == 0 ? MN_STDERR : MN_STDOUT);
+    mni_put_u64(writer, (uint64_t)from);
     return 0;
 }
 
 static int finish_log(mni_exchange_t *exchange, mni_reader_t *reader)
 {
-    size_t size = 0;
-    const void *bytes = mni_get_bytes(reader, &size);
+    mni_msg_log_t log = mni_get_log(reader);
+    char number[32];
     int rc = mni_reader_end(reader);
 
     if (rc < 0)
         return rc;
-    exchange->response =
-        MHD_create_response_from_buffer(size, (void *)(uintptr_t)bytes, MHD_RESPMEM_MUST_COPY);
+    exchange->response = MHD_create_response_from_buffer(log.size, (void *)(uintptr_t)log.text,
+                                                         MHD_RESPMEM_MUST_COPY);
     exchange->status = MHD_HTTP_OK;
     if (!exchange->response)
         return mni_error(MN_E_NO_MEMORY, "no memory for an answer");
     MHD_add_response_header(exchange->response, MHD_HTTP_HEADER_CONTENT_TYPE, "text/plain");
+    snprintf(number, sizeof number, "%" PRIu64, log.next);
+    MHD_add_response_header(exchange->response, "Multinode-Next", number);
+    snprintf(number, sizeof number, "%" PRIu32, log.attempt);
+    MHD_add_response_header(exchange->response, "Multinode-Attempt", number);
+    MHD_add_response_header(exchange->response, "Multinode-State",
+                            log.ended  ? "ended"
+                            : log.over ? "over"
+                                       : "running");
     return 0;
 }
 

@@ -47,42 +47,81 @@ int mni_textlog_add(mni_textlog_t *log, const char *text, size_t size)
     return 0;
 }
 
-int mni_textlog_join(const char *head, const char *tail, size_t part, uint64_t total, char **text,
-                     size_t *size)
+int mni_textlog_add_piece(mni_textlog_t *log, const mni_textlog_piece_t *piece)
 {
-    char note[80] = "";
-    size_t first = total < part ? (size_t)total : part;
-    uint64_t rest = total - first;
-    size_t last = rest < part ? (size_t)rest : part;
-    size_t begin = rest > part ? (size_t)(rest % part) : 0; /* of the oldest byte in the ring */
+    size_t behind = piece->size - piece->before;
+    char note[MNI_TEXTLOG_NOTE];
+    int rc = mni_textlog_add(log, piece->text, piece->before);
 
-    if (rest > part)
-        snprintf(note, sizeof note, "\n[... %llu bytes left out ...]\n",
-                 (unsigned long long)(rest - part));
-    size_t length = first + strlen(note) + last;
-    char *joined = malloc(length + 1);
-    if (!joined)
+    /* What is missing counts as written where what follows takes the whole ring; else a line stands for it. */
+    if (rc == 0 && piece->left_out > 0 && behind >= PART && log->total >= PART)
+        log->total += piece->left_out;
+    else if (rc == 0 && piece->left_out > 0)
+        rc = mni_textlog_add(log, note, strlen(mni_textlog_note(piece->left_out, note)));
+    return rc == 0 && behind > 0 ? mni_textlog_add(log, piece->text + piece->before, behind) : rc;
+}
+
+char *mni_textlog_note(uint64_t left_out, char note[MNI_TEXTLOG_NOTE])
+{
+    note[0] = '\0';
+    if (left_out > 0)
+        snprintf(note, MNI_TEXTLOG_NOTE, "\n[... %llu bytes left out ...]\n",
+                 (unsigned long long)left_out);
+    return note;
+}
+
+int mni_textlog_cut(const char *head, const char *tail, size_t part, uint64_t total, uint64_t from,
+                    mni_textlog_piece_t *piece)
+{
+    uint64_t oldest = total > 2 * part ? total - part : part; /* in the ring */
+
+    *piece = (mni_textlog_piece_t){.text = NULL};
+    if (from >= total)
+        return 0;
+    size_t end = total < part ? (size_t)total : part;
+    size_t before = from < end ? end - (size_t)from : 0;
+    uint64_t begin = from > oldest ? from : oldest;
+    size_t behind = total > begin ? (size_t)(total - begin) : 0;
+    char *text = malloc(before + behind + 1);
+    if (!text)
         return mni_error(MN_E_NO_MEMORY, "no memory for the output of a task");
-    char *at = joined;
-    if (first > 0)
-        memcpy(at, head, first);
-    at += first;
-    memcpy(at, note, strlen(note));
-    at += strlen(note);
-    if (last > 0) {
-        memcpy(at, tail + begin, last - begin);
-        memcpy(at + last - begin, tail, begin);
+    if (before > 0)
+        memcpy(text, head + from, before);
+    if (behind > 0) {
+        size_t at = (size_t)((begin - part) % part);
+        size_t run = behind < part - at ? behind : part - at;
+        memcpy(text + before, tail + at, run);
+        memcpy(text + before + run, tail, behind - run);
     }
-    joined[length] = '\0';
-    *text = joined;
-    *size = length;
+    text[before + behind] = '\0';
+    *piece = (mni_textlog_piece_t){.text = text,
+                                   .size = before + behind,
+                                   .before = before,
+                                   .left_out = behind > 0 ? begin - (before > 0 ? end : from) : 0};
     return 0;
 }
 
-int mni_textlog_read(const mni_textlog_t *log, char **text, size_t *size)
+int mni_textlog_read(const mni_textlog_t *log, uint64_t from, char **text, size_t *size)
 {
-    return mni_textlog_join(log->text, log->total > PART ? log->text + PART : NULL, PART,
-                            log->total, text, size);
+    mni_textlog_piece_t piece;
+    char note[MNI_TEXTLOG_NOTE];
+    int rc = mni_textlog_cut(log->text, log->total > PART ? log->text + PART : NULL, PART,
+                             log->total, from, &piece);
+
+    if (rc < 0)
+        return rc;
+    size_t length = strlen(mni_textlog_note(piece.left_out, note));
+    char *whole = realloc((char *)piece.text, piece.size + length + 1);
+    if (!whole) {
+        free((char *)piece.text);
+        return mni_error(MN_E_NO_MEMORY, "no memory for the output of a task");
+    }
+    memmove(whole + piece.before + length, whole + piece.before, piece.size - piece.before);
+    memcpy(whole + piece.before, note, length);
+    whole[piece.size + length] = '\0';
+    *text = whole;
+    *size = piece.size + length;
+    return 0;
 }
 
 void mni_textlog_fini(mni_textlog_t *log)

@@ -240,8 +240,8 @@ void mni_put_ended(mni_writer_t *writer, const mni_msg_ended_t *ended)
 {
     mni_put_u64(writer, ended->task);
     mni_put_finished(writer, &ended->finished);
-    mni_put_bytes(writer, ended->out, ended->out_bytes);
-    mni_put_bytes(writer, ended->err, ended->err_bytes);
+    mni_put_piece(writer, &ended->out);
+    mni_put_piece(writer, &ended->err);
 }
 
 mni_msg_ended_t mni_get_ended(mni_reader_t *reader)
@@ -249,9 +249,49 @@ mni_msg_ended_t mni_get_ended(mni_reader_t *reader)
     mni_msg_ended_t ended = {0};
     ended.task = mni_get_u64(reader);
     ended.finished = mni_get_finished(reader);
-    ended.out = mni_get_bytes(reader, &ended.out_bytes);
-    ended.err = mni_get_bytes(reader, &ended.err_bytes);
+    ended.out = mni_get_piece(reader);
+    ended.err = mni_get_piece(reader);
     return ended;
+}
+
+void mni_put_piece(mni_writer_t *writer, const mni_textlog_piece_t *piece)
+{
+    mni_put_bytes(writer, piece->text, piece->size);
+    mni_put_u64(writer, piece->before);
+    mni_put_u64(writer, piece->left_out);
+}
+
+mni_textlog_piece_t mni_get_piece(mni_reader_t *reader)
+{
+    mni_textlog_piece_t piece = {.text = NULL};
+    piece.text = mni_get_bytes(reader, &piece.size);
+    uint64_t before = mni_get_u64(reader);
+    piece.left_out = mni_get_u64(reader);
+    if (before > piece.size)
+        reader->failed = true;
+    else
+        piece.before = (size_t)before;
+    return piece;
+}
+
+void mni_put_log(mni_writer_t *writer, const mni_msg_log_t *log)
+{
+    mni_put_bytes(writer, log->text, log->size);
+    mni_put_u64(writer, log->next);
+    mni_put_u32(writer, log->attempt);
+    mni_put_u8(writer, log->over);
+    mni_put_u8(writer, log->ended);
+}
+
+mni_msg_log_t mni_get_log(mni_reader_t *reader)
+{
+    mni_msg_log_t log = {.text = NULL};
+    log.text = mni_get_bytes(reader, &log.size);
+    log.next = mni_get_u64(reader);
+    log.attempt = mni_get_u32(reader);
+    log.over = mni_get_u8(reader) != 0;
+    log.ended = mni_get_u8(reader) != 0;
+    return log;
 }
 
 void mni_put_slot(mni_writer_t *writer, const mni_msg_slot_t *slot)

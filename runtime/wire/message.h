@@ -8,6 +8,7 @@
 #ifndef MNI_WIRE_MESSAGE_H
 #define MNI_WIRE_MESSAGE_H
 
+#include "util/textlog.h"
 #include "wire/wire.h"
 
 /* X(NAME, number). The comment gives the fields, in order. */
@@ -20,7 +21,7 @@
     X(REMOVE, 5)      /* id */                                                                          \
     X(LIST, 6)        /* mni_msg_list_t */                                                              \
     X(LOCKS, 7)       /* - */                                                                           \
-    X(LOG, 8)         /* id, u32 attempt, u8 stream */                                                  \
+    X(LOG, 8)         /* id, u32 attempt, u8 stream, u64 from */                                        \
     X(SERVICE, 9)     /* text name */                                                                   \
     X(START_MANY, 10) /* mni_msg_start_t without input, u32 n, n values */                              \
     X(WAIT_MANY,                                                                                        \
@@ -49,7 +50,7 @@
     /* worker -> client */                                                                              \
     X(REPLY, 40) /* i32 code, text message; for code >= 0 what the request asked for:            \
                           START: id; GET, WAIT: mni_put_info(); LIST: u32 n, n ids;                    \
-                          LOCKS: u32 n, n times (text name, id); LOG: bytes; SERVICE: text;   \
+                          LOCKS: u32 n, n times (text name, id); LOG: mni_msg_log_t; SERVICE: text;   \
                           START_MANY: text (why not all), u32 n, n ids; WAIT_MANY: u32 n, n times mni_put_info(): the   \
                           first n of those asked for; LOOK: mni_msg_look_t; PART: bytes; LOOKS: u8 more, id of the last one  \
                           looked at, u32 n, n times mni_msg_look_t; FIND: u32 all, u32 n, n times mni_msg_look_t: the first \
@@ -83,9 +84,10 @@
     X(SLOT_FREE, 72)    /* worker: u64 slot: given back */                                              \
     X(TASK_LOG,                                                                                         \
       73) /* rank 0: u64 task, u8 stream, u64 client, u64 request; answered by TASK_LOG_TEXT */         \
-    X(TASK_LOG_TEXT, 74) /* worker: u64 client, u64 request, bytes text */                              \
+    X(TASK_LOG_TEXT,                                                                                    \
+      74) /* worker: u64 client, u64 request, mni_put_piece(): what was written since the last one */   \
     X(JOB_OUTPUT,                                                                                       \
-      75) /* worker: id, u8 stream, bytes text: what a slot wrote for a job, or for nobody */           \
+      75) /* worker: id, u8 stream, mni_put_piece(): what a slot wrote for a job, or for nobody */      \
     X(SHUTDOWN, 76)  /* rank 0: end all executors, answer GOODBYE, leave the loop */                    \
     X(GOODBYE, 77)   /* worker: - */                                                                    \
     X(RANK_LOST, 78) /* rank 0: u32 rank */                                                             \
@@ -220,9 +222,18 @@ typedef struct mni_msg_map {
 typedef struct mni_msg_ended {
     uint64_t task;
     mni_msg_finished_t finished;
-    const void *out, *err; /* what the attempt wrote: text */
-    size_t out_bytes, err_bytes;
+    mni_textlog_piece_t out, err; /* what the attempt wrote, but for what TASK_LOG_TEXT had */
 } mni_msg_ended_t;
+
+/* What there is of a stream of an attempt, from a byte on. */
+typedef struct mni_msg_log {
+    const void *text;
+    size_t size;
+    uint64_t next;    /* number of the byte behind it */
+    uint32_t attempt; /* which it is */
+    bool over;        /* nothing more comes from it */
+    bool ended;       /* the job is terminal: there will be no other attempt */
+} mni_msg_log_t;
 
 typedef struct mni_msg_slot {
     uint64_t task;
@@ -248,6 +259,10 @@ void mni_put_map(mni_writer_t *writer, const mni_msg_map_t *map);
 mni_msg_map_t mni_get_map(mni_reader_t *reader);
 void mni_put_ended(mni_writer_t *writer, const mni_msg_ended_t *ended);
 mni_msg_ended_t mni_get_ended(mni_reader_t *reader);
+void mni_put_piece(mni_writer_t *writer, const mni_textlog_piece_t *piece);
+mni_textlog_piece_t mni_get_piece(mni_reader_t *reader);
+void mni_put_log(mni_writer_t *writer, const mni_msg_log_t *log);
+mni_msg_log_t mni_get_log(mni_reader_t *reader);
 void mni_put_slot(mni_writer_t *writer, const mni_msg_slot_t *slot);
 mni_msg_slot_t mni_get_slot(mni_reader_t *reader);
 void mni_put_look(mni_writer_t *writer, const mni_msg_look_t *look, uint32_t room);

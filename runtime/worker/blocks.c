@@ -350,16 +350,15 @@ static size_t pack_extent(const uint8_t *pack, size_t room, size_t count, uint64
 /* What the functions of a job print belongs to the job. */
 static void send_output(mni_worker_t *worker, mni_executor_t *executor, mn_stream_t stream)
 {
-    size_t size = 0;
-    char *text = mni_executor_output(executor, stream, true, &size);
-    if (!text)
+    mni_textlog_piece_t piece = mni_executor_output(executor, stream, true);
+    if (!piece.text)
         return;
     mni_writer_begin(&worker->frame, MNI_MSG_JOB_OUTPUT, 0);
     mni_put_id(&worker->frame, executor->id);
     mni_put_u8(&worker->frame, (uint8_t)stream);
-    mni_put_bytes(&worker->frame, text, size);
+    mni_put_piece(&worker->frame, &piece);
     mni_worker_send(worker, 0);
-    free(text);
+    free((char *)piece.text);
 }
 
 /* Gives back what a large block took up in the executor's own arena; what is being sent when it has left. */

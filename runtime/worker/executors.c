@@ -314,18 +314,40 @@ void mni_executor_explain(mni_executor_t *executor, int status)
     finished->message = strdup(text);
 }
 
-char *mni_executor_output(mni_executor_t *executor, mn_stream_t stream, bool take, size_t *size)
+/* The spawner may have written over the oldest bytes of the ring while they were copied: those go. */
+static void drop_overwritten(const mni_log_area_t *area, uint64_t total, mni_textlog_piece_t *piece)
 {
-    char *text = NULL;
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    uint64_t now = __atomic_load_n(&area->total, __ATOMIC_ACQUIRE);
+    size_t behind = piece->size - piece->before;
+    uint64_t begin = total - behind, sound = now + MNI_LOG_STEP;
+
+    if (sound < 2 * MNI_LOG_PART || (sound -= MNI_LOG_PART) <= begin)
+        return;
+    size_t lost = sound - begin < behind ? (size_t)(sound - begin) : behind;
+    char *text = (char *)piece->text + piece->before;
+    memmove(text, text + lost, behind - lost + 1);
+    piece->size -= lost;
+    piece->left_out += lost;
+}
+
+mni_textlog_piece_t mni_executor_output(mni_executor_t *executor, mn_stream_t stream, bool end)
+{
+    mni_textlog_piece_t piece = {.text = NULL};
     mni_log_area_t *area = mni_channel_log(executor->channel, stream);
     uint64_t total = __atomic_load_n(&area->total, __ATOMIC_ACQUIRE);
+    uint64_t *told = &executor->told[stream == MN_STDERR];
 
-    *size = 0;
     if (total == 0 || executor->driver)
-        return NULL;
-    if (mni_textlog_join(area->head, area->tail, MNI_LOG_PART, total, &text, size) < 0)
-        text = NULL;
-    if (take)
+        return piece;
+    if (mni_textlog_cut(area->head, area->tail, MNI_LOG_PART, total, *told, &piece) == 0) {
+        if (!end && piece.text)
+            drop_overwritten(area, total, &piece);
+        *told = total;
+    }
+    if (end) {
         __atomic_store_n(&area->total, 0, __ATOMIC_RELEASE);
-    return text;
+        *told = 0;
+    }
+    return piece;
 }

@@ -90,6 +90,7 @@ typedef struct mni_executor {
     bool report_kill;            /* rank 0 had it killed and waits for TASK_ENDED of a slot */
     mni_writer_t yield;          /* TASK_YIELD not sent yet */
     uint64_t yields_pending;     /* how many it stands for; 0: there is none */
+    uint64_t told[2];            /* bytes of standard output and error that rank 0 has been sent */
     mni_map_t *maps;             /* that it called */
 } mni_executor_t;
 
@@ -143,9 +144,9 @@ void mni_executor_end(mni_worker_t *worker, mni_executor_t *executor);
 void mni_executor_destroy(mni_worker_t *worker, mni_executor_t *executor);
 /* Turns how a process ended into reason and sentence of executor->finished. */
 void mni_executor_explain(mni_executor_t *executor, int status);
-/* What a stream holds, as text to be freed; NULL and 0 when it is empty. `take`: and empties it, which may only be
- * done while the executor is between tasks. */
-char *mni_executor_output(mni_executor_t *executor, mn_stream_t stream, bool take, size_t *size);
+/* What was written to a stream since this was last called; its text is to be freed, NULL when there is none. `end`: the task is over and the
+ * next one's output begins, which may only be said while the executor is between tasks. */
+mni_textlog_piece_t mni_executor_output(mni_executor_t *executor, mn_stream_t stream, bool end);
 
 /* tasks.c: whole tasks, and frames of clients */
 int mni_task_run(mni_worker_t *worker, const void *frame, size_t size);

@@ -57,7 +57,6 @@ void mni_task_flush_yield(mni_worker_t *worker, mni_executor_t *executor)
 void mni_task_ended(mni_worker_t *worker, mni_executor_t *executor)
 {
     mni_msg_ended_t ended = {.task = executor->task, .finished = executor->finished};
-    char *out, *err;
 
     mni_task_flush_yield(worker, executor);
     mni_map_caller_gone(worker, executor);
@@ -65,15 +64,13 @@ void mni_task_ended(mni_worker_t *worker, mni_executor_t *executor)
         mni_block_ended(worker, executor);
         return;
     }
-    out = mni_executor_output(executor, MN_STDOUT, true, &ended.out_bytes);
-    err = mni_executor_output(executor, MN_STDERR, true, &ended.err_bytes);
-    ended.out = out;
-    ended.err = err;
+    ended.out = mni_executor_output(executor, MN_STDOUT, true);
+    ended.err = mni_executor_output(executor, MN_STDERR, true);
     mni_writer_begin(&worker->frame, MNI_MSG_TASK_ENDED, 0);
     mni_put_ended(&worker->frame, &ended);
     mni_worker_send(worker, 0);
-    free(out);
-    free(err);
+    free((char *)ended.out.text);
+    free((char *)ended.err.text);
     executor->task = 0;
 }
 

@@ -337,20 +337,21 @@ static void answer(mni_worker_t *worker, uint64_t client, const void *frame, siz
         mni_channel_post(executor->channel, frame, size);
 }
 
-/* What a running task has written so far. */
+/* What a running task has written since this was asked for last. */
 static void task_log(mni_worker_t *worker, uint64_t task, mn_stream_t stream, uint64_t client,
                      uint64_t request)
 {
     mni_executor_t *executor = mni_executor_of_task(worker, task);
-    size_t size = 0;
-    char *text = executor ? mni_executor_output(executor, stream, false, &size) : NULL;
+    mni_textlog_piece_t piece = {.text = NULL};
 
+    if (executor)
+        piece = mni_executor_output(executor, stream, false);
     mni_writer_begin(&worker->frame, MNI_MSG_TASK_LOG_TEXT, 0);
     mni_put_u64(&worker->frame, client);
     mni_put_u64(&worker->frame, request);
-    mni_put_bytes(&worker->frame, text, size);
+    mni_put_piece(&worker->frame, &piece);
     mni_worker_send(worker, 0);
-    free(text);
+    free((char *)piece.text);
 }
 
 /* BLOCK_SEND or BLOCK_DONE. `payload` bytes are behind it; without, `bytes` point into it. */

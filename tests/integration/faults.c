@@ -319,6 +319,12 @@ static void bounded_log(mn_task_t *task)
     CHECK(size > 100000 && size < 140000 && strlen(log) == size);
     CHECK(strncmp(log, "hidden: line 000000 ", 20) == 0 && strstr(log, "hidden: line 001000 "));
     CHECK(tail && strlen(tail) == 52 && !strstr(log, "hidden: line 050000"));
+    /* And says rightly how much is missing: with that it is as long as what was written. */
+    const char *note = strstr(log, "\n[... ");
+    unsigned long long missing = 0;
+    int length = 0;
+    CHECK(note && sscanf(note, "\n[... %llu bytes left out ...]\n%n", &missing, &length) == 1 &&
+          size - (size_t)length + missing == LINES * (unsigned long long)strlen(tail));
     free(log);
 }
 

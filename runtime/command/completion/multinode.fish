@@ -17,6 +17,7 @@ complete -c multinode -n __fish_use_subcommand -a logs -d 'Print what a job has 
 complete -c multinode -n __fish_use_subcommand -a explain -d 'Say why a job waits'
 complete -c multinode -n __fish_use_subcommand -a locks -d 'List the locks that are held'
 complete -c multinode -n __fish_use_subcommand -a nodes -d 'List the nodes of a running runtime'
+complete -c multinode -n __fish_use_subcommand -a top -d 'Show a running runtime from second to second'
 complete -c multinode -n __fish_use_subcommand -a drain -d 'End a running runtime'
 complete -c multinode -n __fish_use_subcommand -a shutdown -d 'End a running runtime at once'
 complete -c multinode -n __fish_use_subcommand -a list -d 'List the jobs of a store'
@@ -89,6 +90,7 @@ complete -c multinode -n '__fish_seen_subcommand_from start' -l priority -x -d '
 complete -c multinode -n '__fish_seen_subcommand_from start' -l timeout -x -d 'Time that an attempt may take'
 complete -c multinode -n '__fish_seen_subcommand_from start' -l cpu -x -d 'Cores, or a share of one'
 complete -c multinode -n '__fish_seen_subcommand_from start' -l memory -x -d 'Memory, such as 4GiB'
+complete -c multinode -n '__fish_seen_subcommand_from start' -s w -l wait -d 'Wait until it has ended'
 complete -c multinode -n '__fish_seen_subcommand_from start' -l json -d 'Print one JSON object with the member id'
 complete -c multinode -n '__fish_seen_subcommand_from start' -s h -l help -d 'Print help'
 
@@ -134,6 +136,8 @@ complete -c multinode -n '__fish_seen_subcommand_from remove' -s h -l help -d 'P
 complete -c multinode -n '__fish_seen_subcommand_from remove' -a '(__multinode_ids)'
 
 complete -c multinode -n '__fish_seen_subcommand_from logs' -s s -l store -r -F -d 'HDF5 file that has the jobs'
+complete -c multinode -n '__fish_seen_subcommand_from logs' -s f -l follow -d 'Go on until the job has ended'
+complete -c multinode -n '__fish_seen_subcommand_from logs' -l json -d 'Print one JSON object'
 complete -c multinode -n '__fish_seen_subcommand_from logs' -l attempt -x -d 'Of this attempt, from 1; else the latest'
 complete -c multinode -n '__fish_seen_subcommand_from logs' -l stderr -d 'Standard error, instead of standard output'
 complete -c multinode -n '__fish_seen_subcommand_from logs' -s h -l help -d 'Print help'
@@ -151,6 +155,12 @@ complete -c multinode -n '__fish_seen_subcommand_from locks' -s h -l help -d 'Pr
 complete -c multinode -n '__fish_seen_subcommand_from nodes' -s s -l store -r -F -d 'HDF5 file that has the jobs'
 complete -c multinode -n '__fish_seen_subcommand_from nodes' -l json -d 'Print one JSON object'
 complete -c multinode -n '__fish_seen_subcommand_from nodes' -s h -l help -d 'Print help'
+
+complete -c multinode -n '__fish_seen_subcommand_from top' -s s -l store -r -F -d 'HDF5 file that has the jobs'
+complete -c multinode -n '__fish_seen_subcommand_from top' -s i -l interval -x -d 'Time between two looks'
+complete -c multinode -n '__fish_seen_subcommand_from top' -l once -d 'Print one frame as text'
+complete -c multinode -n '__fish_seen_subcommand_from top' -l json -d 'Print one JSON object'
+complete -c multinode -n '__fish_seen_subcommand_from top' -s h -l help -d 'Print help'
 
 complete -c multinode -n '__fish_seen_subcommand_from drain' -s s -l store -r -F -d 'HDF5 file that has the jobs'
 complete -c multinode -n '__fish_seen_subcommand_from drain' -s h -l help -d 'Print help'
@@ -199,5 +209,5 @@ complete -c multinode -n '__fish_seen_subcommand_from yield' -F
 complete -c multinode -n '__fish_seen_subcommand_from version' -l json -d 'Print JSON'
 complete -c multinode -n '__fish_seen_subcommand_from version' -s h -l help -d 'Print help'
 
-complete -c multinode -n '__fish_seen_subcommand_from help' -a 'run serve submit start exec wait watch cancel remove logs explain locks nodes drain shutdown list get result check compact yield progress cancelled version help'
+complete -c multinode -n '__fish_seen_subcommand_from help' -a 'run serve submit start exec wait watch cancel remove logs explain locks nodes top drain shutdown list get result check compact yield progress cancelled version help'
 complete -c multinode -n '__fish_seen_subcommand_from help' -s h -l help -d 'Print help'
