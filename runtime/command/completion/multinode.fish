@@ -123,6 +123,7 @@ complete -c multinode -n '__fish_seen_subcommand_from exec' -F
 complete -c multinode -n '__fish_seen_subcommand_from wait' -s s -l store -r -F -d 'HDF5 file that has the jobs'
 complete -c multinode -n '__fish_seen_subcommand_from wait' -l timeout -x -d 'Wait no longer than this'
 complete -c multinode -n '__fish_seen_subcommand_from wait' -s q -l quiet -d 'Print errors only'
+complete -c multinode -n '__fish_seen_subcommand_from wait' -l json -d 'Print one JSON object'
 complete -c multinode -n '__fish_seen_subcommand_from wait' -s h -l help -d 'Print help'
 complete -c multinode -n '__fish_seen_subcommand_from wait' -a '(__multinode_ids)'
 
@@ -133,10 +134,12 @@ complete -c multinode -n '__fish_seen_subcommand_from watch' -a '(__multinode_id
 
 complete -c multinode -n '__fish_seen_subcommand_from cancel' -s s -l store -r -F -d 'HDF5 file that has the jobs'
 complete -c multinode -n '__fish_seen_subcommand_from cancel' -l grace -x -d 'Time to clean up, instead of the jobs own; 0 kills at once'
+complete -c multinode -n '__fish_seen_subcommand_from cancel' -l json -d 'Print one JSON object'
 complete -c multinode -n '__fish_seen_subcommand_from cancel' -s h -l help -d 'Print help'
 complete -c multinode -n '__fish_seen_subcommand_from cancel' -a '(__multinode_ids)'
 
 complete -c multinode -n '__fish_seen_subcommand_from remove' -s s -l store -r -F -d 'HDF5 file that has the jobs'
+complete -c multinode -n '__fish_seen_subcommand_from remove' -l json -d 'Print one JSON object'
 complete -c multinode -n '__fish_seen_subcommand_from remove' -s h -l help -d 'Print help'
 complete -c multinode -n '__fish_seen_subcommand_from remove' -a '(__multinode_ids)'
 
