@@ -9,12 +9,15 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CANCEL_STORE, CANCEL_GRACE, CANCEL_HELP };
+enum { CANCEL_STORE, CANCEL_GRACE, CANCEL_JSON, CANCEL_HELP };
 
 static const mni_option_t cancel_options[] = {
     [CANCEL_STORE] = MNI_STORE_OPTION,
     [CANCEL_GRACE] = {"grace", 0, "SECONDS",
                       "Time to clean up, instead of the job's own; 0 kills at once."},
+    [CANCEL_JSON] = {"json", 0, NULL,
+                     "Print one JSON object: jobs, those that were asked for and are there,\n"
+                     "each with id and had_ended."},
     [CANCEL_HELP] = MNI_HELP_OPTION,
     {NULL, 0, NULL, NULL},
 };
@@ -32,10 +35,12 @@ const mni_usage_t mni_cancel_usage = {
                 "  multinode cancel -s results.h5 --grace 10 1b4e28ba 92c0\n",
 };
 
-enum { REMOVE_STORE, REMOVE_HELP };
+enum { REMOVE_STORE, REMOVE_JSON, REMOVE_HELP };
 
 static const mni_option_t remove_options[] = {
     [REMOVE_STORE] = MNI_STORE_OPTION,
+    [REMOVE_JSON] = {"json", 0, NULL,
+                     "Print one JSON object: jobs, those that were removed, each with id."},
     [REMOVE_HELP] = MNI_HELP_OPTION,
     {NULL, 0, NULL, NULL},
 };
@@ -75,13 +80,29 @@ const mni_usage_t mni_explain_usage = {
                 "  multinode explain --json 1b4e28ba | jq -r .why\n",
 };
 
+/* What became of a request for a job, on a line or, if there is one, in an array. */
+static void tell_done(const json_t *answer, const char *id, json_t *done)
+{
+    const json_t *had_ended = json_object_get(answer, "had_ended");
+
+    if (done != NULL) {
+        json_t *one = json_pack("{s:s}", "id", id);
+        if (had_ended != NULL)
+            json_object_set(one, "had_ended", (json_t *)had_ended);
+        json_array_append_new(done, one);
+    } else if (json_is_true(had_ended)) {
+        mni_say("job %s had ended before", id);
+    }
+}
+
 /* One request for each of the jobs. All are looked up before the first one is touched. */
 static int for_each(const char *verb, const char *store, char **names, int count,
-                    const char *method, const char *suffix)
+                    const char *method, const char *suffix, bool json)
 {
     char(*ids)[MN_ID_TEXT] = calloc((size_t)count, sizeof *ids);
     mni_live_t live = {.curl = NULL};
     int status = ids == NULL ? MNI_EXIT_FAILED : mni_live_open(store, &live), worst = 0;
+    json_t *done = json ? json_array() : NULL;
     char path[128];
 
     for (int i = 0; i < count && status == 0; i++)
@@ -90,11 +111,16 @@ static int for_each(const char *verb, const char *store, char **names, int count
         snprintf(path, sizeof path, "/v1/jobs/%s%s", ids[i], suffix);
         if (mni_live_send(&live, method, path, NULL, 0, NULL) != 0)
             worst = MNI_EXIT_FAILED;
-        else if (json_is_true(json_object_get(live.json, "had_ended")))
-            mni_say("job %s had ended before", ids[i]);
+        else
+            tell_done(live.json, ids[i], done);
     }
+    if (json && status == 0)
+        mni_live_print_jobs(done);
+    json_decref(done);
     mni_live_close(&live);
     free(ids);
+    if (status == 0)
+        status = mni_stored_flush();
     return status != 0 ? status : worst;
 }
 
@@ -103,6 +129,7 @@ int mni_command_cancel(int argc, char **argv)
     mni_parser_t parser = {.usage = &mni_cancel_usage, .argc = argc, .argv = argv, .mixed = true};
     const char *store = NULL;
     char suffix[48] = "/cancel", *end = NULL;
+    bool json = false;
     int option;
 
     while ((option = mni_parser_next(&parser)) >= 0) {
@@ -110,6 +137,10 @@ int mni_command_cancel(int argc, char **argv)
             return mni_help_print(&mni_cancel_usage);
         if (option == CANCEL_STORE) {
             store = parser.value;
+            continue;
+        }
+        if (option == CANCEL_JSON) {
+            json = true;
             continue;
         }
         double grace = strtod(parser.value, &end);
@@ -121,25 +152,29 @@ int mni_command_cancel(int argc, char **argv)
         return MNI_EXIT_USAGE;
     if (parser.at == argc)
         return mni_usage_error("cancel", "ID is missing, such as in: multinode cancel last");
-    return for_each("cancel", store, argv + parser.at, argc - parser.at, "PUT", suffix);
+    return for_each("cancel", store, argv + parser.at, argc - parser.at, "PUT", suffix, json);
 }
 
 int mni_command_remove(int argc, char **argv)
 {
     mni_parser_t parser = {.usage = &mni_remove_usage, .argc = argc, .argv = argv, .mixed = true};
     const char *store = NULL;
+    bool json = false;
     int option;
 
     while ((option = mni_parser_next(&parser)) >= 0) {
         if (option == REMOVE_HELP)
             return mni_help_print(&mni_remove_usage);
-        store = parser.value;
+        if (option == REMOVE_STORE)
+            store = parser.value;
+        else
+            json = true;
     }
     if (option == MNI_PARSER_ERROR)
         return MNI_EXIT_USAGE;
     if (parser.at == argc)
         return mni_usage_error("remove", "ID is missing, such as in: multinode remove 1b4e28ba");
-    return for_each("remove", store, argv + parser.at, argc - parser.at, "DELETE", "");
+    return for_each("remove", store, argv + parser.at, argc - parser.at, "DELETE", "", json);
 }
 
 int mni_command_explain(int argc, char **argv)

@@ -389,8 +389,8 @@ static int exec(const request_t *request)
             print_ids(&start, many);
     }
     if (status == 0 && request->wait)
-        status =
-            mni_live_wait(&start.live, start.ids, start.count, (double)INFINITY, request->json);
+        status = mni_live_wait(&start.live, start.ids, start.count, (double)INFINITY, request->json,
+                               NULL);
     mni_live_close(&start.live);
     json_decref(start.input);
     free(start.ids);

@@ -138,6 +138,15 @@ const char *mni_live_text(const json_t *json, const char *name)
     return text == NULL ? "" : text;
 }
 
+void mni_live_print_jobs(json_t *jobs)
+{
+    json_t *json = json_pack("{s:O}", "jobs", jobs);
+
+    json_dumpf(json, stdout, JSON_COMPACT);
+    fputc('\n', stdout);
+    json_decref(json);
+}
+
 /* What went wrong, for people. */
 static int complain(mni_live_t *live, CURLcode code)
 {

@@ -50,9 +50,13 @@ bool mni_live_query(mni_live_t *live, char **path, const char *name, const char 
 /* The id of the job that a user means, as mni_stored_find(). 0 or an exit status, with a line about it. */
 int mni_live_find(const char *verb, mni_live_t *live, const char *name, char id[MN_ID_TEXT]);
 
-/* wait.c: waits until all of these have ended, `timeout` seconds at most, and prints how, unless `quiet`. The exit status of `multinode wait`. */
+/* wait.c: waits until all of these have ended, `timeout` seconds at most, and prints how, unless `quiet`; or adds
+ * it to `ended`, an array, if that is not NULL. The exit status of `multinode wait`. */
 int mni_live_wait(mni_live_t *live, char (*ids)[MN_ID_TEXT], size_t count, double timeout,
-                  bool quiet);
+                  bool quiet, json_t *ended);
+
+/* Prints {"jobs": ...}. */
+void mni_live_print_jobs(json_t *jobs);
 
 /* start.c: all of what --input names, "TEXT", "@FILE" or "-"; *owned is to be freed. 0, or an exit status with a line about it. */
 int mni_input_read(const char *input, const char **bytes, size_t *size, char **owned);

@@ -141,7 +141,7 @@ static int follow(const request_t *request, mni_live_t *live)
     else if (!request->wait)
         printf("%s\n", id);
     fflush(stdout);
-    return request->wait ? mni_live_wait(live, ids, 1, (double)INFINITY, request->json) : 0;
+    return request->wait ? mni_live_wait(live, ids, 1, (double)INFINITY, request->json, NULL) : 0;
 }
 
 static int start(const request_t *request, const char *job)

@@ -20,12 +20,15 @@
 #define WAIT_MOST 60.0 /* of one request */
 #define BAR 30
 
-enum { OPTION_STORE, OPTION_TIMEOUT, OPTION_QUIET, OPTION_HELP };
+enum { OPTION_STORE, OPTION_TIMEOUT, OPTION_QUIET, OPTION_JSON, OPTION_HELP };
 
 static const mni_option_t options[] = {
     [OPTION_STORE] = MNI_STORE_OPTION,
     [OPTION_TIMEOUT] = {"timeout", 0, "SECONDS", "Wait no longer than this."},
     [OPTION_QUIET] = {"quiet", 'q', NULL, "Print errors only."},
+    [OPTION_JSON] = {"json", 0, NULL,
+                     "Print one JSON object at the end: jobs, those that have ended, each with\n"
+                     "id, status, reason and error."},
     [OPTION_HELP] = MNI_HELP_OPTION,
     {NULL, 0, NULL, NULL},
 };
@@ -82,7 +85,29 @@ static size_t take_version(char *line, size_t one, size_t count, void *argument)
     return one * count;
 }
 
-static int wait_for(mni_live_t *live, const char *id, double end, bool quiet)
+/* How a job has ended, on a line or, if there is one, in an array. */
+static void tell_end(const json_t *job, const char *id, bool quiet, json_t *ended)
+{
+    static const char *const members[] = {"id", "status", "reason", "error"};
+    const char *error = mni_live_text(job, "error");
+
+    if (ended != NULL) {
+        json_t *one = json_object();
+        for (size_t i = 0; i < sizeof members / sizeof members[0]; i++)
+            json_object_set(one, members[i], json_object_get(job, members[i]));
+        json_array_append_new(ended, one);
+    } else if (!quiet) {
+        printf("%s  %s", id, mni_live_text(job, "status"));
+        if (error[0] != '\0') {
+            fputs("  ", stdout);
+            mni_show_text(stdout, error, 0);
+        }
+        fputc('\n', stdout);
+        fflush(stdout);
+    }
+}
+
+static int wait_for(mni_live_t *live, const char *id, double end, bool quiet, json_t *ended)
 {
     bool shown = false, watched = isatty(STDERR_FILENO) && !quiet;
     unsigned long long version = 0;
@@ -111,27 +136,18 @@ static int wait_for(mni_live_t *live, const char *id, double end, bool quiet)
         fputs("\r\033[K", stderr);
     if (status != 0)
         return status;
-    if (!quiet) {
-        const char *error = mni_live_text(live->json, "error");
-        printf("%s  %s", id, mni_live_text(live->json, "status"));
-        if (error[0] != '\0') {
-            fputs("  ", stdout);
-            mni_show_text(stdout, error, 0);
-        }
-        fputc('\n', stdout);
-        fflush(stdout);
-    }
+    tell_end(live->json, id, quiet, ended);
     return status_of(mni_live_text(live->json, "status"));
 }
 
 int mni_live_wait(mni_live_t *live, char (*ids)[MN_ID_TEXT], size_t count, double timeout,
-                  bool quiet)
+                  bool quiet, json_t *ended)
 {
     double end = mni_clock_calendar() + timeout;
     int status = 0, worst = 0;
 
     for (size_t i = 0; i < count && status == 0; i++) {
-        int one = wait_for(live, ids[i], end, quiet);
+        int one = wait_for(live, ids[i], end, quiet, ended);
         if (one == EXIT_JOB_FAILED || (one == EXIT_JOB_CANCELLED && worst == 0))
             worst = one;
         else if (one != EXIT_JOB_CANCELLED)
@@ -142,19 +158,26 @@ int mni_live_wait(mni_live_t *live, char (*ids)[MN_ID_TEXT], size_t count, doubl
     return status != 0 ? status : worst;
 }
 
-static int wait_for_all(const char *store, char **names, int count, double timeout, bool quiet)
+static int wait_for_all(const char *store, char **names, int count, double timeout, bool quiet,
+                        bool json)
 {
     char(*ids)[MN_ID_TEXT] = calloc((size_t)count, sizeof *ids);
+    json_t *ended = json ? json_array() : NULL;
     mni_live_t live = {.curl = NULL};
     int status = ids == NULL ? MNI_EXIT_FAILED : mni_live_open(store, &live);
 
     for (int i = 0; i < count && status == 0; i++)
         status = mni_live_find("wait", &live, names[i], ids[i]);
-    if (status == 0)
-        status = mni_live_wait(&live, ids, (size_t)count, timeout, quiet);
+    if (status == 0) {
+        status = mni_live_wait(&live, ids, (size_t)count, timeout, quiet, ended);
+        if (json)
+            mni_live_print_jobs(ended);
+    }
+    json_decref(ended);
     mni_live_close(&live);
     free(ids);
-    return status;
+    int flushed = mni_stored_flush();
+    return status != 0 ? status : flushed;
 }
 
 int mni_command_wait(int argc, char **argv)
@@ -162,7 +185,7 @@ int mni_command_wait(int argc, char **argv)
     mni_parser_t parser = {.usage = &mni_wait_usage, .argc = argc, .argv = argv, .mixed = true};
     const char *store = NULL;
     double timeout = (double)INFINITY;
-    bool quiet = false;
+    bool quiet = false, json = false;
     int option;
 
     while ((option = mni_parser_next(&parser)) >= 0) {
@@ -173,6 +196,8 @@ int mni_command_wait(int argc, char **argv)
             store = parser.value;
         else if (option == OPTION_QUIET)
             quiet = true;
+        else if (option == OPTION_JSON)
+            json = true;
         else if (!((timeout = strtod(parser.value, &rest)) >= 0) || rest == parser.value ||
                  *rest != '\0')
             return mni_usage_error("wait", "--timeout is \"%s\": it must be seconds", parser.value);
@@ -181,7 +206,7 @@ int mni_command_wait(int argc, char **argv)
         return MNI_EXIT_USAGE;
     if (parser.at == argc)
         return mni_usage_error("wait", "ID is missing, such as in: multinode wait last");
-    return wait_for_all(store, argv + parser.at, argc - parser.at, timeout, quiet);
+    return wait_for_all(store, argv + parser.at, argc - parser.at, timeout, quiet, json);
 }
 
 /* --- watch ---------------------------------------------------- */

@@ -70,10 +70,24 @@ complete -c multinode -n '__fish_seen_subcommand_from serve' -s q -l quiet -d 'D
 complete -c multinode -n '__fish_seen_subcommand_from serve' -s v -l verbose -d 'Show all that Open MPI says'
 complete -c multinode -n '__fish_seen_subcommand_from serve' -s h -l help -d 'Print help'
 
-# Ids of the 1,000 newest jobs of the default store.
+# A column of the 1,000 newest jobs of the store that the line names, or of the default one.
+function __multinode_column
+    set -l store
+    set -l words (commandline -opc)
+    for i in (seq (count $words))
+        switch $words[$i]
+            case -s --store
+                set -q words[(math $i + 1)]; and set store -s $words[(math $i + 1)]
+            case '--store=*'
+                set store -s (string replace -- --store= '' $words[$i])
+        end
+    end
+    multinode list $store -n 1000 --format $argv[1] 2>/dev/null | sort -u
+end
+
 function __multinode_ids
     echo last
-    multinode list -n 1000 --format id 2>/dev/null
+    __multinode_column id
 end
 
 complete -c multinode -n '__fish_seen_subcommand_from submit' -s s -l store -r -F -d 'HDF5 file that keeps the jobs'
@@ -93,6 +107,7 @@ complete -c multinode -n '__fish_seen_subcommand_from start' -l memory -x -d 'Me
 complete -c multinode -n '__fish_seen_subcommand_from start' -s w -l wait -d 'Wait until it has ended'
 complete -c multinode -n '__fish_seen_subcommand_from start' -l json -d 'Print one JSON object with the member id'
 complete -c multinode -n '__fish_seen_subcommand_from start' -s h -l help -d 'Print help'
+complete -c multinode -n '__fish_seen_subcommand_from start' -a '(__multinode_column job)'
 
 complete -c multinode -n '__fish_seen_subcommand_from exec' -s s -l store -r -F -d 'HDF5 file that has the jobs'
 complete -c multinode -n '__fish_seen_subcommand_from exec' -l lock -x -d 'Hold this lock until it has ended'
@@ -118,6 +133,7 @@ complete -c multinode -n '__fish_seen_subcommand_from exec' -F
 complete -c multinode -n '__fish_seen_subcommand_from wait' -s s -l store -r -F -d 'HDF5 file that has the jobs'
 complete -c multinode -n '__fish_seen_subcommand_from wait' -l timeout -x -d 'Wait no longer than this'
 complete -c multinode -n '__fish_seen_subcommand_from wait' -s q -l quiet -d 'Print errors only'
+complete -c multinode -n '__fish_seen_subcommand_from wait' -l json -d 'Print one JSON object'
 complete -c multinode -n '__fish_seen_subcommand_from wait' -s h -l help -d 'Print help'
 complete -c multinode -n '__fish_seen_subcommand_from wait' -a '(__multinode_ids)'
 
@@ -128,10 +144,12 @@ complete -c multinode -n '__fish_seen_subcommand_from watch' -a '(__multinode_id
 
 complete -c multinode -n '__fish_seen_subcommand_from cancel' -s s -l store -r -F -d 'HDF5 file that has the jobs'
 complete -c multinode -n '__fish_seen_subcommand_from cancel' -l grace -x -d 'Time to clean up, instead of the jobs own; 0 kills at once'
+complete -c multinode -n '__fish_seen_subcommand_from cancel' -l json -d 'Print one JSON object'
 complete -c multinode -n '__fish_seen_subcommand_from cancel' -s h -l help -d 'Print help'
 complete -c multinode -n '__fish_seen_subcommand_from cancel' -a '(__multinode_ids)'
 
 complete -c multinode -n '__fish_seen_subcommand_from remove' -s s -l store -r -F -d 'HDF5 file that has the jobs'
+complete -c multinode -n '__fish_seen_subcommand_from remove' -l json -d 'Print one JSON object'
 complete -c multinode -n '__fish_seen_subcommand_from remove' -s h -l help -d 'Print help'
 complete -c multinode -n '__fish_seen_subcommand_from remove' -a '(__multinode_ids)'
 
@@ -169,7 +187,7 @@ complete -c multinode -n '__fish_seen_subcommand_from shutdown' -s s -l store -r
 complete -c multinode -n '__fish_seen_subcommand_from shutdown' -s h -l help -d 'Print help'
 
 complete -c multinode -n '__fish_seen_subcommand_from list' -s s -l store -r -F -d 'HDF5 file that has the jobs'
-complete -c multinode -n '__fish_seen_subcommand_from list' -s j -l job -x -d 'Jobs of this job function'
+complete -c multinode -n '__fish_seen_subcommand_from list' -s j -l job -x -a '(__multinode_column job)' -d 'Jobs of this job function'
 complete -c multinode -n '__fish_seen_subcommand_from list' -l status -x -a 'active pending running succeeded failed cancelling cancelled' -d 'Jobs with one of these'
 complete -c multinode -n '__fish_seen_subcommand_from list' -l lock -x -d 'Jobs that hold this lock or held it'
 complete -c multinode -n '__fish_seen_subcommand_from list' -s t -l tag -x -d 'Jobs with this tag'
