@@ -23,6 +23,7 @@ enum {
     OPTION_TIMEOUT,
     OPTION_CPU,
     OPTION_MEMORY,
+    OPTION_GPUS,
     OPTION_JSON,
     OPTION_HELP
 };
@@ -43,6 +44,7 @@ static const mni_option_t options[] = {
     [OPTION_TIMEOUT] = {"timeout", 0, "SECONDS", "Time that an attempt may take."},
     [OPTION_CPU] = {"cpu", 0, "CORES", "Cores, or a share of one, instead of the declared ones."},
     [OPTION_MEMORY] = {"memory", 0, "SIZE", "Memory, such as 4GiB, instead of the declared one."},
+    [OPTION_GPUS] = {"gpus", 0, "N", "GPUs, instead of the declared number."},
     [OPTION_JSON] = {"json", 0, NULL, "Print one JSON object: {\"id\":...}."},
     [OPTION_HELP] = MNI_HELP_OPTION,
     {NULL, 0, NULL, NULL},
@@ -103,8 +105,8 @@ typedef struct request {
 
 static int start(const request_t *request, const char *job)
 {
-    static const int sent[] = {OPTION_LOCK,    OPTION_KEY, OPTION_TAG,   OPTION_PRIORITY,
-                               OPTION_TIMEOUT, OPTION_CPU, OPTION_MEMORY};
+    static const int sent[] = {OPTION_LOCK,    OPTION_KEY, OPTION_TAG,    OPTION_PRIORITY,
+                               OPTION_TIMEOUT, OPTION_CPU, OPTION_MEMORY, OPTION_GPUS};
     const char *input = request->values[OPTION_INPUT], *bytes = NULL;
     size_t size = 0;
     char *path = strdup("/v1/jobs"), *read = NULL;

@@ -147,7 +147,8 @@ static int restricted_child(const cpu_set_t *all)
     /* all of it, in two overlapping parts, and one that does not exist */
     char joined[8192];
     snprintf(joined, sizeof joined, "%s,%s,99999", wide, text);
-    if (mni_machine_widen(machine, joined) != 0 || strcmp(mni_machine_allowed(machine), wide) != 0)
+    if (mni_machine_widen(machine, joined, "") != 0 ||
+        strcmp(mni_machine_allowed(machine), wide) != 0)
         return 12;
     mni_cpus_t none = {{0}};
     if (mni_machine_bind(machine, 0, &none) != 0)
@@ -369,7 +370,7 @@ static void test_synthetic_widen(void **state)
     assert_int_equal(mni_machine_offer(machine)->cores, 3);
     assert_string_equal(mni_machine_summary(machine),
                         "1 package, 1 NUMA node, 1 L3, 3 cores, 6 PUs");
-    assert_int_equal(mni_machine_widen(machine, "65,66,100-101,99"), 0);
+    assert_int_equal(mni_machine_widen(machine, "65,66,100-101,99", ""), 0);
     const mni_node_offer_t *offer = mni_machine_offer(machine);
     assert_int_equal(offer->cores, 3); /* cores 32, 33 and 49; 50 is cut by the option */
     assert_int_equal(offer->place[1].numa, 0);
@@ -395,7 +396,7 @@ static void test_synthetic_widen(void **state)
                                       "0-4294967295",
                                       "1,2;3"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        assert_int_equal(mni_machine_widen(machine, bad[i]), MN_E_INVALID);
+        assert_int_equal(mni_machine_widen(machine, bad[i], ""), MN_E_INVALID);
         assert_non_null(strstr(mn_error_message(), bad[i]));
         assert_int_equal(mni_machine_offer(machine)->cores, 3);
         assert_string_equal(mni_machine_allowed(machine), "65-66,99-101");
@@ -480,7 +481,7 @@ static void test_xml(void **state)
     mni_machine_t *machine = open_synthetic(path, 0, 0);
     assert_string_equal(mni_machine_summary(machine), "1 package, 1 NUMA node, 2 cores, 4 PUs");
     assert_int_equal(mni_machine_offer(machine)->memory, 1024 * MIB);
-    assert_int_equal(mni_machine_widen(machine, "1,3"), 0);
+    assert_int_equal(mni_machine_widen(machine, "1,3", ""), 0);
     assert_string_equal(mni_machine_summary(machine), "1 package, 1 NUMA node, 1 core, 2 PUs");
     mni_machine_close(machine);
     unlink(path);
