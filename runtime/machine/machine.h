@@ -61,6 +61,10 @@ char *mni_machine_gpus(const mni_machine_t *machine, uint64_t gpus, char *text, 
  * shrunk: then the process is bound to that part. */
 int mni_machine_bind(mni_machine_t *machine, pid_t pid, const mni_cpus_t *cpus);
 
+/* Whether the main thread of a process is still bound to these cores and no others, some of the offer: the kernel takes it off
+ * cores that go offline or out of the cpuset, and tells nobody. Costs less than a microsecond. */
+bool mni_machine_is_bound(const mni_machine_t *machine, pid_t pid, const mni_cpus_t *cpus);
+
 /* One line about the topology for people: "2 packages, 4 NUMA nodes, 16 L3s, 128 cores, 256 PUs"; no
  * L3s where hwloc knows none. Owned by the machine. */
 const char *mni_machine_summary(const mni_machine_t *machine);

@@ -169,7 +169,9 @@ mni_executor_t *mni_executor_acquire(mni_worker_t *worker, uint32_t declaration,
         return executor;
     }
     executor->memory = limit;
-    if (memcmp(&executor->cpus, cpus, sizeof *cpus) != 0) {
+    bool same = memcmp(&executor->cpus, cpus, sizeof *cpus) == 0;
+    if (!same ||
+        (mni_cpus_count(cpus) > 0 && !mni_machine_is_bound(worker->machine, executor->pid, cpus))) {
         if (mni_machine_bind(worker->machine, executor->pid, cpus) < 0)
             return NULL;
         executor->cpus = *cpus;

@@ -258,6 +258,14 @@ static void test_bind_other_process(void **state)
         assert_int_equal(mni_machine_bind(machine, pid, &cpus), 0);
         snprintf(expected, sizeof expected, "%u", (unsigned)atoi(all) + cores - 1);
         check_threads(pid, expected);
+        /* Where the kernel has moved it, as from a core that goes offline, that is seen. */
+        cpu_set_t set;
+        affinity_count(&set);
+        assert_true(mni_machine_is_bound(machine, pid, &cpus));
+        assert_int_equal(sched_setaffinity(pid, sizeof set, &set), 0);
+        assert_int_equal(mni_machine_is_bound(machine, pid, &cpus), cores == 1);
+        assert_int_equal(mni_machine_bind(machine, pid, &cpus), 0);
+        assert_true(mni_machine_is_bound(machine, pid, &cpus));
         memset(&cpus, 0, sizeof cpus);
     } else {
         print_message("hyperthreads here: only binding to all cores is compared\n");
@@ -268,6 +276,7 @@ static void test_bind_other_process(void **state)
     kill(pid, SIGKILL);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(mni_machine_bind(machine, pid, &cpus), MN_E_SYSTEM);
+    assert_false(mni_machine_is_bound(machine, pid, &cpus));
     assert_non_null(strstr(mn_error_message(), "cannot bind process"));
     assert_int_equal(mni_machine_bind(machine, -5, &cpus), MN_E_INVALID);
     mni_cpus_add(&cpus, cores);
