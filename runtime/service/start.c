@@ -115,6 +115,17 @@ static int take_number(mni_exchange_t *exchange, const json_t *json, const char 
     return 0;
 }
 
+/* 0 stands for what is declared in the messages; nobody is to mean it. */
+static int take_cpu(mni_exchange_t *exchange, const json_t *json, double *cpu)
+{
+    int rc = take_number(exchange, json, "cpu", cpu);
+    if (rc == 0 && *cpu == 0 && json_is_number(json_object_get(json, "cpu")))
+        return wrong(exchange, "cpu",
+                     mni_error(MN_E_INVALID, "must be more than 0; leave it out for the declared "
+                                             "number of cores"));
+    return rc;
+}
+
 static int take_priority(mni_exchange_t *exchange, double number, int32_t *priority)
 {
     if (number != trunc(number) || fabs(number) > 1e9)
@@ -200,7 +211,7 @@ static int begin_object(mni_exchange_t *exchange, json_t *json)
         (rc = take_text(exchange, json, "tag", &start.tag)) < 0 ||
         (rc = take_text(exchange, json, "key", &start.key)) < 0 ||
         (rc = take_text(exchange, json, "memory", &start.memory)) < 0 ||
-        (rc = take_number(exchange, json, "cpu", &start.cpu)) < 0 ||
+        (rc = take_cpu(exchange, json, &start.cpu)) < 0 ||
         (rc = take_number(exchange, json, "timeout", &start.timeout)) < 0 ||
         (rc = take_number(exchange, json, "grace", &start.grace)) < 0 ||
         (rc = take_number(exchange, json, "priority", &priority)) < 0 ||
@@ -304,7 +315,7 @@ static int begin_plain(mni_exchange_t *exchange)
         (rc = mni_query(exchange, "tag", &start.tag)) < 0 ||
         (rc = mni_query(exchange, "key", &start.key)) < 0 ||
         (rc = mni_query(exchange, "memory", &start.memory)) < 0 ||
-        (rc = mni_query_number(exchange, "cpu", 0, 1e9, &start.cpu)) < 0 ||
+        (rc = mni_query_number(exchange, "cpu", 0.001, 1e9, &start.cpu)) < 0 ||
         (rc = mni_query_number(exchange, "timeout", 0, 1e12, &start.timeout)) < 0 ||
         (rc = mni_query_number(exchange, "grace", -1, 1e12, &start.grace)) < 0 ||
         (rc = mni_query_number(exchange, "priority", -1e9, 1e9, &priority)) < 0 ||
