@@ -21,8 +21,10 @@
 
 extern char **environ;
 
-/* What the executor says of the cores that were granted, unless the record says otherwise. */
-static const char *const inherited[] = {"OMP_NUM_THREADS",
+/* What the executor says of the cores and GPUs that were granted, unless the record says otherwise. */
+static const char *const inherited[] = {"CUDA_VISIBLE_DEVICES",
+                                        "ROCR_VISIBLE_DEVICES",
+                                        "OMP_NUM_THREADS",
                                         "OMP_PLACES",
                                         "OMP_PROC_BIND",
                                         "OMPI_MCA_hwloc_base_binding_policy",

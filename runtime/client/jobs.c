@@ -29,7 +29,7 @@ int mni_start_check(const mni_declaration_t *declaration, mn_value_t input,
         (rc = mni_label_check("tag", options->tag)) < 0 ||
         (rc = mni_label_check("key", options->key)) < 0)
         return rc;
-    return mni_need_override(declaration->name, &need, options->cpu, options->memory,
+    return mni_need_override(declaration->name, &need, options->cpu, options->memory, options->gpus,
                              options->timeout, options->grace, options->priority);
 }
 
@@ -42,6 +42,7 @@ mni_msg_start_t mni_start_message(const mni_declaration_t *declaration, mn_value
                              .tag = options->tag,
                              .key = options->key,
                              .memory = options->memory,
+                             .gpus = options->gpus,
                              .cpu = options->cpu,
                              .timeout = options->timeout,
                              .grace = options->grace,

@@ -28,6 +28,10 @@ extern void omp_set_num_threads(int threads) __attribute__((weak));
 #define PLACES_VARIABLE "OMP_PLACES"
 #define BINDING_VARIABLE "OMP_PROC_BIND"
 
+/* What CUDA and ROCm may see. The others choose among these: what somebody has chosen among all means nothing here. */
+static const char *const visible_variables[] = {"CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"};
+static const char *const chosen_variables[] = {"HIP_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL"};
+
 static mn_driver_t *driver_main;
 static int driver_argc;
 static char **driver_argv;
@@ -67,6 +71,19 @@ static void set_threads_variable(uint32_t threads)
     snprintf(text, sizeof text, "%u", threads);
     if (!present || strcmp(present, text) != 0)
         setenv(THREADS_VARIABLE, text, 1);
+}
+
+/* Once for a process: these libraries look when they are first used, and an executor is kept for the same GPUs only. */
+static void grant_gpus(mni_channel_t *channel)
+{
+    const mni_control_t *control = mni_channel_control(channel);
+
+    if (!control->has_gpus)
+        return;
+    for (size_t i = 0; i < 2; i++) {
+        setenv(visible_variables[i], control->gpus, 1);
+        unsetenv(chosen_variables[i]);
+    }
 }
 
 static void grant_threads(uint32_t threads)
@@ -208,6 +225,7 @@ int mni_client_serve(mni_channel_t *channel)
     set_threads_variable(1);
     setenv(PLACES_VARIABLE, "cores", 0);
     setenv(BINDING_VARIABLE, "false", 0);
+    grant_gpus(channel);
     mni_usage_open();
     if (mni_process_remember() < 0 || mni_call_open(channel, false) < 0)
         return 1;

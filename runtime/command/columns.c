@@ -68,6 +68,8 @@ NUMBER(attempts, "u", attempts)
 NUMBER(progress, "g", progress)
 NUMBER(yields, PRIu64, yields)
 NUMBER(rank, "d", rank)
+NUMBER(cpu_time, "g", cpu_time)
+NUMBER(peak_memory, PRIu64, peak_memory)
 TIME(created)
 TIME(started)
 TIME(ended)
@@ -81,6 +83,7 @@ static const struct {
     COLUMN(id) COLUMN(job) COLUMN(status) COLUMN(reason) COLUMN(error) COLUMN(attempts)
     COLUMN(lock) COLUMN(tag) COLUMN(key) COLUMN(created) COLUMN(started) COLUMN(ended)
     COLUMN(progress) COLUMN(message) COLUMN(yields) COLUMN(host) COLUMN(rank) COLUMN(cpus)
+    COLUMN(cpu_time) COLUMN(peak_memory)
 /* clang-format on */
 #undef COLUMN
 };

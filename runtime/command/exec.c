@@ -37,6 +37,7 @@ enum {
     OPTION_TIMEOUT,
     OPTION_CPU,
     OPTION_GRACE,
+    OPTION_GPUS,
     OPTION_RETRIES,
     OPTION_INPUT,
     OPTION_ENV,
@@ -66,6 +67,7 @@ static const mni_option_t options[] = {
     [OPTION_GRACE] = {"grace", 0, "SECONDS",
                       "Time from the SIGTERM of a cancel to the SIGKILL. Default: 300; 0:\n"
                       "killed at once."},
+    [OPTION_GPUS] = {"gpus", 0, "N", "GPUs that it has to itself. Default: none."},
     [OPTION_RETRIES] = {"retries", 0, "N", "Further attempts after one that failed. Default: 0."},
     [OPTION_INPUT] = {"input", 'i', "TEXT",
                       "Its standard input: this text; @FILE: the bytes of a file; \"-\": those\n"
@@ -159,16 +161,28 @@ static bool is_given(const request_t *request, const char *variable)
     return false;
 }
 
-/* The command's own, as executors have it, but for how many threads there are, which the cores that it is given say. */
+/* What the cores and GPUs say that a job is given. */
+static bool is_granted(const char *entry)
+{
+    static const char *const prefixes[] = {THREADS_VARIABLE,
+                                           "CUDA_VISIBLE_DEVICES=", "ROCR_VISIBLE_DEVICES=",
+                                           "HIP_VISIBLE_DEVICES=", "GPU_DEVICE_ORDINAL="};
+    for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)
+        if (has_prefix(entry, prefixes[i]))
+            return true;
+    return false;
+}
+
+/* The command's own, as executors have it, but for what the cores and GPUs say that it is given. */
 static json_t *environment_of(const request_t *request, const char *store, const char *value)
 {
     json_t *all = json_array();
     char *variable = NULL;
 
     for (char **entry = request->inherit ? NULL : environ; entry != NULL && *entry != NULL; entry++)
-        if (strchr(*entry, '=') != NULL && **entry != '=' &&
-            !has_prefix(*entry, THREADS_VARIABLE) && !has_prefix(*entry, EACH_VARIABLE) &&
-            !has_prefix(*entry, STORE_VARIABLE) && !is_given(request, *entry))
+        if (strchr(*entry, '=') != NULL && **entry != '=' && !is_granted(*entry) &&
+            !has_prefix(*entry, EACH_VARIABLE) && !has_prefix(*entry, STORE_VARIABLE) &&
+            !is_given(request, *entry))
             append(all, *entry);
     if (!is_given(request, STORE_VARIABLE) && asprintf(&variable, STORE_VARIABLE "%s", store) > 0) {
         append(all, variable);
@@ -228,9 +242,11 @@ typedef struct start {
 
 /* Names of REST. Numbers are read here, so that they are checked before anything is sent. */
 static const char *const names[OPTION_INPUT] = {
-    [OPTION_LOCK] = "lock",     [OPTION_KEY] = "key",           [OPTION_TAG] = "tag",
-    [OPTION_MEMORY] = "memory", [OPTION_PRIORITY] = "priority", [OPTION_TIMEOUT] = "timeout",
-    [OPTION_CPU] = "cpu",       [OPTION_GRACE] = "grace",       [OPTION_RETRIES] = "max_retries"};
+    [OPTION_LOCK] = "lock",         [OPTION_KEY] = "key",
+    [OPTION_TAG] = "tag",           [OPTION_MEMORY] = "memory",
+    [OPTION_PRIORITY] = "priority", [OPTION_TIMEOUT] = "timeout",
+    [OPTION_CPU] = "cpu",           [OPTION_GRACE] = "grace",
+    [OPTION_GPUS] = "gpus",         [OPTION_RETRIES] = "max_retries"};
 
 static bool take_id(start_t *start, const char *id)
 {
@@ -417,14 +433,13 @@ static int read_option(request_t *request, int option, const char *value)
         return add_variable(request, value);
     if (option < OPTION_PRIORITY || option > OPTION_RETRIES)
         return 0;
+    bool whole = option == OPTION_RETRIES || option == OPTION_PRIORITY || option == OPTION_GPUS;
     double number = strtod(value, &end);
     if (end == value || *end != '\0' || !isfinite(number) ||
-        (option != OPTION_PRIORITY && number < 0) ||
-        ((option == OPTION_RETRIES || option == OPTION_PRIORITY) && number != trunc(number)))
-        return mni_usage_error(
-            "exec", "--%s is \"%s\": it must be a%s number%s", options[option].name, value,
-            option == OPTION_RETRIES || option == OPTION_PRIORITY ? " whole" : "",
-            option == OPTION_PRIORITY ? "" : ", 0 or more");
+        (option != OPTION_PRIORITY && number < 0) || (whole && number != trunc(number)))
+        return mni_usage_error("exec", "--%s is \"%s\": it must be a%s number%s",
+                               options[option].name, value, whole ? " whole" : "",
+                               option == OPTION_PRIORITY ? "" : ", 0 or more");
     /* 0 is "as declared" there, and MN_NO_GRACE none. */
     request->numbers[option] = option == OPTION_GRACE && number == 0 ? -1 : number;
     return 0;

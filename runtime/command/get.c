@@ -74,6 +74,8 @@ static void show_need(const mni_need_t *need)
     printf("%-16s %g\n", "cpu", need->millicores / 1000.0);
     if (need->memory > 0)
         show("memory", mni_size_format(need->memory, text, sizeof text));
+    if (need->gpus > 0)
+        show_count("gpus", need->gpus);
     if (need->priority != 0)
         printf("%-16s %d\n", "priority", need->priority);
     show_span("timeout", need->timeout);
@@ -86,7 +88,7 @@ static void show_need(const mni_need_t *need)
 static void show_job(const mni_store_record_t *record)
 {
     const mn_info_t *info = &record->info;
-    char id[MN_ID_TEXT];
+    char id[MN_ID_TEXT], size[32];
 
     show("id", mn_id_format(info->id, id));
     show("job", info->job);
@@ -110,6 +112,10 @@ static void show_job(const mni_store_record_t *record)
     if (info->rank >= 0)
         printf("%-16s %d\n", "rank", info->rank);
     show("cpus", info->cpus);
+    if (info->cpu_time > 0)
+        show_span("cpu_time", info->cpu_time);
+    if (info->peak_memory > 0)
+        show("peak_memory", mni_size_format(info->peak_memory, size, sizeof size));
     if (record->has_need)
         show_need(&record->need);
     printf("%-16s %" PRIu64 "\n", "yields", info->yields);

@@ -35,7 +35,8 @@ static const mni_option_t options[] = {
     [OPTION_FORMAT] = {"format", 0, "COLUMNS",
                        "These columns, with tabs between, for scripts: any of id, job,\n"
                        "status, reason, error, attempts, lock, tag, key, created, started,\n"
-                       "ended, progress, message, yields, host, rank, cpus."},
+                       "ended, progress, message, yields, host, rank, cpus, cpu_time,\n"
+                       "peak_memory."},
     [OPTION_JSON] = {"json", 0, NULL,
                      "Print one JSON object: {\"store\":...,\"runtime\":...,\"jobs\":[...]}."},
     [OPTION_HELP] = MNI_HELP_OPTION,

@@ -24,6 +24,7 @@ enum {
     OPTION_TIMEOUT,
     OPTION_CPU,
     OPTION_MEMORY,
+    OPTION_GPUS,
     OPTION_WAIT,
     OPTION_JSON,
     OPTION_HELP
@@ -45,6 +46,7 @@ static const mni_option_t options[] = {
     [OPTION_TIMEOUT] = {"timeout", 0, "SECONDS", "Time that an attempt may take."},
     [OPTION_CPU] = {"cpu", 0, "CORES", "Cores, or a share of one, instead of the declared ones."},
     [OPTION_MEMORY] = {"memory", 0, "SIZE", "Memory, such as 4GiB, instead of the declared one."},
+    [OPTION_GPUS] = {"gpus", 0, "N", "GPUs, instead of the declared number."},
     [OPTION_WAIT] = {"wait", 'w', NULL, "Wait until it has ended, and print how, as `wait` does."},
     [OPTION_JSON] = {"json", 0, NULL, "Print one JSON object: {\"id\":...}."},
     [OPTION_HELP] = MNI_HELP_OPTION,
@@ -108,8 +110,8 @@ typedef struct request {
 static int send_start(const request_t *request, const char *job, mni_live_t *live,
                       const char *bytes, size_t size)
 {
-    static const int sent[] = {OPTION_LOCK,    OPTION_KEY, OPTION_TAG,   OPTION_PRIORITY,
-                               OPTION_TIMEOUT, OPTION_CPU, OPTION_MEMORY};
+    static const int sent[] = {OPTION_LOCK,    OPTION_KEY, OPTION_TAG,    OPTION_PRIORITY,
+                               OPTION_TIMEOUT, OPTION_CPU, OPTION_MEMORY, OPTION_GPUS};
     char *path = strdup("/v1/jobs");
     int status = MNI_EXIT_FAILED;
 

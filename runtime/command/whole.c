@@ -39,7 +39,7 @@ const mni_usage_t mni_nodes_usage = {
     .verb = "nodes",
     .synopsis = "[OPTIONS]",
     .text =
-        "Lists the nodes of a running runtime: cores and memory that they offer, how much of that is given\n"
+        "Lists the nodes of a running runtime: cores, memory and GPUs that they offer, how much of that is given\n"
         "to tasks and how much is free, workers, tasks, the rank that found it, and the topology in a line.\n"
         "\n"
         "Exit status: 0; 1 no runtime is running; 2 usage.",
@@ -96,20 +96,21 @@ static void print_nodes(const json_t *answer)
         size_t width = mni_shown_width(mni_live_text(node, "host"));
         widest = width > widest ? width : widest;
     }
-    printf("%-*s  %6s  %6s  %6s  %10s  %10s  %10s  %7s  %6s  %5s  %s\n", (int)widest, "HOST",
-           "CORES", "GIVEN", "FREE", "MEMORY", "GIVEN", "FREE", "WORKERS", "TASKS", "RANK",
-           "TOPOLOGY");
+    printf("%-*s  %6s  %6s  %6s  %10s  %10s  %10s  %4s  %5s  %4s  %7s  %6s  %5s  %s\n", (int)widest,
+           "HOST", "CORES", "GIVEN", "FREE", "MEMORY", "GIVEN", "FREE", "GPUS", "GIVEN", "FREE",
+           "WORKERS", "TASKS", "RANK", "TOPOLOGY");
     json_array_foreach(nodes, i, node)
     {
 #define NUMBER(name) json_integer_value(json_object_get(node, name))
         size_t width = mni_show_text(stdout, mni_live_text(node, "host"), 0);
-        printf("%*s  %6lld  %6lld  %6lld  %10s  %10s  %10s  %7lld  %6lld  %5lld  ",
-               (int)(widest - width), "", NUMBER("cores"), NUMBER("cores_given"),
-               NUMBER("cores_free"),
-               mni_size_format((uint64_t)NUMBER("memory"), memory, sizeof memory),
-               mni_size_format((uint64_t)NUMBER("memory_used"), used, sizeof used),
-               mni_size_format((uint64_t)NUMBER("memory_free"), left, sizeof left),
-               NUMBER("workers"), NUMBER("tasks"), NUMBER("rank"));
+        printf(
+            "%*s  %6lld  %6lld  %6lld  %10s  %10s  %10s  %4lld  %5lld  %4lld  %7lld  %6lld  %5lld  ",
+            (int)(widest - width), "", NUMBER("cores"), NUMBER("cores_given"), NUMBER("cores_free"),
+            mni_size_format((uint64_t)NUMBER("memory"), memory, sizeof memory),
+            mni_size_format((uint64_t)NUMBER("memory_used"), used, sizeof used),
+            mni_size_format((uint64_t)NUMBER("memory_free"), left, sizeof left), NUMBER("gpus"),
+            NUMBER("gpus_given"), NUMBER("gpus_free"), NUMBER("workers"), NUMBER("tasks"),
+            NUMBER("rank"));
         mni_show_text(stdout, mni_live_text(node, "topology"), 0);
         fputc('\n', stdout);
 #undef NUMBER

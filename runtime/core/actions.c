@@ -87,6 +87,7 @@ void mni_action_begin(mni_core_t *core, const mni_grant_t *grant, const mni_gran
     mni_action_t *action = add_task(core, grant->own ? MNI_RUN : MNI_GRANT, grant);
 
     action->demand = grant->demand ? grant->demand->id : 0;
+    action->gpus = holder->gpus;
     action->cpus = (mni_cpus_t){{0}};
     for (uint32_t i = 0; i < holder->pieces; i++)
         mni_cpus_add(&action->cpus, holder->piece[i].core);

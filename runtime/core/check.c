@@ -72,7 +72,7 @@ static int check_line(const mni_grant_t *grant)
         return WRONG("task %" PRIu64 " follows another, and has cores", grant->id);
     if (next->node != grant->node || next->rank != grant->rank ||
         next->declaration != grant->declaration || next->millicores != grant->millicores ||
-        next->memory != grant->memory)
+        next->memory != grant->memory || (next->follows && next->gpus != 0))
         return WRONG("task %" PRIu64 " is in a line of others", grant->id);
     /* From each follower there is a way to a head, and a head has no other in its line. */
     while (next->follows)
@@ -109,7 +109,7 @@ static int check_spots(const mni_core_t *core, const mni_node_t *node)
 static int check_node(const mni_core_t *core, const mni_node_t *node)
 {
     uint32_t used[MNI_MAX_CORES] = {0}, waiting = 0, tasks = 0, seated = 0, lent;
-    uint64_t memory = 0;
+    uint64_t memory = 0, gpus = 0;
     int rc;
 
     for (uint32_t k = 0; k < node->grant_count; k++) {
@@ -130,6 +130,9 @@ static int check_node(const mni_core_t *core, const mni_node_t *node)
         if ((rc = check_line(grant)) < 0)
             return rc;
         memory += grant->ended || grant->follows ? 0 : grant->memory;
+        if ((grant->gpus & gpus) || ((grant->ended || grant->follows) && grant->gpus))
+            return WRONG("task %" PRIu64 " has a GPU that is not its own", grant->id);
+        gpus |= grant->gpus;
         waiting += mni_grant_waits(grant);
         tasks += !grant->ended && !grant->follows;
     }
@@ -144,6 +147,8 @@ static int check_node(const mni_core_t *core, const mni_node_t *node)
     if (memory != node->memory_used || memory > node->memory)
         return WRONG("%s: its tasks have %" PRIu64 " bytes, it counts %" PRIu64, node->host, memory,
                      node->memory_used);
+    if ((gpus & node->gpus_free) || mni_bits_count(gpus | node->gpus_free) != node->gpus)
+        return WRONG("%s: GPUs are in use and free, or neither", node->host);
     if (waiting != node->waiting || tasks != seated)
         return WRONG("%s counts %u tasks and %u that wait, it has %u and %u", node->host, seated,
                      node->waiting, tasks, waiting);
@@ -287,7 +292,8 @@ static int check_shape(const mni_core_t *core, const mni_shape_t *shape, size_t 
     bool empty = shape->kind == MNI_SHAPE_JOB ? count == 0 : !shape->hungry.top;
     if (empty != (shape->state == MNI_SHAPE_IDLE))
         return WRONG("a queue does not know whether it is empty");
-    if ((shape->leaf.weight != 0) != (shape->state == MNI_SHAPE_BLOCKED && !shape->crowded))
+    if ((shape->leaf.weight != 0) !=
+        (shape->state == MNI_SHAPE_BLOCKED && !shape->crowded && shape->gpus == 0))
         return WRONG("a queue is wrongly in or out of the tree of those that lack room");
     if (core->draining || core->freed || core->dirty)
         return 0;

@@ -145,7 +145,7 @@ static int check_need(const char *name, const mni_need_t *need)
 }
 
 /* The node to be named when none will do: the one that comes closest. */
-static const mni_node_t *largest_node(const mni_core_t *core, uint32_t cores)
+static const mni_node_t *largest_node(const mni_core_t *core, uint32_t cores, uint32_t gpus)
 {
     const mni_node_t *best = NULL;
 
@@ -153,6 +153,10 @@ static const mni_node_t *largest_node(const mni_core_t *core, uint32_t cores)
         const mni_node_t *node = core->nodes[i];
         if (node->seats == 0)
             continue;
+        if (best && gpus > 0 && node->gpus != best->gpus) {
+            best = node->gpus > best->gpus ? node : best;
+            continue;
+        }
         bool enough = node->cores >= cores, best_enough = best && best->cores >= cores;
         if (!best || enough > best_enough ||
             (enough && best_enough && node->memory > best->memory) ||
@@ -173,15 +177,17 @@ int mni_core_possible(const mni_core_t *core, const char *name, const mni_need_t
     if (rc < 0)
         return rc;
     const mni_node_t *largest = core->largest; /* mostly that is enough */
-    if ((largest && largest->cores >= cores && largest->memory >= need->memory) ||
-        mni_node_first(core, MNI_BY_SIZE, cores, need->memory))
+    if (need->gpus > 0 ? mni_gpus_possible(core, need)
+                       : (largest && largest->cores >= cores && largest->memory >= need->memory) ||
+                             mni_node_first(core, MNI_BY_SIZE, cores, need->memory))
         return 0;
-    const mni_node_t *node = largest_node(core, cores);
-    mni_need_format(need->millicores, need->memory, asked, sizeof asked);
+    const mni_node_t *node = largest_node(core, cores, need->gpus);
+    mni_need_format(need->millicores, need->gpus, need->memory, asked, sizeof asked);
     if (!node)
         return mni_error(MN_E_IMPOSSIBLE, "%s asks for %s; there is no node with a worker", name,
                          asked);
-    mni_need_format(node->cores * MNI_WHOLE, node->memory, has, sizeof has);
+    uint32_t gpus = need->gpus == 0 ? 0 : node->gpus == 0 ? MNI_NO_GPU : node->gpus;
+    mni_need_format(node->cores * MNI_WHOLE, gpus, node->memory, has, sizeof has);
     return mni_error(MN_E_IMPOSSIBLE, "%s asks for %s; the largest node, %s, has %s", name, asked,
                      node->host, has);
 }
@@ -295,6 +301,8 @@ bool mni_core_node_use(const mni_core_t *core, uint32_t index, mni_node_use_t *u
                             .cores_free = node->free_cores,
                             .memory = node->memory,
                             .memory_used = node->memory_used,
+                            .gpus = node->gpus,
+                            .gpus_free = mni_gpus_free(node),
                             .workers = node->seats,
                             .topology = node->topology,
                             .rank = node->finder};

@@ -28,13 +28,19 @@ typedef struct mni_node_offer {
     const char *host; /* copied */
     uint32_t cores;   /* at most MNI_MAX_CORES */
     const mni_core_place_t
-        *place;           /* one per core, in hwloc's logical order; copied; NULL: all in one */
-    uint64_t memory;      /* bytes */
+        *place;      /* one per core, in hwloc's logical order; copied; NULL: all in one */
+    uint64_t memory; /* bytes */
+    uint32_t gpus;   /* at most MNI_MAX_GPUS */
+    const mni_core_place_t
+        *gpu_place; /* one per GPU: the NUMA node and package of the cores that are near it, or
+                                          MNI_NOWHERE; its L3 says nothing; copied; NULL: all nowhere */
     const char *topology; /* a line for people; copied; NULL: none */
     uint32_t rank;        /* that found all this */
 } mni_node_offer_t;
 
 #define MNI_MAX_CORES 1024
+#define MNI_MAX_GPUS 64
+#define MNI_NOWHERE UINT16_MAX
 
 /* A set of a node's cores, by index into its offer. */
 typedef struct mni_cpus {
@@ -45,6 +51,7 @@ typedef struct mni_cpus {
 typedef struct mni_need {
     uint32_t
         millicores; /* 1 to 999: a share of one core; else whole cores times 1000; 0: none at all */
+    uint32_t gpus;  /* whole ones, to itself */
     uint64_t memory;          /* bytes, 0: none asked */
     uint32_t max_concurrency; /* UINT32_MAX: no limit; counted per declaration */
     uint32_t max_retries;
@@ -135,6 +142,7 @@ typedef struct mni_action {
     int code; /* STOP: MN_E_CANCELLED or MN_E_INTERRUPTED; REFUSE: the error */
     mn_reason_t reason;
     const char *error; /* REFUSE: valid until the next call into the core */
+    uint64_t gpus;     /* RUN, GRANT: bits: the GPUs, by index into the node's offer */
     mni_cpus_t cpus;   /* RUN, GRANT only: the cores; for a share of a core, that core */
 } mni_action_t;
 
@@ -295,6 +303,7 @@ typedef struct mni_node_use {
     const char *host;           /* of the core */
     uint32_t cores, cores_free; /* free: nothing of them is used */
     uint64_t memory, memory_used;
+    uint32_t gpus, gpus_free;
     uint32_t workers; /* 0: they are lost */
     uint32_t tasks;
     const char *topology; /* of the offer; "" when none */

@@ -11,8 +11,6 @@
  */
 #include "core/internal.h"
 
-#include "util/size.h"
-
 #include <stdio.h>
 
 /* --- the sentence ---------------------------------------------------------------------- */
@@ -28,8 +26,19 @@ static uint64_t memory_for(const mni_node_t *node, const mni_grant_t *caller)
     return node->memory - held;
 }
 
-/* The node that would have most memory for something below `caller` of all that have the cores;
- * NULL: none. */
+/* The same of its GPUs. */
+static uint32_t gpus_for(const mni_node_t *node, const mni_grant_t *caller)
+{
+    uint32_t held = 0;
+
+    for (; caller; caller = caller->parent)
+        if (caller->node == node && !caller->ended)
+            held += mni_bits_count(caller->gpus);
+    return node->gpus - held;
+}
+
+/* The node that would have most memory for something below `caller` of all that have the cores, and the GPUs when nobody had
+ * any of them; one that has all that is needed comes first. NULL: none. */
 static mni_node_t *roomiest(const mni_core_t *core, const mni_grant_t *caller,
                             const mni_need_t *need)
 {
@@ -39,14 +48,14 @@ static mni_node_t *roomiest(const mni_core_t *core, const mni_grant_t *caller,
 
     for (uint32_t i = 0; i < core->node_count; i++) {
         mni_node_t *node = core->nodes[i];
-        if (node->seats == 0 || node->cores < cores)
+        if (node->seats == 0 || node->cores < cores || node->gpus < need->gpus)
             continue;
         uint64_t memory = memory_for(node, caller);
         if (!best || memory > most) {
             best = node;
             most = memory;
         }
-        if (memory >= need->memory)
+        if (memory >= need->memory && gpus_for(node, caller) >= need->gpus)
             return node;
     }
     return best;
@@ -73,7 +82,7 @@ static void append(char *text, size_t room, size_t *length, const char *more)
 static void describe(const mni_core_t *core, mni_grant_t *caller, uint32_t declaration,
                      const mni_need_t *need, const mni_node_t *node, char *text, size_t room)
 {
-    char asked[64], has[64], part[128], size[32];
+    char asked[64], has[64], part[160], goods[64];
     size_t length;
     const char *name = mni_core_declared(core, declaration);
 
@@ -82,8 +91,9 @@ static void describe(const mni_core_t *core, mni_grant_t *caller, uint32_t decla
                  name, need->max_concurrency);
         return;
     }
-    mni_need_format(need->millicores, need->memory, asked, sizeof asked);
-    mni_need_format(node->cores * MNI_WHOLE, node->memory, has, sizeof has);
+    mni_need_format(need->millicores, need->gpus, need->memory, asked, sizeof asked);
+    mni_need_format(node->cores * MNI_WHOLE, need->gpus > 0 ? node->gpus : 0, node->memory, has,
+                    sizeof has);
     length = (size_t)snprintf(text, room,
                               "%s asks for %s; node %s has %s, of which what waits for it holds ",
                               name, asked, node->host, has);
@@ -92,7 +102,7 @@ static void describe(const mni_core_t *core, mni_grant_t *caller, uint32_t decla
     const char *between = "";
     for (uint32_t i = node->grant_count; i-- > 0;) {
         const mni_grant_t *grant = mni_node_grant(core, node, i);
-        if (grant->ended || grant->memory == 0)
+        if (grant->ended || (grant->memory == 0 && grant->gpus == 0))
             continue;
         if (caller) {
             const mni_grant_t *above = caller;
@@ -102,7 +112,7 @@ static void describe(const mni_core_t *core, mni_grant_t *caller, uint32_t decla
                 continue;
         }
         snprintf(part, sizeof part, "%s%s (%.64s)", between,
-                 mni_size_format(grant->memory, size, sizeof size),
+                 mni_goods_format(mni_bits_count(grant->gpus), grant->memory, goods, sizeof goods),
                  mni_core_declared(core, grant->declaration));
         append(text, room, &length, part);
         between = ", ";
@@ -119,7 +129,7 @@ bool mni_deadlock_circle(mni_core_t *core, mni_grant_t *caller, uint32_t declara
         return true;
     }
     node = roomiest(core, caller, need);
-    if (!node || memory_for(node, caller) >= need->memory)
+    if (!node || (memory_for(node, caller) >= need->memory && gpus_for(node, caller) >= need->gpus))
         return false;
     describe(core, caller, declaration, need, node, text, room);
     return true;

@@ -80,7 +80,7 @@ static int resolve_grace(const char *name, double grace, double *seconds)
 }
 
 int mni_need_override(const char *name, mni_need_t *need, double cpu, const char *memory,
-                      double timeout, double grace, int32_t priority)
+                      unsigned gpus, double timeout, double grace, int32_t priority)
 {
     int rc = 0;
     mni_need_t changed = *need;
@@ -90,6 +90,11 @@ int mni_need_override(const char *name, mni_need_t *need, double cpu, const char
         return rc;
     if (memory && (rc = resolve_memory(name, memory, &changed.memory)) < 0)
         return rc;
+    if (gpus > MNI_MAX_GPUS)
+        return mni_error(MN_E_INVALID, "%s: gpus is %u; write a whole number from 1 to %d", name,
+                         gpus, MNI_MAX_GPUS);
+    if (gpus != 0)
+        changed.gpus = gpus;
     if (timeout != 0 && (rc = resolve_timeout(name, timeout, &changed.timeout)) < 0)
         return rc;
     if (grace != 0 && (rc = resolve_grace(name, grace, &changed.grace)) < 0)
@@ -111,8 +116,8 @@ int mni_need_resolve(const char *name, mn_kind_t kind, const mn_spec_t *spec, mn
         .timeout = INFINITY,
         .grace = DEFAULT_GRACE,
     };
-    int rc = mni_need_override(name, &resolved, spec->cpu, spec->memory, spec->timeout, spec->grace,
-                               spec->priority);
+    int rc = mni_need_override(name, &resolved, spec->cpu, spec->memory, spec->gpus, spec->timeout,
+                               spec->grace, spec->priority);
 
     if (rc < 0)
         return rc;
@@ -133,6 +138,9 @@ int mni_need_resolve(const char *name, mn_kind_t kind, const mn_spec_t *spec, mn
         return mni_error(
             MN_E_INVALID,
             "%s: port is for services; declare it with MN_SERVICE or leave the port out", name);
+    if (spec->gpus != 0 && kind == MN_KIND_SERVICE)
+        return mni_error(MN_E_INVALID,
+                         "%s: gpus are for jobs and functions; let the service start one", name);
     if (kind == MN_KIND_FUNCTION)
         resolved.timeout = INFINITY; /* counted per item, by the worker: see mni_declaration_t */
     *need = resolved;
@@ -442,6 +450,7 @@ uint64_t mni_declaration_digest(void)
         DIGEST_FIELD(row->timeout);
         DIGEST_FIELD(row->port);
         DIGEST_FIELD(row->need.millicores);
+        DIGEST_FIELD(row->need.gpus);
         DIGEST_FIELD(row->need.memory);
         DIGEST_FIELD(row->need.max_concurrency);
         DIGEST_FIELD(row->need.max_retries);

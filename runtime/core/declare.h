@@ -51,6 +51,6 @@ int mni_label_check(const char *what, const char *text);
 
 /* need with what the options of a start change. MN_E_INVALID as above. Fields: as in mn_start_options_t. */
 int mni_need_override(const char *name, mni_need_t *need, double cpu, const char *memory,
-                      double timeout, double grace, int32_t priority);
+                      unsigned gpus, double timeout, double grace, int32_t priority);
 
 #endif

@@ -8,23 +8,40 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 /* How many jobs are counted before it says "more than". */
 #define AHEAD_MOST 1000u
 
-char *mni_need_format(uint32_t millicores, uint64_t memory, char *text, size_t room)
+static const char *plural(uint32_t count)
 {
-    char size[32];
-    int used;
+    return count == 1 ? "" : "s";
+}
 
-    if (millicores == 0)
-        used = snprintf(text, room, "no core");
-    else
-        used = snprintf(text, room, "%g core%s", millicores / 1000.0,
-                        millicores == MNI_WHOLE ? "" : "s");
-    if (memory > 0 && used > 0 && (size_t)used < room)
-        snprintf(text + used, room - (size_t)used, " and %s",
-                 mni_size_format(memory, size, sizeof size));
+char *mni_goods_format(uint32_t gpus, uint64_t memory, char *text, size_t room)
+{
+    char size[32] = "", count[24] = "";
+
+    if (gpus == MNI_NO_GPU)
+        snprintf(count, sizeof count, "no GPU");
+    else if (gpus > 0)
+        snprintf(count, sizeof count, "%" PRIu32 " GPU%s", gpus, plural(gpus));
+    if (memory > 0)
+        mni_size_format(memory, size, sizeof size);
+    snprintf(text, room, "%s%s%s", count, count[0] && size[0] ? " and " : "", size);
+    return text;
+}
+
+char *mni_need_format(uint32_t millicores, uint32_t gpus, uint64_t memory, char *text, size_t room)
+{
+    char goods[64], cores[32] = "no core";
+
+    if (millicores > 0)
+        snprintf(cores, sizeof cores, "%g core%s", millicores / 1000.0,
+                 plural(millicores == MNI_WHOLE ? 1 : 2));
+    mni_goods_format(gpus, memory, goods, sizeof goods);
+    const char *between = !goods[0] ? "" : gpus > 0 && memory > 0 ? ", " : " and ";
+    snprintf(text, room, "%s%s%s", cores, between, goods);
     return text;
 }
 
@@ -47,12 +64,31 @@ static uint32_t count_ahead(const mni_core_t *core, const mni_record_t *record)
     return ahead;
 }
 
+/* What is free on a node of all that a shape asks for. */
+static char *room_format(const mni_node_t *node, const mni_shape_t *shape, char *text, size_t room)
+{
+    char goods[64] = "", size[32];
+    uint32_t gpus = mni_gpus_free(node);
+
+    if (shape->memory > 0)
+        snprintf(goods, sizeof goods, " and %s",
+                 mni_size_format(mni_node_memory_free(node), size, sizeof size));
+    snprintf(text, room, "%" PRIu32 " core%s", node->free_cores, plural(node->free_cores));
+    size_t length = strlen(text);
+    if (shape->gpus > 0)
+        snprintf(text + length, room - length, "%s%" PRIu32 " GPU%s",
+                 shape->memory > 0 ? ", " : " and ", gpus, plural(gpus));
+    length = strlen(text);
+    snprintf(text + length, room - length, "%s", goods);
+    return text;
+}
+
 void mni_core_explain(const mni_core_t *core, const mni_job_t *job, char *text, size_t room)
 {
     const mni_record_t *record = mni_record(job);
     const mni_shape_t *shape = record->shape;
     const mni_node_t *node;
-    char asked[64], memory[32], ahead[48];
+    char asked[80], has[80], ahead[48];
 
     if (job->status != MN_PENDING) {
         snprintf(text, room, "it is %s", mn_status_name(job->status));
@@ -88,18 +124,15 @@ void mni_core_explain(const mni_core_t *core, const mni_job_t *job, char *text, 
                  mni_core_declared(core, job->declaration), shape->max_concurrency, ahead);
         return;
     }
-    mni_need_format(shape->millicores, shape->memory, asked, sizeof asked);
+    mni_need_format(shape->millicores, shape->gpus, shape->memory, asked, sizeof asked);
     node = mni_node_emptiest(core, shape);
     if (!node) {
         snprintf(text, room, "needs %s; no node that is left has that much", asked);
         return;
     }
-    snprintf(
-        text, room, "needs %s; node %s has %" PRIu32 " core%s%s%s free; %s%s", asked, node->host,
-        node->free_cores, node->free_cores == 1 ? "" : "s", shape->memory > 0 ? " and " : "",
-        shape->memory > 0 ? mni_size_format(mni_node_memory_free(node), memory, sizeof memory) : "",
-        ahead,
-        node == core->reserved && shape != core->reserving
-            ? "; the node is kept for a larger request"
-            : "");
+    snprintf(text, room, "needs %s; node %s has %s free; %s%s", asked, node->host,
+             room_format(node, shape, has, sizeof has), ahead,
+             node == core->reserved && shape != core->reserving
+                 ? "; the node is kept for a larger request"
+                 : "");
 }

@@ -95,9 +95,9 @@ struct mni_grant {
     mni_record_t
         *record; /* the job at the root; NULL below the driver or once the job is finished */
     mni_node_t *node;
-    mni_piece_t *piece; /* `few`, or an array of its own */
-    uint64_t memory;
-    uint64_t deadline; /* MNI_NEVER: not in the heap of timers */
+    mni_piece_t *piece;    /* `few`, or an array of its own */
+    uint64_t memory, gpus; /* gpus: bits */
+    uint64_t deadline;     /* MNI_NEVER: not in the heap of timers */
     uint32_t rank;
     uint32_t millicores, declaration;
     uint32_t below; /* hungry demands and waits, its own and those of all below it */
@@ -161,7 +161,7 @@ struct mni_shape {
     mni_link_t link;
     mni_shape_kind_t kind;
     mni_shape_state_t state;
-    uint32_t millicores, max_concurrency, declaration;
+    uint32_t millicores, gpus, max_concurrency, declaration;
     int32_t priority;
     uint64_t memory;
     size_t users;              /* unfinished jobs and open demands of it */
@@ -170,7 +170,7 @@ struct mni_shape {
     mni_heap_t hungry; /* else: demands that want more, the one with fewest slots first */
     mni_heap_node_t ready;
     mni_shape_t *next, *prev; /* BLOCKED: the list of those */
-    mni_leaf_t leaf;          /* BLOCKED, not crowded: in core->fitting */
+    mni_leaf_t leaf;          /* BLOCKED, not crowded, no GPUs: in core->fitting */
     mni_node_t *only;         /* READY: the one node that may have room; NULL: any */
     bool crowded;             /* BLOCKED by max_concurrency, not by lack of room */
     uint64_t since;           /* when it last got something, or began to wait */
@@ -219,6 +219,10 @@ struct mni_node {
     mni_node_t *stale_next, *freed_next;
     mni_layout_t *layout;
     uint64_t mark;
+    uint32_t gpus;               /* how many it has */
+    uint64_t gpus_free;          /* bits */
+    mni_core_place_t *gpu_place; /* NULL: it has none */
+    mni_node_t *gpu_next;        /* of those that have some */
     char *host, *topology;
     uint32_t finder; /* rank that has found it */
     uint32_t some[MNI_SOME];
@@ -245,6 +249,7 @@ typedef struct mni_worker {
 typedef struct mni_spread {
     mni_node_t *node;
     uint32_t pieces;
+    uint64_t gpus; /* bits */
 } mni_spread_t;
 
 struct mni_core {
@@ -260,9 +265,11 @@ struct mni_core {
     mni_demand_t *driver; /* demands of the driver */
     mni_heap_t ready;     /* shapes */
     mni_shape_t *blocked;
-    mni_tree_t fitting; /* those that lack room, by order; they have ~millicores and ~memory */
-    mni_heap_t timers;  /* grants */
+    mni_tree_t
+        fitting; /* those that lack room and ask for no GPU, by order; they have ~millicores and ~memory */
+    mni_heap_t timers; /* grants */
     mni_node_t **nodes;
+    mni_node_t *with_gpus;
     mni_node_t *largest; /* of those with a worker: the most cores, then memory; NULL: none */
     uint32_t node_count, node_room;
     mni_layout_t *layouts;
@@ -396,6 +403,9 @@ void mni_place_pick(const mni_layout_t *layout, const uint64_t *candidates, uint
                     uint64_t *picked);
 /* Whether what the shape needs is free in the node's pool. */
 bool mni_place_fits(const mni_core_t *core, const mni_shape_t *shape, const mni_node_t *node);
+/* The share of a core that lies where `mask` (NULL: anywhere) says: on the shared core with the least room that has enough, else
+ * on a free one; UINT32_MAX: none. */
+uint32_t mni_place_share(const mni_node_t *node, uint32_t millicores, const uint64_t *mask);
 /* Works out a placement from free cores: on `prefer` when it fits there, else on the best node. */
 bool mni_place_free(mni_core_t *core, const mni_shape_t *shape, mni_node_t *prefer,
                     mni_spread_t *spread);
@@ -404,6 +414,26 @@ void mni_place_on(mni_core_t *core, const mni_shape_t *shape, mni_node_t *node,
                   mni_spread_t *spread);
 /* Works out a placement from what core->lenders lend; with `mixed`, together with what is free. */
 bool mni_place_lent(mni_core_t *core, const mni_shape_t *shape, bool mixed, mni_spread_t *spread);
+
+/* --- gpus.c ---------------------------------------------------------------------------- */
+
+static inline uint32_t mni_gpus_free(const mni_node_t *node)
+{
+    return mni_bits_count(node->gpus_free);
+}
+/* Copies those of an offer to a new node of the core. False: no memory. */
+bool mni_gpus_add(mni_core_t *core, mni_node_t *node, const mni_node_offer_t *offer);
+void mni_gpus_take(mni_node_t *node, uint64_t gpus);
+void mni_gpus_give(mni_core_t *core, mni_node_t *node, uint64_t gpus);
+/* The cores (bits) of a NUMA node, else package, that has both cores and GPUs free for the shape: of several the one with least to
+ * spare. False: none has. */
+bool mni_gpus_near(const mni_node_t *node, const mni_shape_t *shape, uint64_t *mask);
+/* Picks GPUs of the spread's node, where they are free, nearest to the cores that it has. */
+void mni_gpus_pick(const mni_core_t *core, mni_spread_t *spread, uint32_t count);
+/* The node with the fewest GPUs to spare that has room for the shape, best one where cores and GPUs are near to each other; NULL: none. */
+mni_node_t *mni_gpus_node(const mni_core_t *core, const mni_shape_t *shape);
+/* Whether a node with a worker has all that at once when it is empty. */
+bool mni_gpus_possible(const mni_core_t *core, const mni_need_t *need);
 
 /* --- lend.c ---------------------------------------------------------------------------- */
 
@@ -548,6 +578,9 @@ bool mni_deadlock_circle(mni_core_t *core, mni_grant_t *caller, uint32_t declara
 
 /* --- explain.c ------------------------------------------------------------------------- */
 
-char *mni_need_format(uint32_t millicores, uint64_t memory, char *text, size_t room);
+#define MNI_NO_GPU UINT32_MAX /* says so; 0 says nothing */
+char *mni_need_format(uint32_t millicores, uint32_t gpus, uint64_t memory, char *text, size_t room);
+/* The same without the cores: "" for nothing. */
+char *mni_goods_format(uint32_t gpus, uint64_t memory, char *text, size_t room);
 
 #endif

@@ -73,12 +73,13 @@ static const mni_shape_t *rival_of(mni_core_t *core, const mni_grant_t *head, mn
         mni_tree_insert(&core->fitting, &own->leaf);
     rival = leaf ? MNI_CONTAINER(leaf, mni_shape_t, leaf) : NULL;
     /* The end of the head would let those of its declaration go on that wait for that only. */
-    if (core->declared[head->declaration].crowded == 0)
+    uint32_t gpus = mni_gpus_free(head->node) + mni_bits_count(head->gpus);
+    if (core->declared[head->declaration].crowded == 0 && gpus == 0)
         return rival;
     for (const mni_shape_t *shape = core->blocked; shape; shape = shape->next)
-        if (shape->crowded && shape != own && shape->declaration == head->declaration &&
-            shape->millicores <= room && shape->memory <= memory &&
-            (!rival || mni_shape_before(shape, rival)))
+        if ((shape->crowded ? shape->declaration == head->declaration : shape->gpus > 0) &&
+            shape != own && shape->millicores <= room && shape->memory <= memory &&
+            shape->gpus <= gpus && (!rival || mni_shape_before(shape, rival)))
             rival = shape;
     return rival;
 }
@@ -136,6 +137,8 @@ static void hand_over(const mni_core_t *core, mni_grant_t *head, mni_grant_t *ne
 {
     const mni_node_t *node = next->node;
 
+    next->gpus = head->gpus;
+    head->gpus = 0;
     next->pieces = head->pieces;
     next->lent = head->lent;
     if (head->piece == head->few) {

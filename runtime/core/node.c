@@ -221,6 +221,7 @@ void mni_node_fini(mni_node_t *node)
         free(node->grants);
     free(node->host);
     free(node->topology);
+    free(node->gpu_place);
 }
 
 int mni_core_node_add(mni_core_t *core, const mni_node_offer_t *offer, uint32_t *index)
@@ -230,10 +231,12 @@ int mni_core_node_add(mni_core_t *core, const mni_node_offer_t *offer, uint32_t 
     uint32_t number;
     char *host = NULL, *topology = NULL;
 
-    if (!offer || !offer->host || offer->cores > MNI_MAX_CORES || offer->memory > INT64_MAX)
-        return mni_error(MN_E_INVALID,
-                         "a node must have a name, at most %d cores and less than 8 EiB of memory",
-                         MNI_MAX_CORES);
+    if (!offer || !offer->host || offer->cores > MNI_MAX_CORES || offer->memory > INT64_MAX ||
+        offer->gpus > MNI_MAX_GPUS)
+        return mni_error(
+            MN_E_INVALID,
+            "a node must have a name, at most %d cores, %d GPUs and less than 8 EiB of memory",
+            MNI_MAX_CORES, MNI_MAX_GPUS);
     if (core->node_count == core->node_room) {
         uint32_t room = core->node_room ? core->node_room * 2 : 16;
         nodes = realloc(core->nodes, room * sizeof(mni_node_t *));
@@ -247,6 +250,10 @@ int mni_core_node_add(mni_core_t *core, const mni_node_offer_t *offer, uint32_t 
         !(topology = strdup(offer->topology ? offer->topology : "")) ||
         !(layout = mni_layout_get(core, offer)) || !(node = mni_pool_take(&layout->nodes, &number)))
         goto no_memory;
+    if (!mni_gpus_add(core, node, offer)) {
+        mni_pool_give(&layout->nodes, node, number);
+        goto no_memory;
+    }
     node->host = host;
     node->topology = topology;
     node->finder = offer->rank;
@@ -277,7 +284,18 @@ no_memory:
 bool mni_node_could_have(const mni_node_t *node, const mni_shape_t *shape)
 {
     uint32_t cores = (shape->millicores + MNI_WHOLE - 1) / MNI_WHOLE;
-    return node->seats > 0 && node->cores >= cores && node->memory >= shape->memory;
+    return node->seats > 0 && node->cores >= cores && node->memory >= shape->memory &&
+           node->gpus >= shape->gpus;
+}
+
+/* Whether it is emptier than another: GPUs first for what asks for some, then cores, then memory. */
+static bool is_emptier(const mni_node_t *node, const mni_node_t *other, const mni_shape_t *shape)
+{
+    if (shape->gpus > 0 && mni_gpus_free(node) != mni_gpus_free(other))
+        return mni_gpus_free(node) > mni_gpus_free(other);
+    if (node->free_cores != other->free_cores)
+        return node->free_cores > other->free_cores;
+    return mni_node_memory_free(node) > mni_node_memory_free(other);
 }
 
 mni_node_t *mni_node_emptiest(const mni_core_t *core, const mni_shape_t *shape)
@@ -286,10 +304,7 @@ mni_node_t *mni_node_emptiest(const mni_core_t *core, const mni_shape_t *shape)
 
     for (uint32_t i = 0; i < core->node_count; i++) {
         mni_node_t *node = core->nodes[i];
-        if (mni_node_could_have(node, shape) &&
-            (!best || node->free_cores > best->free_cores ||
-             (node->free_cores == best->free_cores &&
-              mni_node_memory_free(node) > mni_node_memory_free(best))))
+        if (mni_node_could_have(node, shape) && (!best || is_emptier(node, best, shape)))
             best = node;
     }
     return best;

@@ -2,7 +2,7 @@
  *
  * Placement: which node, and which of its cores. Cores are picked within one L3 where they fit on any
  * node, else within one NUMA node, one package, the node; of several such places the one with the least
- * left over. A slot comes to its caller's node, if it fits there at all. Shares of a core go where other shares are already. Nothing is taken here: the result
+ * left over. With GPUs it is a NUMA node or package that has these too, if there is one. A slot comes to its caller's node, if it fits there at all. Shares of a core go where other shares are already. Nothing is taken here: the result
  * is a list of pieces in core->scratch.
  */
 #include "core/internal.h"
@@ -117,26 +117,22 @@ static bool add_piece(mni_core_t *core, mni_spread_t *spread, uint32_t cpu, uint
 
 /* --- free cores ------------------------------------------------------------------------ */
 
-static bool has_room(const mni_node_t *node, uint32_t millicores, uint64_t memory)
-{
-    return node->seats > 0 && mni_node_memory_free(node) >= memory &&
-           mni_node_room(node) >= millicores;
-}
-
 bool mni_place_fits(const mni_core_t *core, const mni_shape_t *shape, const mni_node_t *node)
 {
-    return has_room(node, shape->millicores, shape->memory) &&
+    return node->seats > 0 && mni_node_memory_free(node) >= shape->memory &&
+           mni_node_room(node) >= shape->millicores && mni_gpus_free(node) >= shape->gpus &&
            mni_reserve_allows(core, shape, node);
 }
 
-/* The shared core with the least room that has enough, else a free one. */
-static uint32_t pick_share(const mni_node_t *node, uint32_t millicores)
+uint32_t mni_place_share(const mni_node_t *node, uint32_t millicores, const uint64_t *mask)
 {
-    uint64_t picked[MNI_WORDS] = {0};
+    uint64_t picked[MNI_WORDS] = {0}, candidates[MNI_WORDS];
+    bool any = false;
     uint32_t best = UINT32_MAX;
 
     for (uint32_t word = 0; node->share_room >= millicores && word < node->layout->words; word++)
-        for (uint64_t bits = node->shared[word]; bits; bits &= bits - 1) {
+        for (uint64_t bits = node->shared[word] & (mask ? mask[word] : UINT64_MAX); bits;
+             bits &= bits - 1) {
             uint32_t cpu = word * 64 + (uint32_t)__builtin_ctzll(bits);
             if (node->used[cpu] + millicores <= MNI_WHOLE &&
                 (best == UINT32_MAX || node->used[cpu] > node->used[best]))
@@ -144,34 +140,55 @@ static uint32_t pick_share(const mni_node_t *node, uint32_t millicores)
         }
     if (best != UINT32_MAX)
         return best;
-    mni_place_pick(node->layout, node->free, 1, picked);
+    for (uint32_t word = 0; word < node->layout->words; word++) {
+        candidates[word] = node->free[word] & (mask ? mask[word] : UINT64_MAX);
+        any |= candidates[word] != 0;
+    }
+    if (!any)
+        return UINT32_MAX;
+    mni_place_pick(node->layout, candidates, 1, picked);
     for (uint32_t word = 0;; word++)
         if (picked[word])
             return word * 64 + (uint32_t)__builtin_ctzll(picked[word]);
 }
 
-void mni_place_on(mni_core_t *core, const mni_shape_t *shape, mni_node_t *node,
-                  mni_spread_t *spread)
+/* Cores of a node that are free, of those of the mask. */
+static void place_cores(mni_core_t *core, uint32_t millicores, mni_node_t *node,
+                        const uint64_t *mask, mni_spread_t *spread)
 {
-    uint64_t picked[MNI_WORDS] = {0};
-    uint32_t millicores = shape->millicores;
+    uint64_t picked[MNI_WORDS] = {0}, candidates[MNI_WORDS];
 
-    spread->node = node;
-    spread->pieces = 0;
     if (millicores == 0)
         return;
     if (millicores < MNI_WHOLE) {
-        add_piece(core, spread, pick_share(node, millicores), millicores, NULL, 0);
+        add_piece(core, spread, mni_place_share(node, millicores, mask), millicores, NULL, 0);
         return;
     }
     /* On a full cluster it is mostly what another task has just left. */
     bool all = millicores / MNI_WHOLE == node->free_cores;
+    for (uint32_t word = 0; mask && word < node->layout->words; word++)
+        candidates[word] = node->free[word] & mask[word];
     if (!all)
-        mni_place_pick(node->layout, node->free, millicores / MNI_WHOLE, picked);
+        mni_place_pick(node->layout, mask ? candidates : node->free, millicores / MNI_WHOLE,
+                       picked);
     for (uint32_t word = 0; word < node->layout->words; word++)
         for (uint64_t bits = all ? node->free[word] : picked[word]; bits; bits &= bits - 1)
             add_piece(core, spread, word * 64 + (uint32_t)__builtin_ctzll(bits), MNI_WHOLE, NULL,
                       0);
+}
+
+void mni_place_on(mni_core_t *core, const mni_shape_t *shape, mni_node_t *node,
+                  mni_spread_t *spread)
+{
+    uint64_t mask[MNI_WORDS];
+    bool near = shape->gpus > 0 && mni_gpus_near(node, shape, mask);
+
+    spread->node = node;
+    spread->pieces = 0;
+    spread->gpus = 0;
+    place_cores(core, shape->millicores, node, near ? mask : NULL, spread);
+    if (shape->gpus > 0)
+        mni_gpus_pick(core, spread, shape->gpus);
 }
 
 /* Whether something that asks for no more lacks room everywhere: then nobody needs to look. Not while a node is
@@ -189,6 +206,8 @@ static mni_node_t *look_up(mni_core_t *core, const mni_shape_t *shape)
 
     if (is_hopeless(core, shape))
         return NULL;
+    if (shape->gpus > 0)
+        return mni_gpus_node(core, shape);
     mni_node_index(core);
     if (shape->millicores > 0 && shape->millicores < MNI_WHOLE)
         node = mni_node_first(core, MNI_BY_SHARE, shape->millicores, shape->memory);
@@ -305,13 +324,21 @@ static bool lent_whole(mni_core_t *core, mni_node_t *node, uint32_t count, bool 
 static bool lent_on(mni_core_t *core, const mni_shape_t *shape, mni_node_t *node, bool mixed,
                     mni_spread_t *spread)
 {
-    if (node->seats == 0 || mni_node_memory_free(node) < shape->memory || !sum_lent(core, node))
+    bool found;
+
+    if (node->seats == 0 || mni_node_memory_free(node) < shape->memory ||
+        mni_gpus_free(node) < shape->gpus || !sum_lent(core, node))
         return false;
     spread->node = node;
     spread->pieces = 0;
+    spread->gpus = 0;
     if (shape->millicores < MNI_WHOLE)
-        return lent_share(core, node, shape->millicores, mixed, spread);
-    return lent_whole(core, node, shape->millicores / MNI_WHOLE, mixed, spread);
+        found = lent_share(core, node, shape->millicores, mixed, spread);
+    else
+        found = lent_whole(core, node, shape->millicores / MNI_WHOLE, mixed, spread);
+    if (found && shape->gpus > 0)
+        mni_gpus_pick(core, spread, shape->gpus);
+    return found;
 }
 
 bool mni_place_lent(mni_core_t *core, const mni_shape_t *shape, bool mixed, mni_spread_t *spread)

@@ -20,6 +20,8 @@ static bool is_empty(const mni_shape_t *shape)
 /* Puts it among those that lack room. */
 static void lack_room(mni_core_t *core, mni_shape_t *shape)
 {
+    if (shape->gpus > 0)
+        return; /* that it lacks room says nothing about others; see first_fitting() */
     mni_shape_order(shape, shape->leaf.order);
     mni_tree_insert(&core->fitting, &shape->leaf);
 }
@@ -105,7 +107,7 @@ static void after_change(mni_core_t *core, mni_shape_t *shape, bool first_is_new
     if (shape->state == MNI_SHAPE_READY) {
         mni_heap_insert(&core->ready, &shape->ready);
     } else if (shape->state == MNI_SHAPE_BLOCKED) {
-        if (!shape->crowded) {
+        if (!shape->crowded && shape->gpus == 0) {
             mni_shape_order(shape, order);
             mni_tree_move(&core->fitting, &shape->leaf, order);
         }
@@ -271,7 +273,14 @@ static mni_shape_t *first_fitting(const mni_core_t *core, const mni_node_t *node
 
     if (node->seats > 0)
         leaf = mni_tree_first(&core->fitting, ~mni_node_room(node), ~mni_node_memory_free(node));
-    return leaf ? MNI_CONTAINER(leaf, mni_shape_t, leaf) : NULL;
+    mni_shape_t *first = leaf ? MNI_CONTAINER(leaf, mni_shape_t, leaf) : NULL;
+    if (node->gpus_free == 0)
+        return first;
+    for (mni_shape_t *shape = core->blocked; shape; shape = shape->next)
+        if (shape->gpus > 0 && !shape->crowded && mni_place_fits(core, shape, node) &&
+            (!first || mni_shape_before(shape, first)))
+            first = shape;
+    return first;
 }
 
 /* Gives what is free on a node to those that lack room. A demand that got a slot is ready for the

@@ -10,7 +10,7 @@ static uint64_t shape_hash_of(mni_shape_kind_t kind, uint32_t declaration, int32
                               const mni_need_t *need)
 {
     uint64_t hash = mni_hash_number(((uint64_t)need->millicores << 32) + declaration);
-    hash = mni_hash_number(hash + need->memory);
+    hash = mni_hash_number(hash + need->memory + ((uint64_t)need->gpus << 56));
     return mni_hash_number(hash + ((uint64_t)(uint32_t)priority << 34) + ((uint64_t)kind << 32) +
                            need->max_concurrency);
 }
@@ -19,6 +19,7 @@ uint64_t mni_shape_hash(const mni_link_t *link)
 {
     const mni_shape_t *shape = MNI_CONTAINER(link, mni_shape_t, link);
     mni_need_t need = {.millicores = shape->millicores,
+                       .gpus = shape->gpus,
                        .memory = shape->memory,
                        .max_concurrency = shape->max_concurrency};
     return shape_hash_of(shape->kind, shape->declaration, shape->priority, &need);
@@ -48,7 +49,8 @@ mni_shape_t *mni_shape_get(mni_core_t *core, mni_shape_kind_t kind, uint32_t dec
         shape = MNI_CONTAINER(link, mni_shape_t, link);
         if (shape->kind == kind && shape->declaration == declaration &&
             shape->priority == priority && shape->millicores == need->millicores &&
-            shape->memory == need->memory && shape->max_concurrency == need->max_concurrency) {
+            shape->gpus == need->gpus && shape->memory == need->memory &&
+            shape->max_concurrency == need->max_concurrency) {
             shape->users++;
             return shape;
         }
@@ -60,6 +62,7 @@ mni_shape_t *mni_shape_get(mni_core_t *core, mni_shape_kind_t kind, uint32_t dec
     shape->declaration = declaration;
     shape->priority = priority;
     shape->millicores = need->millicores;
+    shape->gpus = need->gpus;
     shape->memory = need->memory;
     shape->max_concurrency = need->max_concurrency;
     shape->hungry.before = demand_before;

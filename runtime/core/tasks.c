@@ -168,6 +168,8 @@ bool mni_grant_begin(mni_core_t *core, mni_shape_t *shape, const mni_spread_t *s
     grant->declaration = shape->declaration;
     take_pieces(core, grant, spread);
     mni_node_memory(core, grant->node, grant->memory, 0);
+    grant->gpus = spread->gpus;
+    mni_gpus_take(grant->node, grant->gpus);
     grant->rank = mni_node_worker(core, grant->node, demand);
     core->workers[grant->rank].tasks++;
     core->declared[grant->declaration].running++;
@@ -321,6 +323,8 @@ static void leave_place(mni_core_t *core, mni_grant_t *grant)
         return;
     mni_queue_uncrowd(core, grant->declaration);
     mni_node_memory(core, grant->node, 0, grant->memory);
+    mni_gpus_give(core, grant->node, grant->gpus);
+    grant->gpus = 0;
     for (uint32_t i = 0; i < grant->pieces; i++)
         if (grant->piece[i].out == 0)
             mni_lend_return(core, grant, i);

@@ -75,6 +75,8 @@ static inline uint64_t mni_span_cut(mni_span_t *span, uint64_t end)
     return cut;
 }
 
+#define MNI_CHANNEL_GPUS 3072
+
 /* Control words. Written by the side named. */
 typedef struct mni_control {
     mni_doorbell_t bell; /* the executor sleeps on it; the worker rings */
@@ -88,7 +90,9 @@ typedef struct mni_control {
         from_written; /* ring from the executor: bytes read (worker), written (executor) */
     uint32_t sending; /* executor: it is in the middle of a frame */
     _Alignas(64) uint64_t to_read,
-        to_written; /* ring to the executor: bytes read (executor), written (worker) */
+        to_written;    /* ring to the executor: bytes read (executor), written (worker) */
+    uint32_t has_gpus; /* worker, before the executor begins: `gpus` says what it may use */
+    char gpus[MNI_CHANNEL_GPUS]; /* names as in CUDA_VISIBLE_DEVICES; "": none */
 } mni_control_t;
 
 /* One side's view of a channel. */

@@ -206,6 +206,9 @@ typedef enum mn_kind { MN_KIND_JOB = 1, MN_KIND_FUNCTION, MN_KIND_SERVICE } mn_k
 typedef struct mn_spec {
     double cpu;         /**< cores: a whole number, or a fraction below 1 that shares a core [1] */
     const char *memory; /**< such as "4GiB", "512 MiB", "1.5GB" or a number of bytes [none asked] */
+    unsigned
+        gpus; /**< of a job or function: GPUs to itself, up to 64, named in CUDA_VISIBLE_DEVICES and
+                        ROCR_VISIBLE_DEVICES; it sees no others of the node's [none] */
     unsigned max_retries; /**< further attempts after an error or crash [0] */
     double
         timeout; /**< seconds per attempt, or per item of a function; a job is not begun when they would not be
@@ -328,6 +331,7 @@ typedef struct mn_start_options {
                                    the id of the first instead of running it again; NULL: none */
     double cpu;      /**< as mn_spec_t::cpu */
     const char *memory;      /**< as mn_spec_t::memory */
+    unsigned gpus;           /**< as mn_spec_t::gpus */
     double timeout;          /**< as mn_spec_t::timeout */
     double grace;            /**< as mn_spec_t::grace */
     int priority;            /**< added to the declared priority */

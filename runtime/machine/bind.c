@@ -2,10 +2,14 @@
  *
  * Binding of processes, with all their threads, to cores of the offer. Main thread of a rank.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* cpu_set_t */
+#endif
 #include "machine/internal.h"
 
 #include "util/error.h"
 
+#include <sched.h>
 #include <unistd.h>
 
 /* The processing units of some cores of the offer, of all for an empty set. */
@@ -83,4 +87,40 @@ int mni_machine_bind(mni_machine_t *machine, pid_t pid, const mni_cpus_t *cpus)
 cleanup:
     hwloc_bitmap_free(set);
     return rc;
+}
+
+/* Counts the processing units of a core that are ours; -1: one of them is not in the set. */
+static int count_bound(const mni_machine_t *machine, uint32_t core, const cpu_set_t *set)
+{
+    hwloc_const_bitmap_t cpuset = machine->cores[core]->cpuset;
+    int count = 0;
+
+    for (int pu = hwloc_bitmap_first(cpuset); pu >= 0; pu = hwloc_bitmap_next(cpuset, pu)) {
+        if (!hwloc_bitmap_isset(machine->allowed, (unsigned)pu))
+            continue;
+        if (pu >= CPU_SETSIZE || !CPU_ISSET(pu, set))
+            return -1;
+        count++;
+    }
+    return count;
+}
+
+bool mni_machine_is_bound(const mni_machine_t *machine, pid_t pid, const mni_cpus_t *cpus)
+{
+    cpu_set_t set;
+    int all = 0;
+
+    if (!machine->real)
+        return true;
+    if (sched_getaffinity(pid, sizeof set, &set) < 0)
+        return false;
+    for (uint32_t word = 0; word < MNI_MAX_CORES / 64; word++)
+        for (uint64_t bits = cpus->bits[word]; bits; bits &= bits - 1) {
+            uint32_t core = word * 64 + (uint32_t)__builtin_ctzll(bits);
+            int count = core < machine->offer.cores ? count_bound(machine, core, &set) : -1;
+            if (count < 0)
+                return false;
+            all += count;
+        }
+    return all == CPU_COUNT(&set);
 }

@@ -2,7 +2,7 @@
  *
  * The machine under a rank, by hwloc.
  *
- * The topology is loaded once, without what is not asked here (I/O, instruction caches, distances),
+ * The topology is loaded once, without what is not asked here (I/O where no GPU can be, instruction caches, distances),
  * and holds what the cgroup's cpuset allows. `allowed` is the part of it that the process may use:
  * its affinity mask and the cpusets of its control groups, or what it was widened to, cut to a quota
  * or to what Slurm says. A core counts when one of its hyperthreads is allowed. Offered cores are
@@ -28,7 +28,8 @@
 
 /* --- the topology ----------------------------------------------------------------------------- */
 
-static int topology_filter(hwloc_topology_t topology)
+/* `devices`: whether there may be some that matter. */
+static int topology_filter(hwloc_topology_t topology, bool devices)
 {
     unsigned long flags = 0;
 
@@ -42,7 +43,9 @@ static int topology_filter(hwloc_topology_t topology)
         hwloc_topology_set_type_filter(topology, HWLOC_OBJ_DIE, HWLOC_TYPE_FILTER_KEEP_ALL) < 0 ||
         hwloc_topology_set_type_filter(topology, HWLOC_OBJ_L3CACHE, HWLOC_TYPE_FILTER_KEEP_ALL) <
             0 ||
-        hwloc_topology_set_type_filter(topology, HWLOC_OBJ_CORE, HWLOC_TYPE_FILTER_KEEP_ALL) < 0)
+        hwloc_topology_set_type_filter(topology, HWLOC_OBJ_CORE, HWLOC_TYPE_FILTER_KEEP_ALL) < 0 ||
+        (devices &&
+         hwloc_topology_set_io_types_filter(topology, HWLOC_TYPE_FILTER_KEEP_IMPORTANT) < 0))
         return mni_error_errno("cannot configure hwloc");
 #if HWLOC_API_VERSION >= 0x00020800
     flags |= HWLOC_TOPOLOGY_FLAG_NO_DISTANCES | HWLOC_TOPOLOGY_FLAG_NO_MEMATTRS |
@@ -81,7 +84,8 @@ static int topology_open(mni_machine_t *machine, const char *synthetic)
         machine->topology = NULL;
         return mni_error(MN_E_NO_MEMORY, "hwloc cannot be started");
     }
-    if ((rc = topology_filter(machine->topology)) < 0)
+    bool devices = synthetic != NULL || getenv("HWLOC_XMLFILE") != NULL || mni_gpus_may_be();
+    if ((rc = topology_filter(machine->topology, devices)) < 0)
         return rc;
     if (synthetic != NULL && (rc = topology_substitute(machine->topology, synthetic)) < 0)
         return rc;
@@ -419,7 +423,8 @@ int mni_machine_open(const mni_machine_options_t *options, mni_machine_t **resul
         hwloc_bitmap_free(allowed);
         goto fail;
     }
-    if ((rc = memory_offer(machine, &machine->offer.memory)) < 0)
+    if ((rc = mni_gpus_find(machine)) < 0 || (rc = mni_gpus_offer(machine)) < 0 ||
+        (rc = memory_offer(machine, &machine->offer.memory)) < 0)
         goto fail;
     if (options->memory > 0 && options->memory < machine->offer.memory)
         machine->offer.memory = options->memory;
@@ -441,6 +446,9 @@ void mni_machine_close(mni_machine_t *machine)
     free(machine->allowed_text);
     free(machine->place);
     free(machine->cores);
+    free(machine->gpus);
+    free(machine->gpu_place);
+    free(machine->gpus_text);
     free(machine);
 }
 
@@ -461,7 +469,7 @@ const char *mni_machine_summary(const mni_machine_t *machine)
 
 /* --- widening --------------------------------------------------------------------------------- */
 
-int mni_machine_widen(mni_machine_t *machine, const char *list)
+int mni_machine_widen(mni_machine_t *machine, const char *list, const char *gpus)
 {
     hwloc_bitmap_t set = hwloc_bitmap_alloc();
     int rc;
@@ -479,9 +487,9 @@ int mni_machine_widen(mni_machine_t *machine, const char *list)
                        "none of the processing units \"%.256s\" is in this node's cpuset", list);
         goto fail;
     }
-    if ((rc = offer_make(machine, set)) < 0)
+    if ((rc = mni_gpus_join(machine, gpus)) < 0 || (rc = offer_make(machine, set)) < 0)
         goto fail;
-    return 0;
+    return mni_gpus_offer(machine);
 fail:
     hwloc_bitmap_free(set);
     return rc;

@@ -130,7 +130,7 @@ static int prepare_start(uint64_t caller, const mni_msg_start_t *request, mni_st
     if (request->max_retries > 0)
         start->need.max_retries = request->max_retries;
     return mni_need_override(request->job, &start->need, request->cpu, request->memory,
-                             request->timeout, request->grace, request->priority);
+                             request->gpus, request->timeout, request->grace, request->priority);
 }
 
 /* A random UUID (RFC 4122, section 4.4). The system is asked for many at a time: uuid_generate_random() costs

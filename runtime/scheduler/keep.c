@@ -128,6 +128,8 @@ static int restore_data(mni_scheduler_t *scheduler, const mni_store_record_t *re
     history->host = text_keep(scheduler, info->host);
     history->cpus = text_keep(scheduler, info->cpus);
     history->rank = info->rank;
+    history->cpu_time = info->cpu_time;
+    history->peak_memory = info->peak_memory;
     history->attempt_count = info->attempts;
     return 0;
 }

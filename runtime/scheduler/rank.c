@@ -43,6 +43,7 @@
 /* What ranks tell each other at the start. */
 typedef struct introduction {
     char host[HOST_MAX];       /* with the boot id: unique to a running system */
+    char gpus[MNI_GPUS_TEXT];  /* names of those it may use */
     char allowed[ALLOWED_MAX]; /* processing units, empty: could not be found out */
     char lock[LOCK_MAX];       /* rank 0: the file that the store is locked by; empty: none */
     uint64_t digest;           /* of the declarations */
@@ -69,8 +70,10 @@ static void introduce(introduction_t *mine, const mni_spawner_t *spawner,
     gethostname(mine->host, sizeof mine->host / 2);
     size_t length = strlen(mine->host);
     snprintf(mine->host + length, sizeof mine->host - length, "/%.36s", boot);
-    if (machine)
+    if (machine) {
         snprintf(mine->allowed, sizeof mine->allowed, "%s", mni_machine_allowed(machine));
+        mni_machine_gpus(machine, UINT64_MAX, mine->gpus, sizeof mine->gpus);
+    }
     if (store && mni_store_lock_path(store))
         snprintf(mine->lock, sizeof mine->lock, "%s", mni_store_lock_path(store));
 }
@@ -86,22 +89,35 @@ static void meet_peer(mni_rank_t *rank, uint32_t number, const introduction_t *p
         rank->peers[number].pidfd = (int)syscall(SYS_pidfd_open, peer->pid, 0);
 }
 
-/* Joins the processing units of all ranks of this node to what the node offers. */
+/* Appends a list to one of them, after a comma. */
+static void join_list(char *list, size_t room, const char *more)
+{
+    size_t length = strlen(list);
+    if (more[0])
+        snprintf(list + length, room - length, "%s%s", length ? "," : "", more);
+}
+
+/* Joins the processing units and GPUs of all ranks of this node to what the node offers. */
 static int widen_machine(mni_rank_t *rank, const introduction_t *all)
 {
-    size_t room = (size_t)rank->size * (ALLOWED_MAX + 1), length = 0;
-    char *list = malloc(room);
-    if (!list)
-        return mni_error(MN_E_NO_MEMORY, "no memory for the ranks of a node");
-    list[0] = '\0';
-    for (uint32_t i = 0; i < rank->size; i++)
-        if (rank->peers[i].node == rank->peers[rank->number].node && all[i].allowed[0])
-            length += (size_t)snprintf(list + length, room - length, "%s%s", length ? "," : "",
-                                       all[i].allowed);
-    int rc = mni_machine_widen(rank->machine, list);
+    size_t room = (size_t)rank->size * (MNI_GPUS_TEXT + 1);
+    char *list = calloc(1, room), *gpus = calloc(1, room);
+    int rc = list && gpus ? 0 : mni_error(MN_E_NO_MEMORY, "no memory for the ranks of a node");
+
+    for (uint32_t i = 0; rc == 0 && i < rank->size; i++) {
+        if (rank->peers[i].node != rank->peers[rank->number].node)
+            continue;
+        join_list(list, room, all[i].allowed);
+        join_list(gpus, room, all[i].gpus);
+    }
+    if (rc == 0)
+        rc = mni_machine_widen(rank->machine, list, gpus);
     free(list);
+    free(gpus);
     return rc;
 }
+
+_Static_assert(MNI_GPUS_TEXT >= ALLOWED_MAX, "lists of both have room");
 
 /* The spawner outlives its rank when that is killed, until all that it started is gone. So long no other runtime may have the
  * store: it shares the store's lock. A host that does not see the store, or a path too long to be told, has no share. */

@@ -336,32 +336,40 @@ void mni_scheduler_put_hello(mni_writer_t *writer, const mni_node_offer_t *offer
     mni_put_text(writer, offer->topology);
     mni_put_u64(writer, offer->memory);
     mni_put_bytes(writer, offer->place, offer->cores * sizeof *offer->place);
+    mni_put_bytes(writer, offer->gpu_place, offer->gpus * sizeof *offer->gpu_place);
 }
 
 static int take_hello(mni_scheduler_t *scheduler, uint32_t source, mni_reader_t *reader)
 {
-    size_t size = 0;
-    mni_core_place_t place[MNI_MAX_CORES];
+    size_t size = 0, gpu_size = 0;
+    mni_core_place_t place[MNI_MAX_CORES], gpu_place[MNI_MAX_GPUS];
     const char *host = mni_get_text(reader);
     const char *topology = mni_get_text(reader);
     uint64_t memory = mni_get_u64(reader);
     const void *places = mni_get_bytes(reader, &size);
+    const void *gpu_places = mni_get_bytes(reader, &gpu_size);
     int rc = mni_reader_end(reader);
 
     if (rc < 0)
         return rc;
-    if (!host || size > sizeof place || size % sizeof place[0] != 0 || scheduler->greeted[source])
+    if (!host || size > sizeof place || size % sizeof place[0] != 0 ||
+        gpu_size > sizeof gpu_place || gpu_size % sizeof gpu_place[0] != 0 ||
+        scheduler->greeted[source])
         return mni_error(MN_E_PROTOCOL, "rank %u sent a malformed hello", source);
     uint32_t number = scheduler->node_of[source];
     if (scheduler->core_node[number] < 0) {
         uint32_t node = 0;
         if (size > 0)
             memcpy(place, places, size);
+        if (gpu_size > 0)
+            memcpy(gpu_place, gpu_places, gpu_size);
         scheduler->hosts[number] = strdup(host);
         mni_node_offer_t offer = {.host = host,
                                   .cores = (uint32_t)(size / sizeof place[0]),
                                   .place = place,
                                   .memory = memory,
+                                  .gpus = (uint32_t)(gpu_size / sizeof gpu_place[0]),
+                                  .gpu_place = gpu_place,
                                   .topology = topology,
                                   .rank = source};
         if ((rc = mni_core_node_add(scheduler->core, &offer, &node)) < 0)

@@ -458,9 +458,11 @@ static int finish_nodes(mni_exchange_t *exchange, mni_reader_t *reader)
         fprintf(text.to,
                 ",\"rank\":%" PRIu32 ",\"cores\":%" PRIu32 ",\"cores_given\":%" PRIu32
                 ",\"cores_free\":%" PRIu32 ",\"memory\":%" PRIu64 ",\"memory_used\":%" PRIu64
-                ",\"memory_free\":%" PRIu64 ",\"workers\":%" PRIu32 ",\"tasks\":%" PRIu32 "}",
+                ",\"memory_free\":%" PRIu64 ",\"gpus\":%" PRIu32 ",\"gpus_given\":%" PRIu32
+                ",\"gpus_free\":%" PRIu32 ",\"workers\":%" PRIu32 ",\"tasks\":%" PRIu32 "}",
                 node.rank, node.cores, node.cores - node.cores_free, node.cores_free, node.memory,
-                node.memory_used, node.memory - node.memory_used, node.workers, node.tasks);
+                node.memory_used, node.memory - node.memory_used, node.gpus,
+                node.gpus - node.gpus_free, node.gpus_free, node.workers, node.tasks);
     }
     fputs("]}", text.to);
     rc = mni_reader_end(reader);

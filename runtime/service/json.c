@@ -120,9 +120,12 @@ static json_t *job_object(const mn_info_t *info, const mni_need_t *need)
     PUT("host", word(info->host));
     PUT("rank", info->rank < 0 ? json_null() : json_integer(info->rank));
     PUT("cpus", word(info->cpus));
+    PUT("cpu_time", json_real(info->cpu_time));
+    PUT("peak_memory", json_integer((json_int_t)info->peak_memory));
     if (need) {
         PUT("cpu", json_real(need->millicores / 1000.0));
         PUT("memory", json_integer((json_int_t)need->memory));
+        PUT("gpus", json_integer(need->gpus));
         PUT("priority", json_integer(need->priority));
         PUT("timeout", limit(need->timeout));
         PUT("grace", limit(need->grace));

@@ -29,18 +29,21 @@ static int check_need(mni_exchange_t *exchange, const mni_msg_start_t *start, ui
         const char *name;
         double cpu;
         const char *memory;
+        uint32_t gpus;
         double timeout, grace;
         int32_t priority;
     } fields[] = {{.name = "cpu", .cpu = start->cpu},
                   {.name = "memory", .memory = start->memory},
+                  {.name = "gpus", .gpus = start->gpus},
                   {.name = "timeout", .timeout = start->timeout},
                   {.name = "grace", .grace = start->grace},
                   {.name = "priority", .priority = start->priority}};
 
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
         mni_need_t need = mni_declaration_get(index)->need;
-        int rc = mni_need_override(start->job, &need, fields[i].cpu, fields[i].memory,
-                                   fields[i].timeout, fields[i].grace, fields[i].priority);
+        int rc =
+            mni_need_override(start->job, &need, fields[i].cpu, fields[i].memory, fields[i].gpus,
+                              fields[i].timeout, fields[i].grace, fields[i].priority);
         if (rc < 0) {
             exchange->field = fields[i].name;
             return rc;
@@ -112,6 +115,17 @@ static int take_number(mni_exchange_t *exchange, const json_t *json, const char 
     return 0;
 }
 
+/* 0 stands for what is declared in the messages; nobody is to mean it. */
+static int take_cpu(mni_exchange_t *exchange, const json_t *json, double *cpu)
+{
+    int rc = take_number(exchange, json, "cpu", cpu);
+    if (rc == 0 && *cpu == 0 && json_is_number(json_object_get(json, "cpu")))
+        return wrong(exchange, "cpu",
+                     mni_error(MN_E_INVALID, "must be more than 0; leave it out for the declared "
+                                             "number of cores"));
+    return rc;
+}
+
 static int take_priority(mni_exchange_t *exchange, double number, int32_t *priority)
 {
     if (number != trunc(number) || fabs(number) > 1e9)
@@ -120,20 +134,21 @@ static int take_priority(mni_exchange_t *exchange, double number, int32_t *prior
     return 0;
 }
 
-static int take_retries(mni_exchange_t *exchange, double number, uint32_t *retries)
+/* A count; 0 stands for what is declared. */
+static int take_count(mni_exchange_t *exchange, const char *name, double number, uint32_t *count)
 {
     if (number != trunc(number) || !(number >= 0 && number <= 1e9))
-        return wrong(exchange, "max_retries",
+        return wrong(exchange, name,
                      mni_error(MN_E_INVALID, "must be a whole number, from 0 to 1e9"));
-    *retries = (uint32_t)number;
+    *count = (uint32_t)number;
     return 0;
 }
 
 static int check_names(mni_exchange_t *exchange, json_t *json)
 {
-    static const char *const known[] = {"job",   "input",    "inputs", "lock",
-                                        "tag",   "key",      "memory", "timeout",
-                                        "grace", "priority", "cpu",    "max_retries"};
+    static const char *const known[] = {"job", "input",       "inputs",  "lock",  "tag",
+                                        "key", "memory",      "timeout", "grace", "priority",
+                                        "cpu", "max_retries", "gpus"};
     const char *name;
     json_t *value;
 
@@ -143,10 +158,11 @@ static int check_names(mni_exchange_t *exchange, json_t *json)
         while (SHARED(known, i) && strcmp(known[i], name) != 0)
             i++;
         if (!SHARED(known, i))
-            return mni_error(MN_E_INVALID,
-                             "there is no member \"%.100s\"; known are job, input, inputs, lock, "
-                             "tag, key, memory, timeout, grace, priority, max_retries and cpu",
-                             name);
+            return mni_error(
+                MN_E_INVALID,
+                "there is no member \"%.100s\"; known are job, input, inputs, lock, "
+                "tag, key, cpu, memory, gpus, timeout, grace, priority and max_retries",
+                name);
     }
     (void)exchange;
     return 0;
@@ -184,7 +200,7 @@ static int begin_object(mni_exchange_t *exchange, json_t *json)
 {
     mni_msg_start_t start = {.job = NULL};
     mn_value_t input = mn_none();
-    double priority, retries;
+    double priority, retries, gpus;
     int rc;
 
     if (!json_is_object(json))
@@ -195,13 +211,15 @@ static int begin_object(mni_exchange_t *exchange, json_t *json)
         (rc = take_text(exchange, json, "tag", &start.tag)) < 0 ||
         (rc = take_text(exchange, json, "key", &start.key)) < 0 ||
         (rc = take_text(exchange, json, "memory", &start.memory)) < 0 ||
-        (rc = take_number(exchange, json, "cpu", &start.cpu)) < 0 ||
+        (rc = take_cpu(exchange, json, &start.cpu)) < 0 ||
         (rc = take_number(exchange, json, "timeout", &start.timeout)) < 0 ||
         (rc = take_number(exchange, json, "grace", &start.grace)) < 0 ||
         (rc = take_number(exchange, json, "priority", &priority)) < 0 ||
         (rc = take_priority(exchange, priority, &start.priority)) < 0 ||
         (rc = take_number(exchange, json, "max_retries", &retries)) < 0 ||
-        (rc = take_retries(exchange, retries, &start.max_retries)) < 0)
+        (rc = take_count(exchange, "max_retries", retries, &start.max_retries)) < 0 ||
+        (rc = take_number(exchange, json, "gpus", &gpus)) < 0 ||
+        (rc = take_count(exchange, "gpus", gpus, &start.gpus)) < 0)
         return rc;
     if (json_object_get(json, "inputs"))
         return send_many(exchange, json, &start);
@@ -289,7 +307,7 @@ static int read_input(mni_exchange_t *exchange, mn_value_t *value)
 static int begin_plain(mni_exchange_t *exchange)
 {
     mni_msg_start_t start = {.job = NULL};
-    double priority = 0, retries = 0;
+    double priority = 0, retries = 0, gpus = 0;
     int rc;
 
     if ((rc = mni_query(exchange, "job", &start.job)) < 0 ||
@@ -297,13 +315,15 @@ static int begin_plain(mni_exchange_t *exchange)
         (rc = mni_query(exchange, "tag", &start.tag)) < 0 ||
         (rc = mni_query(exchange, "key", &start.key)) < 0 ||
         (rc = mni_query(exchange, "memory", &start.memory)) < 0 ||
-        (rc = mni_query_number(exchange, "cpu", 0, 1e9, &start.cpu)) < 0 ||
+        (rc = mni_query_number(exchange, "cpu", 0.001, 1e9, &start.cpu)) < 0 ||
         (rc = mni_query_number(exchange, "timeout", 0, 1e12, &start.timeout)) < 0 ||
         (rc = mni_query_number(exchange, "grace", -1, 1e12, &start.grace)) < 0 ||
         (rc = mni_query_number(exchange, "priority", -1e9, 1e9, &priority)) < 0 ||
         (rc = take_priority(exchange, priority, &start.priority)) < 0 ||
         (rc = mni_query_number(exchange, "max_retries", 0, 1e9, &retries)) < 0 ||
-        (rc = take_retries(exchange, retries, &start.max_retries)) < 0 ||
+        (rc = take_count(exchange, "max_retries", retries, &start.max_retries)) < 0 ||
+        (rc = mni_query_number(exchange, "gpus", 0, 1e9, &gpus)) < 0 ||
+        (rc = take_count(exchange, "gpus", gpus, &start.gpus)) < 0 ||
         (rc = read_input(exchange, &start.input)) < 0)
         return rc;
     return send_start(exchange, &start);

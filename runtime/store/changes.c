@@ -83,6 +83,7 @@ mni_change_t mni_change_put_start(mni_writer_t *writer, const mni_store_record_t
     else
         mni_put_value(writer, record->input);
     mni_put_id(writer, record->parent);
+    mni_put_u32(writer, record->need.gpus);
     return type;
 }
 
@@ -99,6 +100,8 @@ static void get_start(mni_reader_t *reader, mni_store_record_t *to, bool in_file
     to->input = in_file ? get_file(reader, &to->input_file) : mni_get_value(reader);
     if (reader->at < reader->end) /* format 1 did not have it */
         to->parent = mni_get_id(reader);
+    if (reader->at < reader->end) /* nor did any before 4 have this */
+        to->need.gpus = mni_get_u32(reader);
     to->info.status = MN_PENDING;
     to->info.rank = -1;
 }
@@ -156,6 +159,8 @@ static void put_state(mni_writer_t *writer, const mni_store_record_t *record)
     mni_put_f64(writer, record->info.progress);
     mni_put_text(writer, record->info.message);
     mni_put_text(writer, record->info.error);
+    mni_put_f64(writer, record->info.cpu_time);
+    mni_put_u64(writer, record->info.peak_memory);
 }
 
 static void get_state(mni_reader_t *reader, mni_store_record_t *to)
@@ -169,6 +174,10 @@ static void get_state(mni_reader_t *reader, mni_store_record_t *to)
     to->info.progress = mni_get_f64(reader);
     to->info.message = mni_get_text(reader);
     to->info.error = mni_get_text(reader);
+    if (reader->at == reader->end) /* before format 4; it is the last part of a record */
+        return;
+    to->info.cpu_time = mni_get_f64(reader);
+    to->info.peak_memory = mni_get_u64(reader);
 }
 
 mni_change_t mni_change_put(mni_writer_t *writer, unsigned changes,
@@ -291,5 +300,7 @@ void mni_change_merge(mni_store_record_t *to, unsigned set, const mni_store_reco
         to->lost = from->lost;
         info->ended = from->info.ended;
         info->error = from->info.error;
+        info->cpu_time = from->info.cpu_time;
+        info->peak_memory = from->info.peak_memory;
     }
 }

@@ -22,7 +22,7 @@
 #include <sys/types.h>
 
 /* 1 had no needs of jobs, and no journal; 1 and 2 had a group for every job, and a table that was not extendible. */
-#define MNI_STORE_FORMAT 3
+#define MNI_STORE_FORMAT 4
 
 /* Where all lies; absolute. */
 typedef struct mni_place {
@@ -142,12 +142,15 @@ typedef struct mni_row {
     double cpu; /* cores */
     uint64_t memory;
     double timeout, grace;
+    double cpu_time;      /* seconds, of the last attempt that ended */
+    uint64_t peak_memory; /* bytes, of the same */
     int32_t priority;
     uint32_t max_concurrency, max_retries, max_lost;
     uint32_t retries, lost; /* of the attempts, as in mni_job_t */
     /* Where the values are: elements of /values/TYPE, or datasets of /data/ID where the type is "" and the job has a group. */
     uint64_t input_at, result_at;
     uint32_t input_count, result_count;
+    uint32_t gpus; /* asked for; here, where no gap follows */
     char input_type[8], result_type[8];
     uint8_t grouped;
     char parent[MN_ID_TEXT - 1]; /* no NUL, or nothing */

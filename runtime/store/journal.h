@@ -17,7 +17,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define MNI_JOURNAL_FORMAT 3u  /* 1 had no records of several changes; 2 no groups and seals */
+#define MNI_JOURNAL_FORMAT \
+    4u /* 1 had no records of several changes; 2 no groups and seals; 3 no GPUs and figures of attempts */
 #define MNI_JOURNAL_HEADER 64u /* bytes of the file's header */
 #define MNI_JOURNAL_RECORD 32u /* bytes before those of a record */
 

@@ -56,6 +56,9 @@ void mni_row_set(mni_row_t *row, const mni_store_record_t *record)
     row->ended = info->ended;
     row->cpu = record->need.millicores / 1000.0;
     row->memory = record->need.memory;
+    row->gpus = record->need.gpus;
+    row->cpu_time = info->cpu_time;
+    row->peak_memory = info->peak_memory;
     row->priority = record->need.priority;
     row->timeout = record->need.timeout;
     row->grace = record->need.grace;
@@ -134,6 +137,9 @@ static const struct {
     COLUMN(result_type, WORD)
     COLUMN(result_at, UINT64)
     COLUMN(result_count, UINT32)
+    COLUMN(gpus, UINT32)
+    COLUMN(cpu_time, DOUBLE)
+    COLUMN(peak_memory, UINT64)
 /* clang-format on */
 #undef COLUMN
 };
@@ -265,9 +271,12 @@ int mni_row_record(const mni_row_t *row, mni_store_record_t *record)
                                             .yields = row->yields,
                                             .host = row->host[0] ? row->host : NULL,
                                             .rank = row->rank,
-                                            .cpus = row->cpus[0] ? row->cpus : NULL},
+                                            .cpus = row->cpus[0] ? row->cpus : NULL,
+                                            .cpu_time = row->cpu_time,
+                                            .peak_memory = row->peak_memory},
                                    .need = {.millicores = (uint32_t)(row->cpu * 1000 + 0.5),
                                             .memory = row->memory,
+                                            .gpus = row->gpus,
                                             .priority = row->priority,
                                             .timeout = row->timeout,
                                             .grace = row->grace,

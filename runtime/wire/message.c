@@ -30,6 +30,7 @@ void mni_put_start(mni_writer_t *writer, const mni_msg_start_t *start)
     mni_put_f64(writer, start->grace);
     mni_put_i32(writer, start->priority);
     mni_put_u32(writer, start->max_retries);
+    mni_put_u32(writer, start->gpus);
     mni_put_u8(writer, start->cancel_with_parent);
 }
 
@@ -47,6 +48,7 @@ mni_msg_start_t mni_get_start(mni_reader_t *reader)
     start.grace = mni_get_f64(reader);
     start.priority = mni_get_i32(reader);
     start.max_retries = mni_get_u32(reader);
+    start.gpus = mni_get_u32(reader);
     start.cancel_with_parent = mni_get_u8(reader) != 0;
     return start;
 }
@@ -83,6 +85,7 @@ void mni_put_run(mni_writer_t *writer, const mni_msg_run_t *run)
     mni_put_id(writer, run->id);
     mni_put_u32(writer, run->attempt);
     mni_put_cpus(writer, &run->cpus);
+    mni_put_u64(writer, run->gpus);
     mni_put_u64(writer, run->memory);
     mni_put_u32(writer, run->threads);
     mni_put_u32(writer, run->port);
@@ -100,6 +103,7 @@ mni_msg_run_t mni_get_run(mni_reader_t *reader)
     run.id = mni_get_id(reader);
     run.attempt = mni_get_u32(reader);
     run.cpus = mni_get_cpus(reader);
+    run.gpus = mni_get_u64(reader);
     run.memory = mni_get_u64(reader);
     run.threads = mni_get_u32(reader);
     run.port = mni_get_u32(reader);
@@ -299,6 +303,7 @@ void mni_put_slot(mni_writer_t *writer, const mni_msg_slot_t *slot)
     mni_put_u64(writer, slot->task);
     mni_put_u32(writer, slot->rank);
     mni_put_cpus(writer, &slot->cpus);
+    mni_put_u64(writer, slot->gpus);
     mni_put_u32(writer, slot->threads);
     mni_put_id(writer, slot->id);
     mni_put_f64(writer, slot->grace);
@@ -311,6 +316,7 @@ mni_msg_slot_t mni_get_slot(mni_reader_t *reader)
     slot.task = mni_get_u64(reader);
     slot.rank = mni_get_u32(reader);
     slot.cpus = mni_get_cpus(reader);
+    slot.gpus = mni_get_u64(reader);
     slot.threads = mni_get_u32(reader);
     slot.id = mni_get_id(reader);
     slot.grace = mni_get_f64(reader);
@@ -418,6 +424,7 @@ void mni_put_look(mni_writer_t *writer, const mni_msg_look_t *look, uint32_t roo
     bare.result = mn_none();
     mni_put_info(writer, &bare);
     mni_put_u32(writer, look->need.millicores);
+    mni_put_u32(writer, look->need.gpus);
     mni_put_u64(writer, look->need.memory);
     mni_put_u32(writer, look->need.max_concurrency);
     mni_put_u32(writer, look->need.max_retries);
@@ -434,6 +441,7 @@ mni_msg_look_t mni_get_look(mni_reader_t *reader)
     mni_msg_look_t look = {.info = mni_get_info(reader)};
 
     look.need.millicores = mni_get_u32(reader);
+    look.need.gpus = mni_get_u32(reader);
     look.need.memory = mni_get_u64(reader);
     look.need.max_concurrency = mni_get_u32(reader);
     look.need.max_retries = mni_get_u32(reader);
@@ -479,6 +487,8 @@ void mni_put_node(mni_writer_t *writer, const mni_node_use_t *node)
     mni_put_u32(writer, node->cores_free);
     mni_put_u64(writer, node->memory);
     mni_put_u64(writer, node->memory_used);
+    mni_put_u32(writer, node->gpus);
+    mni_put_u32(writer, node->gpus_free);
     mni_put_u32(writer, node->workers);
     mni_put_u32(writer, node->tasks);
     mni_put_text(writer, node->topology);
@@ -493,6 +503,8 @@ mni_node_use_t mni_get_node(mni_reader_t *reader)
     node.cores_free = mni_get_u32(reader);
     node.memory = mni_get_u64(reader);
     node.memory_used = mni_get_u64(reader);
+    node.gpus = mni_get_u32(reader);
+    node.gpus_free = mni_get_u32(reader);
     node.workers = mni_get_u32(reader);
     node.tasks = mni_get_u32(reader);
     node.topology = mni_get_text(reader);

@@ -66,9 +66,10 @@
       46) /* i32 code, u64 index (of the item that failed), text message: nothing more comes */         \
     X(MAP_GONE, 47) /* -: nobody works on the closed map `request` any more */                          \
     /* worker <-> rank 0 */                                                                             \
-    X(HELLO, 60)  /* worker: text host, text topology, u64 memory, bytes places of cores; once */       \
-    X(CALL, 61)   /* worker: u64 client, u64 task, bytes frame: a client's request passed on */         \
-    X(ANSWER, 62) /* rank 0: u64 client, bytes frame */                                                 \
+    X(HELLO,                                                                                            \
+      60) /* worker: text host, text topology, u64 memory, bytes places of cores, of GPUs; once */      \
+    X(CALL, 61)      /* worker: u64 client, u64 task, bytes frame: a client's request passed on */      \
+    X(ANSWER, 62)    /* rank 0: u64 client, bytes frame */                                              \
     X(TASK_RUN, 63)  /* rank 0: mni_msg_run_t */                                                        \
     X(TASK_STOP, 64) /* rank 0: u64 task, i32 code */                                                   \
     X(TASK_KILL, 65) /* rank 0: u64 task, u8 reason */                                                  \
@@ -126,6 +127,7 @@ typedef struct mni_msg_start {
     double cpu, timeout, grace;
     int32_t priority;
     uint32_t max_retries; /* 0: as declared */
+    uint32_t gpus;        /* 0: as declared */
     bool cancel_with_parent;
 } mni_msg_start_t;
 
@@ -160,6 +162,7 @@ typedef struct mni_msg_run {
     mn_id_t id; /* the job; zero for others */
     uint32_t attempt;
     mni_cpus_t cpus;  /* cores granted */
+    uint64_t gpus;    /* bits: GPUs of the node's offer */
     uint64_t memory;  /* bytes that it may have, 0: no limit */
     uint32_t threads; /* what mn_task_cpus() says */
     uint32_t port;    /* services */
@@ -239,6 +242,7 @@ typedef struct mni_msg_slot {
     uint64_t task;
     uint32_t rank; /* where it is */
     mni_cpus_t cpus;
+    uint64_t gpus;
     uint32_t threads;
     mn_id_t id;            /* the job on whose behalf; zero from the driver */
     double grace, timeout; /* seconds */

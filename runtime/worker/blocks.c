@@ -215,7 +215,7 @@ bool mni_block_expect(mni_worker_t *worker, const mni_msg_slot_t *slot, const mn
 {
     if (was_killed(worker, slot->task) || mni_executor_of_task(worker, slot->task))
         return false;
-    mni_executor_t *executor = mni_executor_for_block(worker, what->declaration, &slot->cpus);
+    mni_executor_t *executor = mni_executor_for_block(worker, what->declaration, slot);
     if (!executor || executor->sending || executor->receiving)
         return false;
     uint8_t *arena = mni_channel_arena(executor->channel, NULL);
@@ -314,7 +314,7 @@ void mni_block_receive(mni_worker_t *worker, uint32_t source, uint64_t map, uint
         DL_APPEND(executor->queue, block);
         return;
     }
-    executor = expected ? expected : mni_executor_for_block(worker, what->declaration, &slot->cpus);
+    executor = expected ? expected : mni_executor_for_block(worker, what->declaration, slot);
     if (!executor)
         goto refuse;
     executor->task = slot->task;

@@ -4,6 +4,9 @@
  *
  * An executor is kept for further tasks of the same declaration after it ended one well and put its process back
  * as it was; otherwise its process tree is killed, and what it did is reported when nothing of it is left.
+ *
+ * What uses a GPU keeps memory on it, and finds out once which ones there are: an executor is started for its GPUs, is not kept
+ * after a whole task, between the blocks of a map for a moment only, and goes when one of its GPUs is given to another one.
  */
 #include "util/size.h"
 #include "util/textlog.h"
@@ -34,13 +37,17 @@ mni_executor_t *mni_executor_of_client(const mni_worker_t *worker, uint64_t clie
     return NULL;
 }
 
-/* An idle executor of the declaration, best one that is bound to these cores already, and has no results to send. */
+/* How long one that had GPUs waits for a further block. */
+#define GPU_PATIENCE (100 * MNI_MILLISECOND)
+
+/* An idle executor of the declaration and with the same GPUs, best one that is bound to these cores already, and has no results to send. */
 static mni_executor_t *find_idle(const mni_worker_t *worker, uint32_t declaration,
-                                 const mni_cpus_t *cpus)
+                                 const mni_cpus_t *cpus, uint64_t gpus)
 {
     mni_executor_t *executor, *found = NULL;
     DL_FOREACH (worker->executors, executor) {
-        if (executor->state != MNI_EXECUTOR_IDLE || executor->declaration != declaration)
+        if (executor->state != MNI_EXECUTOR_IDLE || executor->declaration != declaration ||
+            executor->gpus != gpus)
             continue;
         if (memcmp(&executor->cpus, cpus, sizeof *cpus) == 0 && !executor->sending)
             return executor;
@@ -65,7 +72,20 @@ static void trim_idle(mni_worker_t *worker)
         mni_executor_end(worker, oldest);
 }
 
-static mni_executor_t *executor_create(mni_worker_t *worker, uint32_t declaration, bool driver)
+/* Tells it which GPUs there are for it; where the node has none nothing is said. The driver has its environment as it is. */
+static void tell_gpus(const mni_worker_t *worker, const mni_executor_t *executor)
+{
+    mni_control_t *control = mni_channel_control(executor->channel);
+
+    _Static_assert(sizeof control->gpus >= MNI_GPUS_TEXT, "the names of all GPUs have room");
+    if (executor->driver || mni_machine_offer(worker->machine)->gpus == 0)
+        return;
+    mni_machine_gpus(worker->machine, executor->gpus, control->gpus, sizeof control->gpus);
+    control->has_gpus = 1;
+}
+
+static mni_executor_t *executor_create(mni_worker_t *worker, uint32_t declaration, bool driver,
+                                       uint64_t gpus)
 {
     mni_executor_t *executor = calloc(1, sizeof *executor);
     if (!executor) {
@@ -76,10 +96,12 @@ static mni_executor_t *executor_create(mni_worker_t *worker, uint32_t declaratio
                                  .client = ++worker->next_client,
                                  .driver = driver,
                                  .declaration = declaration,
+                                 .gpus = gpus,
                                  .stop_by = MNI_NEVER,
                                  .end_by = MNI_NEVER};
     if (mni_channel_create(mni_spawner_doorbell(worker->spawner), &executor->channel) < 0)
         goto cleanup;
+    tell_gpus(worker, executor);
     mni_spawn_t spawn = {.slot = executor->slot,
                          .driver = driver,
                          .main = driver ? worker->driver_main : worker->executor_main,
@@ -95,8 +117,31 @@ cleanup:
     return NULL;
 }
 
+/* Idle executors that had these GPUs go, but for one. */
+static void free_gpus(mni_worker_t *worker, uint64_t gpus, const mni_executor_t *kept)
+{
+    mni_executor_t *executor;
+    DL_FOREACH (worker->executors, executor) {
+        if (executor->state == MNI_EXECUTOR_IDLE && (executor->gpus & gpus) && executor != kept)
+            mni_executor_end(worker, executor);
+    }
+}
+
+uint64_t mni_executor_idle_until(const mni_executor_t *executor)
+{
+    return executor->state == MNI_EXECUTOR_IDLE && executor->gpus
+               ? executor->idle_since + GPU_PATIENCE
+               : MNI_NEVER;
+}
+
+void mni_executor_expire(mni_worker_t *worker, mni_executor_t *executor, uint64_t now)
+{
+    if (mni_executor_idle_until(executor) <= now)
+        mni_executor_end(worker, executor);
+}
+
 mni_executor_t *mni_executor_acquire(mni_worker_t *worker, uint32_t declaration, bool driver,
-                                     const mni_cpus_t *cpus, uint64_t memory)
+                                     const mni_cpus_t *cpus, uint64_t gpus, uint64_t memory)
 {
     uint64_t limit = memory > 0 ? memory : UINT64_MAX;
     const mni_declaration_t *declared = driver ? NULL : mni_declaration_get(declaration);
@@ -107,14 +152,16 @@ mni_executor_t *mni_executor_acquire(mni_worker_t *worker, uint32_t declaration,
         return NULL;
     }
     if (declared && !declared->fresh)
-        executor = find_idle(worker, declaration, cpus);
+        executor = find_idle(worker, declaration, cpus, gpus);
+    if (gpus)
+        free_gpus(worker, gpus, executor);
     if (executor && executor->memory != limit &&
         mni_spawner_limit(worker->spawner, executor->slot, executor->seat, limit) < 0) {
         mni_executor_end(worker, executor); /* what earlier tasks left in it is too much */
         executor = NULL;
     }
     if (!executor) {
-        executor = executor_create(worker, declaration, driver);
+        executor = executor_create(worker, declaration, driver, gpus);
         if (executor) {
             executor->cpus = *cpus;
             executor->memory = limit;
@@ -122,7 +169,9 @@ mni_executor_t *mni_executor_acquire(mni_worker_t *worker, uint32_t declaration,
         return executor;
     }
     executor->memory = limit;
-    if (memcmp(&executor->cpus, cpus, sizeof *cpus) != 0) {
+    bool same = memcmp(&executor->cpus, cpus, sizeof *cpus) == 0;
+    if (!same ||
+        (mni_cpus_count(cpus) > 0 && !mni_machine_is_bound(worker->machine, executor->pid, cpus))) {
         if (mni_machine_bind(worker->machine, executor->pid, cpus) < 0)
             return NULL;
         executor->cpus = *cpus;
@@ -131,10 +180,10 @@ mni_executor_t *mni_executor_acquire(mni_worker_t *worker, uint32_t declaration,
 }
 
 mni_executor_t *mni_executor_for_block(mni_worker_t *worker, uint32_t declaration,
-                                       const mni_cpus_t *cpus)
+                                       const mni_msg_slot_t *slot)
 {
     const mni_declaration_t *declared = mni_declaration_get(declaration);
-    return mni_executor_acquire(worker, declaration, false, cpus,
+    return mni_executor_acquire(worker, declaration, false, &slot->cpus, slot->gpus,
                                 declared ? declared->need.memory : 0);
 }
 
@@ -251,7 +300,8 @@ void mni_executor_release(mni_worker_t *worker, mni_executor_t *executor)
     executor->state = MNI_EXECUTOR_IDLE;
     executor->idle_since = mni_clock_now();
     worker->idle++;
-    if (!declared || declared->fresh || worker->shutting_down)
+    if (!declared || declared->fresh || worker->shutting_down ||
+        (executor->gpus && declared->kind != MN_KIND_FUNCTION))
         mni_executor_end(worker, executor);
     else
         trim_idle(worker);

@@ -65,6 +65,7 @@ typedef struct mni_executor {
     uint32_t declaration;
     uint64_t runs;     /* tasks and blocks that it has ended well */
     mni_cpus_t cpus;   /* it is bound to */
+    uint64_t gpus;     /* that it was started for */
     uint64_t memory;   /* bytes that it may have, UINT64_MAX: no limit */
     uint64_t kills;    /* by the kernel in its seat, before it */
     uint64_t cpu_time; /* of the tasks that it has ended */
@@ -120,13 +121,16 @@ struct mni_worker {
 /* executors.c */
 mni_executor_t *mni_executor_of_task(const mni_worker_t *worker, uint64_t task);
 mni_executor_t *mni_executor_of_client(const mni_worker_t *worker, uint64_t client);
-/* An executor for `declaration` on `cpus` that may have `memory` bytes (0: no limit): an idle one, else a new one
+/* An executor for `declaration` on `cpus`, with these GPUs (bits), that may have `memory` bytes (0: no limit): an idle one, else a new one
  * (STARTING). NULL with the sentence set. */
 mni_executor_t *mni_executor_acquire(mni_worker_t *worker, uint32_t declaration, bool driver,
-                                     const mni_cpus_t *cpus, uint64_t memory);
+                                     const mni_cpus_t *cpus, uint64_t gpus, uint64_t memory);
 /* For a block of a map: what the function declares. */
 mni_executor_t *mni_executor_for_block(mni_worker_t *worker, uint32_t declaration,
-                                       const mni_cpus_t *cpus);
+                                       const mni_msg_slot_t *slot);
+/* Ends one that has had GPUs and now has nothing to do for a while; and when that is, MNI_NEVER: it is not idle or had none. */
+void mni_executor_expire(mni_worker_t *worker, mni_executor_t *executor, uint64_t now);
+uint64_t mni_executor_idle_until(const mni_executor_t *executor);
 /* Its process is there: bound and limited, it may begin. 0, or an error. */
 int mni_executor_confine(mni_worker_t *worker, mni_executor_t *executor);
 /* A task or block has ended: notes its figures. False: it had too much memory, and must not be kept. */

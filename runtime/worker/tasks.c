@@ -26,8 +26,8 @@ int mni_task_run(mni_worker_t *worker, const void *frame, size_t size)
     mni_msg_run_t run = mni_get_run(&reader);
     if ((rc = mni_reader_end(&reader)) < 0)
         return rc;
-    mni_executor_t *executor =
-        mni_executor_acquire(worker, run.declaration, run.kind == 0, &run.cpus, run.memory);
+    mni_executor_t *executor = mni_executor_acquire(worker, run.declaration, run.kind == 0,
+                                                    &run.cpus, run.gpus, run.memory);
     if (!executor) {
         report_failed_start(worker, run.task);
         return 0;

@@ -226,6 +226,8 @@ static void check_deadlines(mni_worker_t *worker, uint64_t now)
                    now >= mni_block_deadline(executor)) {
             mni_executor_kill(worker, executor,
                               now >= executor->stop_by ? MN_REASON_KILLED : MN_REASON_TIMEOUT);
+        } else {
+            mni_executor_expire(worker, executor, now);
         }
     }
 }
@@ -268,6 +270,8 @@ uint64_t mni_worker_next_time(const mni_worker_t *worker)
             time = executor->end_by;
         else if (executor->state == MNI_EXECUTOR_BUSY && executor->block)
             time = mni_block_deadline(executor);
+        else if (executor->state == MNI_EXECUTOR_IDLE)
+            time = mni_executor_idle_until(executor);
         if (time < next)
             next = time;
     }

@@ -12,6 +12,7 @@ MN_JOB(look, .cpu = 1);
 MN_JOB(look_at_share, .cpu = 0.5);
 MN_FUNCTION(look_in_item, .cpu = 1);
 MN_FUNCTION(share_in_item, .cpu = 0.3);
+MN_JOB(loosen, .cpu = 1);
 MN_JOB(hold_core, .cpu = 1);
 MN_JOB(hold_share, .cpu = 0.4);
 MN_JOB(huge, .cpu = 1000);
@@ -106,6 +107,17 @@ static int share_in_item(mn_task_t *task, mn_value_t input)
     return look(task, input);
 }
 
+/* Takes its process off the cores that it was given, as the kernel does when they go offline. */
+static int loosen(mn_task_t *task, mn_value_t input)
+{
+    cpu_set_t all;
+    int rc = look(task, input);
+    CPU_ZERO(&all);
+    for (int i = 0; i < CPU_SETSIZE; i++)
+        CPU_SET(i, &all);
+    return sched_setaffinity(0, sizeof all, &all) < 0 ? MN_E_FAILED : rc;
+}
+
 static int hold_core(mn_task_t *task, mn_value_t input)
 {
     int rc = look(task, input);
@@ -189,6 +201,8 @@ static void cores_of_a_job(mn_task_t *task)
         see_from_job(look, 2, 2, "a job with two cores");
     see_from_job(look, offered(), offered(), "a job with all cores");
     see_from_job(look, 0, 1, "a job with one core, afterwards");
+    for (int i = 0; i < 3; i++) /* mostly in the same process */
+        see_from_job(loosen, 0, 1, "a job after one that has left its cores");
 }
 
 static void cores_of_a_function(mn_task_t *task)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * A model of what a core may do, fed with nothing but its actions: who runs where, on which cores and with how much
- * memory, and who waits for whom. It fails the test when a core or a byte is granted twice beyond lending, a job
+ * memory, and who waits for whom. It fails the test when a core or a byte is granted twice beyond lending, a GPU twice at all, a job
  * runs twice at once, an ended job has a task left, or a task is begun that nobody asked for.
  * Included by one test program, which drives the core with events and hands model_visit() its actions.
  */
@@ -22,7 +22,7 @@ typedef struct model_task {
     bool round; /* at its begin a core came to it round a circle of waits */
     int stop;
     uint32_t node, rank, share; /* share: millicores on each of its cores */
-    uint64_t memory;
+    uint64_t memory, gpus;
     mni_cpus_t cpus;
     uint64_t opened; /* demand that it has open, 0: none */
     mni_job_t *awaits;
@@ -52,6 +52,7 @@ static model_job_t jobs[JOBS];
 static size_t job_count;
 static uint32_t node_count, node_cores[NODES], node_of[64], rank_count;
 static uint64_t node_memory[NODES];
+static uint32_t node_gpus[NODES];
 static bool rank_alive[64];
 static bool draining;
 static uint32_t groups;
@@ -179,6 +180,17 @@ static void check_memory(uint32_t node)
         fail_msg("memory of node %u is granted twice", node);
 }
 
+/* Not even to what it is lent cores by, or when the others wait. */
+static void check_gpus(const model_task_t *task, uint32_t wanted)
+{
+    assert_int_equal(__builtin_popcountll(task->gpus), wanted);
+    assert_true(wanted == 0 || 64 - __builtin_clzll(task->gpus) <= (int)node_gpus[task->node]);
+    for (size_t i = 0; i < task_count; i++)
+        if (tasks[i].alive && !tasks[i].behind && &tasks[i] != task &&
+            tasks[i].node == task->node && (tasks[i].gpus & task->gpus))
+            fail_msg("a GPU of node %u is granted twice", task->node);
+}
+
 static bool all_others_wait(const model_task_t *task)
 {
     for (size_t i = 0; i < task_count; i++)
@@ -234,7 +246,8 @@ static void check_follower(model_task_t *task, uint64_t behind)
     const model_task_t *before = task_by_id(behind);
     assert_true(before && before->alive && before->own && !before->demand);
     assert_true(task->own && task->rank == before->rank && task->node == before->node);
-    assert_true(task->share == before->share && task->memory == before->memory);
+    assert_true(task->share == before->share && task->memory == before->memory &&
+                task->gpus == before->gpus);
     assert_memory_equal(&task->cpus, &before->cpus, sizeof task->cpus);
     assert_int_equal(task->job->declaration, before->job->declaration);
     assert_true(isinf(task->job->need.timeout));
@@ -279,6 +292,7 @@ static void on_begin(const mni_action_t *action)
     assert_false(draining);
     task->share = wanted->millicores < 1000 ? wanted->millicores : 1000;
     task->memory = wanted->memory;
+    task->gpus = action->gpus;
     assert_int_equal(mni_cpus_count(&task->cpus), (wanted->millicores + 999) / 1000);
     assert_true(action->rank < rank_count && rank_alive[action->rank] &&
                 node_of[action->rank] == action->node);
@@ -288,6 +302,7 @@ static void on_begin(const mni_action_t *action)
     }
     check_cores(task);
     check_memory(task->node);
+    check_gpus(task, wanted->gpus);
 }
 
 /* A task of a line is gone. The one behind it has its cores now, if it was the head; where what was

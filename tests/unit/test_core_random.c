@@ -111,6 +111,8 @@ static mni_need_t random_need(bool small)
         wanted.millicores =
             1000 * (1 + draw(small || draw(3) ? (node_cores[node] + 3) / 4 : node_cores[node]));
     wanted.memory = draw(2) ? 0 : node_memory[node] / (1 + draw(small ? 8 : 4));
+    if (node_gpus[node] > 0 && draw(3) == 0)
+        wanted.gpus = 1 + draw(small ? 1 : node_gpus[node]);
     if (draw(6) == 0)
         wanted.max_concurrency = 1 + draw(3);
     wanted.max_retries = draw(3);
@@ -377,9 +379,17 @@ static void add_node(uint32_t cores, uint64_t memory, uint32_t per_l3, uint32_t 
                                       .numa = (uint16_t)(i / (2 * per_l3)),
                                       .package = (uint16_t)(i / ((cores + 1) / 2))};
     snprintf(host, sizeof host, "n%u", node_count);
-    mni_node_offer_t offer = {.host = host, .cores = cores, .place = place, .memory = memory};
+    static const mni_core_place_t near_first[8] = {[4] = {MNI_NOWHERE, MNI_NOWHERE, MNI_NOWHERE}};
+    uint32_t gpus = draw(2) ? draw(9) : 0;
+    mni_node_offer_t offer = {.host = host,
+                              .cores = cores,
+                              .place = place,
+                              .memory = memory,
+                              .gpus = gpus,
+                              .gpu_place = draw(2) ? near_first : NULL};
     assert_int_equal(mni_core_node_add(world->core, &offer, &node), 0);
     node_cores[node_count] = cores;
+    node_gpus[node_count] = gpus;
     node_memory[node_count++] = memory;
     for (uint32_t i = 0; i < workers; i++) {
         node_of[rank_count] = node;

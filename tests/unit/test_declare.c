@@ -204,20 +204,31 @@ static void test_override(void **state)
     assert_int_equal(
         mni_need_resolve("thing", MN_KIND_JOB, &(mn_spec_t){.cpu = 2, .priority = 10}, &need), 0);
     before = need;
-    assert_int_equal(mni_need_override("thing", &need, 0, NULL, 0, 0, 0), 0);
+    assert_int_equal(mni_need_override("thing", &need, 0, NULL, 0, 0, 0, 0), 0);
     assert_memory_equal(&need, &before, sizeof need);
     /* The last field is wrong: nothing changes. */
-    assert_int_equal(mni_need_override("thing", &need, 8, "1GiB", 5, 6, INT32_MAX), MN_E_INVALID);
+    assert_int_equal(mni_need_override("thing", &need, 8, "1GiB", 3, 5, 6, INT32_MAX),
+                     MN_E_INVALID);
     assert_says("priority");
     assert_memory_equal(&need, &before, sizeof need);
-    assert_int_equal(mni_need_override("thing", &need, NAN, NULL, 0, 0, 0), MN_E_INVALID);
+    assert_int_equal(mni_need_override("thing", &need, NAN, NULL, 0, 0, 0, 0), MN_E_INVALID);
     assert_memory_equal(&need, &before, sizeof need);
-    assert_int_equal(mni_need_override("thing", &need, 8, "1GiB", 5, 6, -4), 0);
+    assert_int_equal(mni_need_override("thing", &need, 8, "1GiB", 3, 5, 6, -4), 0);
     assert_int_equal(need.millicores, 8000);
     assert_int_equal(need.memory, 1 << 30);
     assert_true(need.timeout == 5 && need.grace == 6);
     assert_int_equal(need.priority, 6);
-    assert_int_equal(mni_need_override("thing", &need, 0, NULL, 0, MN_NO_GRACE, 0), 0);
+    assert_int_equal(need.gpus, 3);
+    assert_int_equal(mni_need_override("thing", &need, 0, NULL, MNI_MAX_GPUS + 1, 0, 0, 0),
+                     MN_E_INVALID);
+    assert_says("gpus is 65");
+    assert_int_equal(need.gpus, 3); /* as before, and none given changes nothing: */
+    assert_int_equal(mni_need_override("thing", &need, 0, NULL, 0, 0, 0, 0), 0);
+    assert_int_equal(need.gpus, 3);
+    assert_int_equal(mni_need_resolve("thing", MN_KIND_SERVICE, &(mn_spec_t){.gpus = 1}, &need),
+                     MN_E_INVALID);
+    assert_says("gpus are for jobs and functions");
+    assert_int_equal(mni_need_override("thing", &need, 0, NULL, 0, 0, MN_NO_GRACE, 0), 0);
     assert_true(need.grace == 0);
 }
 

@@ -147,7 +147,8 @@ static int restricted_child(const cpu_set_t *all)
     /* all of it, in two overlapping parts, and one that does not exist */
     char joined[8192];
     snprintf(joined, sizeof joined, "%s,%s,99999", wide, text);
-    if (mni_machine_widen(machine, joined) != 0 || strcmp(mni_machine_allowed(machine), wide) != 0)
+    if (mni_machine_widen(machine, joined, "") != 0 ||
+        strcmp(mni_machine_allowed(machine), wide) != 0)
         return 12;
     mni_cpus_t none = {{0}};
     if (mni_machine_bind(machine, 0, &none) != 0)
@@ -257,6 +258,14 @@ static void test_bind_other_process(void **state)
         assert_int_equal(mni_machine_bind(machine, pid, &cpus), 0);
         snprintf(expected, sizeof expected, "%u", (unsigned)atoi(all) + cores - 1);
         check_threads(pid, expected);
+        /* Where the kernel has moved it, as from a core that goes offline, that is seen. */
+        cpu_set_t set;
+        affinity_count(&set);
+        assert_true(mni_machine_is_bound(machine, pid, &cpus));
+        assert_int_equal(sched_setaffinity(pid, sizeof set, &set), 0);
+        assert_int_equal(mni_machine_is_bound(machine, pid, &cpus), cores == 1);
+        assert_int_equal(mni_machine_bind(machine, pid, &cpus), 0);
+        assert_true(mni_machine_is_bound(machine, pid, &cpus));
         memset(&cpus, 0, sizeof cpus);
     } else {
         print_message("hyperthreads here: only binding to all cores is compared\n");
@@ -267,6 +276,7 @@ static void test_bind_other_process(void **state)
     kill(pid, SIGKILL);
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(mni_machine_bind(machine, pid, &cpus), MN_E_SYSTEM);
+    assert_false(mni_machine_is_bound(machine, pid, &cpus));
     assert_non_null(strstr(mn_error_message(), "cannot bind process"));
     assert_int_equal(mni_machine_bind(machine, -5, &cpus), MN_E_INVALID);
     mni_cpus_add(&cpus, cores);
@@ -369,7 +379,7 @@ static void test_synthetic_widen(void **state)
     assert_int_equal(mni_machine_offer(machine)->cores, 3);
     assert_string_equal(mni_machine_summary(machine),
                         "1 package, 1 NUMA node, 1 L3, 3 cores, 6 PUs");
-    assert_int_equal(mni_machine_widen(machine, "65,66,100-101,99"), 0);
+    assert_int_equal(mni_machine_widen(machine, "65,66,100-101,99", ""), 0);
     const mni_node_offer_t *offer = mni_machine_offer(machine);
     assert_int_equal(offer->cores, 3); /* cores 32, 33 and 49; 50 is cut by the option */
     assert_int_equal(offer->place[1].numa, 0);
@@ -395,7 +405,7 @@ static void test_synthetic_widen(void **state)
                                       "0-4294967295",
                                       "1,2;3"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        assert_int_equal(mni_machine_widen(machine, bad[i]), MN_E_INVALID);
+        assert_int_equal(mni_machine_widen(machine, bad[i], ""), MN_E_INVALID);
         assert_non_null(strstr(mn_error_message(), bad[i]));
         assert_int_equal(mni_machine_offer(machine)->cores, 3);
         assert_string_equal(mni_machine_allowed(machine), "65-66,99-101");
@@ -480,7 +490,7 @@ static void test_xml(void **state)
     mni_machine_t *machine = open_synthetic(path, 0, 0);
     assert_string_equal(mni_machine_summary(machine), "1 package, 1 NUMA node, 2 cores, 4 PUs");
     assert_int_equal(mni_machine_offer(machine)->memory, 1024 * MIB);
-    assert_int_equal(mni_machine_widen(machine, "1,3"), 0);
+    assert_int_equal(mni_machine_widen(machine, "1,3", ""), 0);
     assert_string_equal(mni_machine_summary(machine), "1 package, 1 NUMA node, 1 core, 2 PUs");
     mni_machine_close(machine);
     unlink(path);

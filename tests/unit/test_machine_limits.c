@@ -315,7 +315,7 @@ static void test_widened_to_a_quota(void **state)
     put("proc/self/mountinfo", "40 30 0:37 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
     put("sys/fs/cgroup/job/cpu.max", "400000 100000\n");
     assert_int_equal(mni_machine_open(&options, &machine), 0);
-    assert_int_equal(mni_machine_widen(machine, "8-13,30"), 0);
+    assert_int_equal(mni_machine_widen(machine, "8-13,30", ""), 0);
     assert_string_equal(mni_machine_allowed(machine), "8-11");
     assert_int_equal(mni_machine_offer(machine)->cores, 2);
     mni_machine_close(machine);

@@ -41,6 +41,7 @@ static mni_store_record_t record_of(uint8_t number)
                                 .input = mn_text("an input"),
                                 .need = {.millicores = 500,
                                          .memory = 1 << 20,
+                                         .gpus = 2,
                                          .max_concurrency = UINT32_MAX,
                                          .max_retries = 2,
                                          .max_lost = 3,
@@ -114,6 +115,8 @@ static void live(mni_store_t *store)
     record.info.error = "it did not converge";
     record.info.attempts = 3;
     record.info.ended = 3000;
+    record.info.cpu_time = 0.75;
+    record.info.peak_memory = 5000000000;
     record.retries = 2;
     record.lost = 1;
     assert_int_equal(mni_store_changed(store, MNI_STORE_CHANGED, &record), 0);
@@ -168,6 +171,7 @@ static int check_life(void *argument, const mni_store_record_t *record)
         assert_int_equal(record->retries, 2);
         assert_int_equal(record->lost, 1);
         assert_true(info->ended == 3000);
+        assert_true(info->cpu_time == 0.75 && info->peak_memory == 5000000000);
     } else {
         assert_int_equal(info->status, MN_SUCCEEDED);
         assert_int_equal(info->reason, MN_REASON_RETURNED);
@@ -332,6 +336,8 @@ static void names_of_files_are_put_and_applied(void **state)
     record.info.result =
         (mn_value_t){.type = MN_TEXT, .ndims = 1, .dims = {2 << 20}, .size = 2 << 20};
     record.info.yields = 3;
+    record.info.cpu_time = 1.25;
+    record.info.peak_memory = 77 << 20;
     record.info.status = MN_SUCCEEDED;
     record.input_file = "a.values/b";
     record.result_file = "c.values/d";
@@ -363,8 +369,15 @@ static void names_of_files_are_put_and_applied(void **state)
         assert_string_equal(back.input_file, "a.values/b");
         assert_int_equal(back.info.result.size, 2 << 20);
         assert_int_equal(back.info.status, several ? MN_SUCCEEDED : MN_RUNNING);
+        assert_true(back.info.cpu_time == (several ? 1.25 : 0));
+        assert_int_equal(back.info.peak_memory, several ? 77 << 20 : 0);
+        /* A part of it is nothing, but for what format 3 had of it. */
+        size_t early = several ? change.size - 16 : 0;
         while (change.size-- > 0)
-            assert_int_equal(mni_change_apply(&change, &back), MN_E_STORE);
+            assert_int_equal(mni_change_apply(&change, &back),
+                             change.size > 0 && change.size == early ? 0 : MN_E_STORE);
+        back.info.cpu_time = 0;
+        back.info.peak_memory = 0;
         /* a value that is in the record again */
         record.result_file = NULL;
         record.info.result = mn_text("small");

@@ -65,7 +65,12 @@ static void print_job(FILE *text, const mni_store_record_t *record)
                 need->max_retries, need->max_lost);
         fprintf(text, "  priority %d, timeout %g, grace %g\n", need->priority, need->timeout,
                 need->grace);
+        if (need->gpus > 0)
+            fprintf(text, "  gpus %u\n", need->gpus);
     }
+    if (info->cpu_time > 0 || info->peak_memory > 0)
+        fprintf(text, "  cpu_time %.17g, peak_memory %llu\n", info->cpu_time,
+                (unsigned long long)info->peak_memory);
     print_value(text, "input", record->input);
     print_value(text, "result", info->result);
 }
@@ -266,7 +271,7 @@ static void earlier_formats_are_read(void **state)
         count++;
     }
     closedir(stream);
-    assert_true(count >= 5);
+    assert_true(count >= 6);
 }
 
 /* --- making one ------------------------------------------------------------------------------------------ */
@@ -295,6 +300,7 @@ static mni_store_record_t record_of(uint8_t number)
         .input = values[number % 8],
         .need = {.millicores = 100u * number,
                  .memory = (uint64_t)number << 30,
+                 .gpus = number % 4,
                  .max_concurrency = UINT32_MAX,
                  .max_retries = 2,
                  .max_lost = 3,
@@ -337,6 +343,8 @@ static void live(mni_store_t *store, uint8_t number, mn_status_t status)
                                           : MN_REASON_CANCELLED;
     info->error = status == MN_FAILED ? "it did not converge" : NULL;
     info->ended = status == MN_CANCELLING ? 0 : info->created + 100;
+    info->cpu_time = 0.125 * number;
+    info->peak_memory = 1000000000u + number;
     record.retries = info->attempts - 1;
     record.lost = number % 2;
     must(mni_store_changed(
