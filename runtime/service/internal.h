@@ -146,6 +146,8 @@ int mni_print_look(FILE *to, const mni_msg_look_t *look);
 
 /* start.c */
 int mni_begin_start(mni_exchange_t *exchange);
+/* Makes the message of a body that is JSON. */
+int mni_start_read_json(mni_exchange_t *exchange);
 int mni_finish_start(mni_exchange_t *exchange, mni_reader_t *reader);
 
 /* stream.c: the answer is made piece by piece. */
@@ -154,6 +156,7 @@ int mni_stream_events(mni_exchange_t *exchange, const mni_msg_look_t *look);
 
 /* calls.c */
 extern const mni_route_t mni_routes[]; /* ended by a method that is NULL */
+/* Says of a result what it is; its content type too, unless that is set. */
 void mni_value_headers(struct MHD_Response *response, const mni_msg_look_t *look);
 
 extern const char mni_openapi[];

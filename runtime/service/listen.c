@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #define PLAIN "http://"
+#define LOOK_UP_SECONDS 3 /* rank 0 must not be silent for long */
 
 typedef union address {
     struct sockaddr any;
@@ -86,6 +87,44 @@ int mni_listen_parse(const char *text, mni_listen_t *listen)
     return 0;
 }
 
+/* --- names --------------------------------------------------------------------------------------------------------------- */
+
+typedef struct look_up {
+    struct gaicb request;
+    struct addrinfo hints;
+    char host[MNI_LISTEN_HOST], port[16];
+} look_up_t;
+
+/* getaddrinfo() that gives up: a name server that is not there may take half a minute. `host` "": all addresses. 0 or EAI_*. */
+static int look_up(const char *host, const char *port, const struct addrinfo *hints,
+                   struct addrinfo **list)
+{
+    const struct timespec patience = {.tv_sec = LOOK_UP_SECONDS};
+    look_up_t *made = calloc(1, sizeof *made);
+
+    if (!made)
+        return EAI_MEMORY;
+    made->hints = *hints;
+    snprintf(made->host, sizeof made->host, "%s", host);
+    snprintf(made->port, sizeof made->port, "%s", port);
+    made->request = (struct gaicb){.ar_name = host[0] ? made->host : NULL,
+                                   .ar_service = made->port,
+                                   .ar_request = &made->hints};
+    struct gaicb *one[] = {&made->request};
+    int rc = getaddrinfo_a(GAI_NOWAIT, one, 1, NULL);
+    if (rc == 0) {
+        while ((rc = gai_suspend((const struct gaicb *const *)one, 1, &patience)) == EAI_INTR)
+            ;
+        if (rc == EAI_AGAIN && gai_cancel(one[0]) == EAI_NOTCANCELED)
+            return EAI_AGAIN; /* its thread still has the request, which is left to it */
+        rc = rc == EAI_AGAIN ? EAI_AGAIN : gai_error(one[0]);
+    }
+    if (rc == 0)
+        *list = made->request.ar_result;
+    free(made);
+    return rc;
+}
+
 /* --- the address that others use ------------------------------------------------------------------------------------------ */
 
 static bool is_loopback(const struct sockaddr *address)
@@ -113,7 +152,7 @@ static bool name_host(char host[MNI_LISTEN_HOST])
     bool leads_here = false;
 
     if (gethostname(name, sizeof name - 1) < 0 || !is_host(name, strlen(name), false) ||
-        getaddrinfo(name, NULL, &hints, &list) != 0)
+        look_up(name, "0", &hints, &list) != 0)
         return false;
     for (struct addrinfo *at = list; at; at = at->ai_next)
         leads_here |= !is_loopback(at->ai_addr);
@@ -185,16 +224,15 @@ static int listen_at(const struct addrinfo *where)
 }
 
 /* What an address may stand for. An IPv6 system takes IPv4 as well. */
-static int look_up(const mni_listen_t *listen, struct addrinfo **list)
+static int find_places(const mni_listen_t *listen, struct addrinfo **list)
 {
     struct addrinfo hints = {.ai_family = listen->host[0] ? AF_UNSPEC : AF_INET6,
                              .ai_socktype = SOCK_STREAM,
                              .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
-    const char *host = listen->host[0] ? listen->host : NULL;
     char port[16];
 
     snprintf(port, sizeof port, "%u", listen->port);
-    int rc = getaddrinfo(host, port, &hints, list);
+    int rc = look_up(listen->host, port, &hints, list);
     if (rc != 0)
         return mni_error(MN_E_SYSTEM, "cannot listen on %s: %s", listen->host, gai_strerror(rc));
     return 0;
@@ -228,7 +266,7 @@ int mni_listen_open(const mni_listen_t *listen, char address[MNI_LISTEN_ADDRESS]
     struct addrinfo *list = NULL, plain_four = {.ai_family = AF_INET,
                                                 .ai_addr = (struct sockaddr *)&four,
                                                 .ai_addrlen = sizeof four};
-    int rc = look_up(listen, &list);
+    int rc = find_places(listen, &list);
 
     if (rc < 0)
         return rc;

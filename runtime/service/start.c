@@ -231,7 +231,7 @@ static int begin_object(mni_exchange_t *exchange, json_t *json)
     return rc;
 }
 
-static int begin_json(mni_exchange_t *exchange)
+int mni_start_read_json(mni_exchange_t *exchange)
 {
     json_error_t error;
     json_t *json = json_loadb(exchange->body ? exchange->body : "", exchange->body_size,
@@ -337,7 +337,7 @@ int mni_begin_start(mni_exchange_t *exchange)
     static const char form[] = "application/x-www-form-urlencoded";
 
     if (content && strncasecmp(content, "application/json", strlen("application/json")) == 0)
-        return begin_json(exchange);
+        return mni_start_read_json(exchange);
     if (content && strncasecmp(content, form, sizeof form - 1) == 0) {
         /* What curl says without being told: the bytes would be taken for what they are not. */
         mni_problem_status(exchange, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
