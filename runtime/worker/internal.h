@@ -142,6 +142,8 @@ void mni_executor_release(mni_worker_t *worker, mni_executor_t *executor);
 void mni_executor_end(mni_worker_t *worker, mni_executor_t *executor);
 void mni_executor_destroy(mni_worker_t *worker, mni_executor_t *executor);
 /* Turns how a process ended into reason and sentence of executor->finished. */
+/* Whether what ends now may have been ended together with this rank; `wait` a moment for the signal to come here too. */
+bool mni_executor_was_interrupted(bool wait);
 void mni_executor_explain(mni_executor_t *executor, int status);
 /* What a stream holds, as text to be freed; NULL and 0 when it is empty. `take`: and empties it, which may only be
  * done while the executor is between tasks. */
