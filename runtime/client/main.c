@@ -18,6 +18,7 @@
 #include "util/clock.h"
 #include "util/error.h"
 #include "util/size.h"
+#include "worker/worker.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -43,12 +44,21 @@ static volatile sig_atomic_t drain_wanted; /* a mni_drain_t; 0: no signal has co
 
 static void on_signal(int number)
 {
+    if (number == SIGTERM)
+        mni_worker_terminated();
     if (drain_wanted != 0)
         drain_wanted = MNI_DRAIN_AT_ONCE;
     else
         drain_wanted = number == SIGUSR1 ? MNI_DRAIN_RESUME : MNI_DRAIN;
     if (signalled_rank)
         mni_rank_drain(signalled_rank, (mni_drain_t)drain_wanted);
+}
+
+/* Ranks other than 0, which is to drain: of SIGTERM they only take note. */
+static void on_other_signal(int number)
+{
+    if (number == SIGTERM)
+        mni_worker_terminated();
 }
 
 static void handle_signals(void (*handler)(int))
@@ -328,7 +338,7 @@ int mn_main(int argc, char **argv, mn_driver_t *driver)
     }
     bool first = mni_comm_rank(comm) == 0;
     if (!first)
-        handle_signals(SIG_IGN);
+        handle_signals(on_other_signal);
     if ((rc = mni_rank_open(comm, spawner, &options, &rank)) < 0) {
         if (first)
             complain(rc);

@@ -3,146 +3,36 @@
  * Where the ranks will be, and mpirun's arguments and environment for that. Why each flag:
  * docs/adr/0002-mpirun-flags.md.
  */
+#include "command/hosts.h"
 #include "command/run.h"
 #include "service/listen.h"
 #include "util/error.h"
 
-#include <ctype.h>
 #include <errno.h>
-#include <ifaddrs.h>
-#include <netdb.h>
-#include <netinet/in.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 #define SYSTEM_HOSTFILE "/etc/openmpi/openmpi-default-hostfile"
-#define LONGEST_HOST 255
 #define MOST_NODES 100000
 
 /* --- where ---------------------------------------------------- */
 
-typedef struct hosts {
-    char (*names)[LONGEST_HOST + 1];
-    unsigned count, room;
-} hosts_t;
-
-static int hosts_add(hosts_t *hosts, const char *name, size_t length)
-{
-    char host[LONGEST_HOST + 1];
-
-    if (length == 0 || length > LONGEST_HOST)
-        return mni_error(MN_E_INVALID, "a host's name has 1 to %d characters", LONGEST_HOST);
-    memcpy(host, name, length);
-    host[length] = '\0';
-    for (unsigned i = 0; i < hosts->count; i++)
-        if (strcmp(hosts->names[i], host) == 0)
-            return 0;
-    if (hosts->count == MOST_NODES)
-        return mni_error(MN_E_INVALID, "more than %d hosts", MOST_NODES);
-    if (hosts->count == hosts->room) {
-        unsigned room = hosts->room ? hosts->room * 2 : 16;
-        void *grown = realloc(hosts->names, room * sizeof *hosts->names);
-        if (!grown)
-            return mni_error(MN_E_NO_MEMORY, "no memory for the list of hosts");
-        hosts->names = grown;
-        hosts->room = room;
-    }
-    memcpy(hosts->names[hosts->count++], host, length + 1);
-    return 0;
-}
-
-/* --host a,b:4,c; a number of slots may follow each name. */
-static int hosts_from_list(hosts_t *hosts, const char *list)
-{
-    int rc = 0;
-
-    while (rc == 0 && list) {
-        size_t item = strcspn(list, ","), name = strcspn(list, ",:");
-        rc = hosts_add(hosts, list, name);
-        list = list[item] ? list + item + 1 : NULL;
-    }
-    return rc < 0 ? mni_error_prefix(rc, "--host") : 0;
-}
-
-/* A host per line, what follows the name (slots=N) is mpirun's business, # begins a comment. */
-static int hosts_from_file(hosts_t *hosts, const char *path)
-{
-    char *line = NULL;
-    size_t room = 0;
-    int rc = 0;
-    FILE *file = fopen(path, "re");
-
-    if (!file)
-        return mni_error_errno("the host file %s", path);
-    while (rc == 0 && getline(&line, &room, file) >= 0) {
-        const char *name = line + strspn(line, " \t");
-        size_t length = strcspn(name, " \t\r\n#:");
-        if (length > 0)
-            rc = hosts_add(hosts, name, length);
-    }
-    free(line);
-    fclose(file);
-    if (rc == 0 && hosts->count == 0)
-        rc = mni_error(MN_E_INVALID, "no host is in it");
-    return rc < 0 ? mni_error_prefix(rc, "the host file %s", path) : 0;
-}
-
-static bool same_address(const struct sockaddr *one, const struct sockaddr *other)
-{
-    if (!other || one->sa_family != other->sa_family)
-        return false;
-    if (one->sa_family == AF_INET)
-        return memcmp(&((const struct sockaddr_in *)one)->sin_addr,
-                      &((const struct sockaddr_in *)other)->sin_addr, sizeof(struct in_addr)) == 0;
-    return one->sa_family == AF_INET6 &&
-           memcmp(&((const struct sockaddr_in6 *)one)->sin6_addr,
-                  &((const struct sockaddr_in6 *)other)->sin6_addr, sizeof(struct in6_addr)) == 0;
-}
-
-/* By name, without the domain, or by an address that an interface has. */
-static bool is_this_host(const char *name)
-{
-    char own[LONGEST_HOST + 1] = "";
-    struct addrinfo *addresses = NULL;
-    struct ifaddrs *interfaces = NULL;
-    bool found = false;
-
-    gethostname(own, sizeof own - 1);
-    size_t length = strcspn(own, ".");
-    if (strcmp(name, "localhost") == 0 || strcmp(name, own) == 0 ||
-        (strcspn(name, ".") == length && strncmp(name, own, length) == 0 &&
-         !isdigit((unsigned char)name[0])))
-        return true;
-    if (getaddrinfo(name, NULL, NULL, &addresses) != 0)
-        return false;
-    if (getifaddrs(&interfaces) == 0)
-        for (struct addrinfo *address = addresses; address && !found; address = address->ai_next)
-            for (struct ifaddrs *interface = interfaces; interface && !found;
-                 interface = interface->ifa_next)
-                found = same_address(address->ai_addr, interface->ifa_addr);
-    if (interfaces)
-        freeifaddrs(interfaces);
-    freeaddrinfo(addresses);
-    return found;
-}
-
 static int place_hosts(const mni_run_options_t *options, mni_place_t *place)
 {
-    hosts_t hosts = {.count = 0};
-    char own[LONGEST_HOST + 1] = "";
-    int rc = options->host ? hosts_from_list(&hosts, options->host)
-                           : hosts_from_file(&hosts, options->hostfile);
+    mni_hosts_t hosts = {.count = 0};
+    char own[MNI_LONGEST_HOST + 1] = "";
+    int rc = options->host ? mni_hosts_from_list(&hosts, options->host)
+                           : mni_hosts_from_file(&hosts, options->hostfile);
 
     if (rc < 0)
         goto cleanup;
     place->source = options->host ? "--host" : "--hostfile";
     /* Rank 0 runs on the first host, and the control line does not leave this one. */
-    if (!is_this_host(hosts.names[0])) {
+    if (!mni_hosts_is_this(hosts.names[0])) {
         gethostname(own, sizeof own - 1);
         rc = mni_error(
             MN_E_INVALID,
@@ -168,8 +58,8 @@ static bool is_set(const char *variable)
 /* Nodes named in a batch system's file; 0: not known. */
 static unsigned count_nodes(const char *path)
 {
-    hosts_t hosts = {.count = 0};
-    unsigned count = path && hosts_from_file(&hosts, path) == 0 ? hosts.count : 0;
+    mni_hosts_t hosts = {.count = 0};
+    unsigned count = path && mni_hosts_from_file(&hosts, path) == 0 ? hosts.count : 0;
     free(hosts.names);
     return count;
 }
@@ -187,7 +77,7 @@ int mni_launch_place(const mni_run_options_t *options, mni_place_t *place)
         long count = nodes ? strtol(nodes, NULL, 10) : 0;
         place->nodes = count > 0 && count <= MOST_NODES ? (unsigned)count : 0;
         const char *list = getenv("SLURM_JOB_NODELIST");
-        place->one_node = count == 1 && list && is_this_host(list);
+        place->one_node = count == 1 && list && mni_hosts_is_this(list);
     } else if (is_set("PBS_JOBID")) {
         place->source = "PBS";
         place->nodes = count_nodes(getenv("PBS_NODEFILE"));

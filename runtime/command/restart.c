@@ -3,11 +3,14 @@
  * multinode run --restart: whether a run that has ended is started again, and what must be waited for before.
  */
 #include "command/command.h"
+#include "command/hosts.h"
 #include "command/supervise.h"
 #include "util/clock.h"
+#include "util/error.h"
 
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -48,6 +51,46 @@ static int wait_out(const mni_run_t *run, double seconds)
     }
 }
 
+static char *join(const mni_hosts_t *hosts)
+{
+    char *list = malloc((size_t)hosts->count * sizeof *hosts->names + 1), *to = list;
+
+    for (unsigned i = 0; list && i < hosts->count; i++)
+        to += sprintf(to, "%s%s", i > 0 ? "," : "", hosts->names[i]);
+    return list;
+}
+
+/* Of the hosts that the user has named, those that can be reached. A batch system ends the job when it loses a node, and puts it back
+ * into its queue. */
+static int look_for_hosts(mni_restarts_t *restarts)
+{
+    mni_run_options_t *options = &restarts->options;
+    mni_hosts_t hosts = {.count = 0};
+    int rc;
+
+    if (!options->host && !options->hostfile)
+        return 0;
+    rc = options->host ? mni_hosts_from_list(&hosts, options->host)
+                       : mni_hosts_from_file(&hosts, options->hostfile);
+    unsigned before = hosts.count;
+    if (rc == 0 && (rc = mni_hosts_reachable(&hosts)) == 0 && hosts.count < before) {
+        char *list = join(&hosts);
+        if (!list) {
+            rc = mni_error(MN_E_NO_MEMORY, "no memory for the list of hosts");
+        } else {
+            if (options->ranks == (long)before + 1)
+                options->ranks = (long)hosts.count + 1;
+            free(restarts->hosts);
+            options->host = restarts->hosts = list;
+            options->hostfile = NULL;
+            restarts->place.nodes = hosts.count;
+        }
+    }
+    free(hosts.names);
+    mni_guard_sweep(1);
+    return rc;
+}
+
 bool mni_restart(const mni_run_t *run, mni_restarts_t *restarts, int *status)
 {
     /* Of other hosts it is not known whether all has ended there. */
@@ -73,6 +116,10 @@ bool mni_restart(const mni_run_t *run, mni_restarts_t *restarts, int *status)
     if (signal != 0) {
         mni_say("%s is not started again: %s", run->options->program[0], strsignal(signal));
         *status = signal == SIGUSR1 ? EXIT_MORE : 128 + signal;
+        return false;
+    }
+    if (!run->place->one_node && look_for_hosts(restarts) < 0) {
+        mni_say("%s", mn_error_message());
         return false;
     }
     mni_say("%s is started again and goes on from %s (%d of at most %d times in a row)",

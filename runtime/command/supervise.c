@@ -425,13 +425,13 @@ static void close_all(mni_run_t *run)
 
 int mni_supervise(const mni_run_options_t *options, const mni_place_t *place)
 {
-    mni_restarts_t restarts = {.count = 0};
+    mni_restarts_t restarts = {.options = *options, .place = *place};
     bool again;
     int status;
 
     do {
-        mni_run_t run = {.options = options,
-                         .place = place,
+        mni_run_t run = {.options = &restarts.options,
+                         .place = &restarts.place,
                          .begun = mni_clock_now(),
                          .terminal = {.pipe = -1},
                          .listener = -1,
@@ -445,5 +445,6 @@ int mni_supervise(const mni_run_options_t *options, const mni_place_t *place)
         again = mni_restart(&run, &restarts, &status);
         close_all(&run);
     } while (again);
+    free(restarts.hosts);
     return status;
 }

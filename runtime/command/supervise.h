@@ -41,14 +41,17 @@ typedef struct mni_run {
  * still removes what is named in `run`. */
 int mni_run_begin(mni_run_t *run);
 
-/* What is known of the runs before this one. */
+/* What is known of the runs before this one, and where the next one will be. */
 typedef struct mni_restarts {
-    bool begun; /* the runtime has begun in one of them */
-    int count;  /* in a row */
+    mni_run_options_t options;
+    mni_place_t place;
+    char *hosts; /* that are left, as for --host; NULL: all */
+    bool begun;  /* the runtime has begun in one of them */
+    int count;   /* in a row */
 } mni_restarts_t;
 
 /* restart.c: whether a run that has ended, with nothing left of it here, is to be started again. Says why, and waits until nothing
- * can be left of it elsewhere. A signal that comes meanwhile is an answer to that, and decides the exit status. */
+ * can be left of it elsewhere, and finds out which hosts are left. A signal that comes meanwhile is an answer to that, and decides the exit status. */
 bool mni_restart(const mni_run_t *run, mni_restarts_t *restarts, int *status);
 
 #endif

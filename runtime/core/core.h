@@ -196,6 +196,8 @@ int mni_core_possible(const mni_core_t *core, const char *name, const mni_need_t
 /* A task of the core has ended and its whole process tree is gone. Slots: only after RELEASE or KILL, or when
  * the worker cannot go on with it. Unknown tasks are ignored (a late message). What follows for a job:
  *   asked to stop by a cancel    -> CANCELLED, reason cancelled (or killed, when the core had it killed)
+ *   INTERRUPTED, as its worker saw it (all of its node is being ended)
+ *                                -> PENDING, reason interrupted, the attempt not counted
  *   asked to stop by a drain     -> PENDING, reason interrupted, the attempt not counted
  *   put back (see below)         -> PENDING, reason interrupted, the attempt not counted
  *   killed for its timeout       -> as an error, reason timeout

@@ -435,7 +435,7 @@ void mni_job_finish(mni_core_t *core, mni_record_t *record, mni_grant_t *grant)
     } else if (grant->given_back) {
         record->job.attempts--;
         again(core, record, grant->stop ? MN_REASON_INTERRUPTED : MN_REASON_NONE, false);
-    } else if (grant->stop == MN_E_INTERRUPTED) {
+    } else if (grant->stop == MN_E_INTERRUPTED || grant->outcome == MN_REASON_INTERRUPTED) {
         record->job.attempts--;
         again(core, record, MN_REASON_INTERRUPTED, grant->put_back);
     } else if (grant->killed == MN_REASON_TIMEOUT) {

@@ -13,6 +13,7 @@
 #include "worker/internal.h"
 
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -326,6 +327,29 @@ void mni_executor_destroy(mni_worker_t *worker, mni_executor_t *executor)
     free(executor);
 }
 
+#define TERMINATED_FOR (10 * MNI_SECOND)
+#define TERMINATED_LAG \
+    (200 * MNI_MILLISECOND) /* from the first process that hears it to the last */
+
+static volatile uint64_t terminated_at; /* 0: never; set by a signal handler */
+
+void mni_worker_terminated(void)
+{
+    __atomic_store_n(&terminated_at, mni_clock_now(), __ATOMIC_RELEASE);
+}
+
+bool mni_executor_was_interrupted(bool wait)
+{
+    for (uint64_t begun = mni_clock_now(), now = begun;; now = mni_clock_now()) {
+        uint64_t at = __atomic_load_n(&terminated_at, __ATOMIC_ACQUIRE);
+        if (at != 0 && now < at + TERMINATED_FOR)
+            return true;
+        if (!wait || now > begun + TERMINATED_LAG)
+            return false;
+        poll(NULL, 0, 5);
+    }
+}
+
 void mni_executor_explain(mni_executor_t *executor, int status)
 {
     char text[400], reused[80] = "", used[32], limit[32];
@@ -351,6 +375,11 @@ void mni_executor_explain(mni_executor_t *executor, int status)
                  executor->killed == MN_REASON_TIMEOUT
                      ? "it ran longer than its timeout and was killed"
                      : "it was killed");
+    } else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM &&
+               mni_executor_was_interrupted(true)) {
+        finished->reason = MN_REASON_INTERRUPTED;
+        finished->code = MN_E_INTERRUPTED;
+        snprintf(text, sizeof text, "it was ended together with its worker");
     } else if (WIFSIGNALED(status)) {
         finished->reason = MN_REASON_SIGNAL;
         snprintf(text, sizeof text, "it was killed by signal %d (%s)%s", WTERMSIG(status),

@@ -134,6 +134,18 @@ static bool may_say(const mni_executor_t *executor, mn_reason_t reason)
     return reason == MN_REASON_RETURNED || reason == MN_REASON_ERROR;
 }
 
+/* A program of the job "exec" that a signal has ended with all of its node, or that has made of it what it would. */
+static bool was_interrupted(const mni_msg_finished_t *finished)
+{
+    static const char terminated[] = "signal 15 ";
+    bool by_signal = finished->reason == MN_REASON_SIGNAL;
+    bool by_term = by_signal && finished->message &&
+                   strncmp(finished->message, terminated, strlen(terminated)) == 0;
+
+    return (by_signal || finished->reason == MN_REASON_EXITED) &&
+           mni_executor_was_interrupted(by_term);
+}
+
 static int take_finished(mni_worker_t *worker, mni_executor_t *executor, mni_reader_t *reader)
 {
     mni_msg_finished_t finished = mni_get_finished(reader);
@@ -145,6 +157,10 @@ static int take_finished(mni_worker_t *worker, mni_executor_t *executor, mni_rea
     if (!may_say(executor, finished.reason))
         return mni_error(MN_E_PROTOCOL, "an executor says that a task ended for reason %u",
                          finished.reason);
+    if (was_interrupted(&finished)) {
+        finished.reason = MN_REASON_INTERRUPTED;
+        finished.code = MN_E_INTERRUPTED;
+    }
     free((void *)executor->finished.message);
     executor->finished = finished;
     executor->finished.message = finished.message ? strdup(finished.message) : NULL;

@@ -36,6 +36,10 @@ uint64_t mni_worker_next_time(const mni_worker_t *worker);
 /* Handles a frame that is for a worker. MN_E_PROTOCOL when it is malformed. */
 int mni_worker_handle(mni_worker_t *worker, uint32_t source, const void *frame, size_t size);
 
+/* This rank was asked to end by SIGTERM, and so, from a batch system, was every process of its node: what ends by that within some
+ * seconds has been interrupted, and has not failed. From a signal handler. */
+void mni_worker_terminated(void);
+
 /* Ends all executors: idle ones at once, busy ones are killed. */
 void mni_worker_shutdown(mni_worker_t *worker);
 bool mni_worker_empty(const mni_worker_t *worker);  /* no process is left */

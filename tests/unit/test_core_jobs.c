@@ -606,6 +606,25 @@ static void slots_of_other_nodes_do_not_starve_a_large_request(void **state)
     world_destroy(w);
 }
 
+static void what_its_node_has_interrupted_is_not_counted(void **state)
+{
+    world_t *w = world_small(1, GIB);
+    uint64_t task;
+    (void)state;
+    mni_job_t *job = run_one(w, &task, need(1000, 0));
+    ended(w, task, MN_REASON_INTERRUPTED);
+    assert_int_equal(job->status, MN_RUNNING); /* again: there is no drain */
+    assert_int_equal(job->attempts, 1);
+    assert_int_equal(job->lost, 0);
+    mni_core_drain(w->core, w->now, 300);
+    world_take(w);
+    ended(w, job->task, MN_REASON_INTERRUPTED);
+    assert_int_equal(job->status, MN_PENDING);
+    assert_int_equal(job->reason, MN_REASON_INTERRUPTED);
+    assert_int_equal(job->attempts, 0);
+    world_destroy(w);
+}
+
 static mni_job_t *start_timed(world_t *w, double timeout)
 {
     mni_need_t wanted = need(1000, 0);
@@ -717,6 +736,7 @@ int main(void)
         cmocka_unit_test(a_reservation_ends_with_its_request),
         cmocka_unit_test(urgent_jobs_use_a_kept_node_for_a_while_only),
         cmocka_unit_test(slots_of_other_nodes_do_not_starve_a_large_request),
+        cmocka_unit_test(what_its_node_has_interrupted_is_not_counted),
         cmocka_unit_test(what_cannot_end_in_time_is_not_begun),
         cmocka_unit_test(what_gets_late_in_a_queue_is_not_begun),
         cmocka_unit_test(a_wait_for_a_late_job_is_no_deadlock),
