@@ -21,12 +21,17 @@ void mni_each_fini(mni_each_t *each)
     *each = (mni_each_t){.values = NULL};
 }
 
+static int too_many(void)
+{
+    return mni_usage_error("exec", "more than %d jobs at once are too many", MNI_EACH_MOST);
+}
+
 /* Takes the value over. 0, or an exit status with a line about it. */
 static int add(mni_each_t *each, char *value)
 {
     if (value != NULL && each->count == MNI_EACH_MOST) {
         free(value);
-        return mni_usage_error("exec", "more than %d jobs at once are too many", MNI_EACH_MOST);
+        return too_many();
     }
     if (value != NULL && each->count == each->room) {
         size_t room = each->room > 0 ? 2 * each->room : 64;
@@ -95,6 +100,10 @@ int mni_each_numbers(const char *text, mni_each_t *each)
         if (last < first)
             return mni_usage_error("exec", "--array is \"%s\": %lld-%lld is empty", text, first,
                                    last);
+        /* Before they are made: a million takes a while. */
+        if ((unsigned long long)(last - first) / (unsigned long long)step >=
+            MNI_EACH_MOST - each->count)
+            return too_many();
         for (long long number = first; number <= last && status == 0; number += step) {
             char *value = NULL;
             status = add(each, asprintf(&value, "%lld", number) < 0 ? NULL : value);
