@@ -146,9 +146,9 @@ void mni_executor_kill(mni_worker_t *worker, mni_executor_t *executor, mn_reason
 void mni_executor_release(mni_worker_t *worker, mni_executor_t *executor);
 void mni_executor_end(mni_worker_t *worker, mni_executor_t *executor);
 void mni_executor_destroy(mni_worker_t *worker, mni_executor_t *executor);
-/* Turns how a process ended into reason and sentence of executor->finished. */
 /* Whether what ends now may have been ended together with this rank; `wait` a moment for the signal to come here too. */
 bool mni_executor_was_interrupted(bool wait);
+/* Turns how a process ended into reason and sentence of executor->finished. */
 void mni_executor_explain(mni_executor_t *executor, int status);
 /* What was written to a stream since this was last called; its text is to be freed, NULL when there is none. `end`: the task is over and the
  * next one's output begins, which may only be said while the executor is between tasks. */
