@@ -505,7 +505,9 @@ static void answer_log(fake_t *fake, mni_reader_t *reader)
     mni_get_id(reader);
     assert_int_equal(mni_get_u32(reader), 2);
     assert_int_equal(mni_get_u8(reader), MN_STDERR);
-    mni_put_bytes(fake_reply(fake, reader->request, 0, NULL), "one\0two", 7);
+    assert_int_equal(mni_get_u64(reader), 0); /* from its beginning */
+    mni_put_log(fake_reply(fake, reader->request, 0, NULL),
+                &(mni_msg_log_t){.text = "one\0two", .size = 7, .next = 7, .attempt = 2});
     fake_send(fake);
 }
 
