@@ -115,7 +115,7 @@ static int print_once(logs_t *logs, unsigned long long attempt)
 
     if (status == 0 && logs->json)
         print_json(logs);
-    else if (status == 0)
+    else if (status == 0 && logs->live.size > 0)
         fwrite(logs->live.body, 1, logs->live.size, stdout);
     return status;
 }
