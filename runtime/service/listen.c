@@ -13,6 +13,7 @@
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <resolv.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +21,8 @@
 #include <unistd.h>
 
 #define PLAIN "http://"
-#define LOOK_UP_SECONDS 3 /* rank 0 must not be silent for long */
+#define LOOK_UP_SECONDS \
+    1 /* for each name server, of which there are at most three: rank 0 must not be silent for long */
 
 typedef union address {
     struct sockaddr any;
@@ -89,40 +91,18 @@ int mni_listen_parse(const char *text, mni_listen_t *listen)
 
 /* --- names --------------------------------------------------------------------------------------------------------------- */
 
-typedef struct look_up {
-    struct gaicb request;
-    struct addrinfo hints;
-    char host[MNI_LISTEN_HOST], port[16];
-} look_up_t;
-
-/* getaddrinfo() that gives up: a name server that is not there may take half a minute. `host` "": all addresses. 0 or EAI_*. */
+/*
+ * getaddrinfo() that gives up: name servers that are not there would hold it for half a minute. Each is asked once. `host` "":
+ * all addresses. 0 or EAI_*.
+ */
 static int look_up(const char *host, const char *port, const struct addrinfo *hints,
                    struct addrinfo **list)
 {
-    const struct timespec patience = {.tv_sec = LOOK_UP_SECONDS};
-    look_up_t *made = calloc(1, sizeof *made);
-
-    if (!made)
-        return EAI_MEMORY;
-    made->hints = *hints;
-    snprintf(made->host, sizeof made->host, "%s", host);
-    snprintf(made->port, sizeof made->port, "%s", port);
-    made->request = (struct gaicb){.ar_name = host[0] ? made->host : NULL,
-                                   .ar_service = made->port,
-                                   .ar_request = &made->hints};
-    struct gaicb *one[] = {&made->request};
-    int rc = getaddrinfo_a(GAI_NOWAIT, one, 1, NULL);
-    if (rc == 0) {
-        while ((rc = gai_suspend((const struct gaicb *const *)one, 1, &patience)) == EAI_INTR)
-            ;
-        if (rc == EAI_AGAIN && gai_cancel(one[0]) == EAI_NOTCANCELED)
-            return EAI_AGAIN; /* its thread still has the request, which is left to it */
-        rc = rc == EAI_AGAIN ? EAI_AGAIN : gai_error(one[0]);
-    }
-    if (rc == 0)
-        *list = made->request.ar_result;
-    free(made);
-    return rc;
+    if (res_init() < 0)
+        return EAI_SYSTEM;
+    _res.retrans = LOOK_UP_SECONDS; /* this thread's own, resolv.conf(5)'s timeout and attempts */
+    _res.retry = 1;
+    return getaddrinfo(host[0] ? host : NULL, port, hints, list);
 }
 
 /* --- the address that others use ------------------------------------------------------------------------------------------ */

@@ -53,7 +53,7 @@ class Screen:
         os.write(self.terminal, text.encode())
 
     def expect(self, *lines):
-        shown = self.text.replace("\r", "").split("\n")
+        shown = self.text.replace("\r", "").replace("^C", "").split("\n")  # the echo may be before any line
         for line in lines:
             if line not in shown:
                 self.fail("expected was the line: %r" % line)

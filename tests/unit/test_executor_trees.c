@@ -4,6 +4,8 @@
  */
 #include "spawner_fixture.h"
 
+#include "util/clock.h"
+
 /* --- what runs in the children ---------------------------------------------------------------- */
 
 /* A daemon by the book: setsid, forked twice; and one that has a child; and a plain child. */
@@ -30,6 +32,7 @@ static void spread(notes_t *notes)
 }
 
 #define SPREAD 3
+#define FORKING_SECONDS 600 /* longer than the whole test may take */
 
 static int spread_and_wait(mni_channel_t *channel)
 {
@@ -49,20 +52,24 @@ static int spread_and_return(mni_channel_t *channel)
     return 5;
 }
 
-/* Processes that replace themselves all the time: each daemon is the child of one that has just
- * ended. */
+/*
+ * Processes that replace themselves all the time: each daemon is the child of one that has just ended. They give up in the
+ * end, since who is killed together with the test's own processes would leave a core busy for ever.
+ */
 static int keep_forking(mni_channel_t *channel)
 {
     notes_t *notes = notes_of(channel);
+    uint64_t end = mni_clock_after(mni_clock_now(), FORKING_SECONDS);
     for (int i = 0; i < 3; i++)
         if (fork() == 0) {
             setsid();
-            for (;;) {
+            while (mni_clock_now() < end) {
                 pid_t next = fork();
                 if (next > 0)
                     _exit(0);
                 __atomic_add_fetch(&notes->count, 1, __ATOMIC_SEQ_CST);
             }
+            _exit(0);
         }
     wait_to_be_killed();
     return 0;
