@@ -6,12 +6,12 @@
  */
 #include "client/task.h"
 #include "util/error.h"
+#include "util/lookup.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <ifaddrs.h>
 #include <net/if.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
@@ -56,7 +56,7 @@ int mni_port_choose(const char *name, unsigned wanted, unsigned *port)
 static bool resolves(const char *host)
 {
     struct addrinfo *list = NULL;
-    bool found = getaddrinfo(host, NULL, NULL, &list) == 0;
+    bool found = mni_look_up(host, NULL, NULL, &list) == 0;
     if (found)
         freeaddrinfo(list);
     return found;

@@ -6,11 +6,11 @@
 #include "command/hosts.h"
 #include "util/clock.h"
 #include "util/error.h"
+#include "util/lookup.h"
 
 #include <ctype.h>
 #include <fcntl.h>
 #include <ifaddrs.h>
-#include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
@@ -114,7 +114,7 @@ bool mni_hosts_is_this(const char *name)
         (strcspn(name, ".") == length && strncmp(name, own, length) == 0 &&
          !isdigit((unsigned char)name[0])))
         return true;
-    if (getaddrinfo(name, NULL, NULL, &addresses) != 0)
+    if (mni_look_up(name, NULL, NULL, &addresses) != 0)
         return false;
     if (getifaddrs(&interfaces) == 0)
         for (struct addrinfo *address = addresses; address && !found; address = address->ai_next)

@@ -5,15 +5,14 @@
 #include "service/listen.h"
 
 #include "util/error.h"
+#include "util/lookup.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <ifaddrs.h>
 #include <multinode.h>
 #include <net/if.h>
-#include <netdb.h>
 #include <netinet/in.h>
-#include <resolv.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,8 +20,6 @@
 #include <unistd.h>
 
 #define PLAIN "http://"
-#define LOOK_UP_SECONDS \
-    1 /* for each name server, of which there are at most three: rank 0 must not be silent for long */
 
 typedef union address {
     struct sockaddr any;
@@ -89,22 +86,6 @@ int mni_listen_parse(const char *text, mni_listen_t *listen)
     return 0;
 }
 
-/* --- names --------------------------------------------------------------------------------------------------------------- */
-
-/*
- * getaddrinfo() that gives up: name servers that are not there would hold it for half a minute. Each is asked once. `host` "":
- * all addresses. 0 or EAI_*.
- */
-static int look_up(const char *host, const char *port, const struct addrinfo *hints,
-                   struct addrinfo **list)
-{
-    if (res_init() < 0)
-        return EAI_SYSTEM;
-    _res.retrans = LOOK_UP_SECONDS; /* this thread's own, resolv.conf(5)'s timeout and attempts */
-    _res.retry = 1;
-    return getaddrinfo(host[0] ? host : NULL, port, hints, list);
-}
-
 /* --- the address that others use ------------------------------------------------------------------------------------------ */
 
 static bool is_loopback(const struct sockaddr *address)
@@ -132,7 +113,7 @@ static bool name_host(char host[MNI_LISTEN_HOST])
     bool leads_here = false;
 
     if (gethostname(name, sizeof name - 1) < 0 || !is_host(name, strlen(name), false) ||
-        look_up(name, "0", &hints, &list) != 0)
+        mni_look_up(name, "0", &hints, &list) != 0)
         return false;
     for (struct addrinfo *at = list; at; at = at->ai_next)
         leads_here |= !is_loopback(at->ai_addr);
@@ -212,7 +193,7 @@ static int find_places(const mni_listen_t *listen, struct addrinfo **list)
     char port[16];
 
     snprintf(port, sizeof port, "%u", listen->port);
-    int rc = look_up(listen->host, port, &hints, list);
+    int rc = mni_look_up(listen->host[0] ? listen->host : NULL, port, &hints, list);
     if (rc != 0)
         return mni_error(MN_E_SYSTEM, "cannot listen on %s: %s", listen->host, gai_strerror(rc));
     return 0;
