@@ -142,6 +142,7 @@ static int move(mni_target_t *target, uint64_t from, uint64_t to)
 
     if (rc < 0)
         return rc;
+    target->ordered = false;
     memcpy(text, row.id, sizeof row.id);
     target->dead += mni_row_text_space(&row);
     if (mn_id_parse(text, &id) < 0)

@@ -232,6 +232,12 @@ unsigned mni_change_set(const mni_journal_record_t *change)
     return (set & ~several) == 0 ? set : 0;
 }
 
+int mni_change_unknown(const mni_journal_record_t *change)
+{
+    return mni_error(MN_E_STORE, "record %llu of the journal has the unknown type %u",
+                     (unsigned long long)change->number, change->type);
+}
+
 bool mni_change_id(const mni_journal_record_t *change, mn_id_t *id)
 {
     if (change->size < sizeof id->bytes)
@@ -247,8 +253,7 @@ int mni_change_apply(const mni_journal_record_t *change, mni_store_record_t *to)
     unsigned set = mni_change_set(change);
 
     if (set == 0)
-        return mni_error(MN_E_STORE, "record %llu of the journal has the unknown type %u",
-                         (unsigned long long)change->number, change->type);
+        return mni_change_unknown(change);
     mni_reader_body(&reader, change->data, change->size);
     to->info.id = mni_get_id(&reader);
     if (change->type == MNI_CHANGE_SEVERAL)

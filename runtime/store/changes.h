@@ -31,6 +31,8 @@ mni_change_t mni_change_put(mni_writer_t *writer, unsigned changes,
 
 /* What a record consists of, as a set; 0: it makes no sense. */
 unsigned mni_change_set(const mni_journal_record_t *change);
+/* Returns the error that says so. */
+int mni_change_unknown(const mni_journal_record_t *change);
 /* Applies a change to what is known of the job, `*to`, whose texts, values and names of files then point into the record. MN_E_STORE: it makes
  * no sense. MNI_CHANGE_REMOVE changes nothing here. */
 int mni_change_apply(const mni_journal_record_t *change, mni_store_record_t *to);

@@ -363,7 +363,7 @@ static int reader_open(reader_t *reader, hid_t file)
     reader->count = (uint64_t)count;
     if (reader->format >= 3)
         reader->raw = mni_raw_open(reader->set);
-    return order_read(reader);
+    return mni_file_ordered(file) ? 0 : order_read(reader);
 }
 
 static void reader_close(reader_t *reader)

@@ -120,6 +120,15 @@ int mni_file_put(hid_t file, const char *name, uint64_t number)
     return rc;
 }
 
+bool mni_file_ordered(hid_t file)
+{
+    uint64_t ordered, included;
+
+    /* of a later change than that: a version that knows nothing of it has written the file */
+    return H5Aexists(file, "ordered") > 0 && mni_file_get(file, "ordered", &ordered) == 0 &&
+           mni_file_get(file, "changes", &included) == 0 && ordered == included;
+}
+
 int mni_text_put(hid_t object, const char *name, const char *text)
 {
     hid_t string = mni_store_string(), scalar = -1, attribute = -1;

@@ -38,11 +38,11 @@ struct mni_store {
     mni_store_lock_t *lock;
     bool exists, has_id, has_journal;
     bool recovered;
-    bool apart;        /* large values are brought to files of their own in mid-run */
-    int format;        /* of the file */
-    uint64_t included; /* number of the last change that the file includes */
-    uint64_t told;     /* and of the last one at all, while there is no keeper */
-    mni_journal_report_t report;
+    bool apart;                  /* large values are brought to files of their own in mid-run */
+    int format;                  /* of the file */
+    uint64_t included;           /* number of the last change that the file includes */
+    uint64_t told;               /* and of the last one at all, while there is no keeper */
+    mni_journal_report_t report; /* its end is 0 until the journal was read */
     char *damage;
     mni_keeper_t *keeper; /* NULL: nothing is kept before the end */
     mni_snapshot_t *snapshot;
@@ -95,6 +95,8 @@ hid_t mni_file_open(const char *path);
 /* An attribute that is a number; a text: made, or written over. */
 int mni_file_get(hid_t file, const char *name, uint64_t *number);
 int mni_file_put(hid_t file, const char *name, uint64_t number);
+/* Whether the rows are known to be in the order in which their jobs were started. */
+bool mni_file_ordered(hid_t file);
 int mni_text_put(hid_t object, const char *name, const char *text);
 /* 1: the group has something of that name; 0: it has not; MN_E_STORE: that cannot be told, which is not the same. */
 int mni_link_exists(hid_t group, const char *name);
@@ -323,14 +325,13 @@ typedef struct mni_window {
     mni_window_item_t **blocks; /* of so many items that one fills a huge page */
     size_t block_count, count;
     mni_ids_t index;
-    mni_store_record_t last; /* what the last record says, for the check of it */
 } mni_window_t;
 
-/* Adds a record of the journal. MN_E_STORE: it makes no sense. */
+/* Adds a record of the journal. MN_E_STORE: it is of no job, or of an unknown type; what it says is looked at in mni_window_record(). */
 int mni_window_add(mni_window_t *window, const mni_journal_record_t *change);
 mni_window_item_t *mni_window_item(const mni_window_t *window, size_t i);
 mni_window_item_t *mni_window_find(const mni_window_t *window, mn_id_t id);
-/* What is known of an item's job in all; texts and values are the journal's. */
+/* What is known of an item's job in all; texts and values are the journal's. MN_E_STORE: a record makes no sense. */
 int mni_window_record(const mni_window_item_t *item, mni_store_record_t *record);
 void mni_window_clear(mni_window_t *window);
 void mni_window_fini(mni_window_t *window);
@@ -351,6 +352,8 @@ typedef struct mni_target {
     mni_data_t data;
     mni_ids_t rows; /* ids of the rows */
     bool indexed;
+    bool ordered;  /* the rows are in the order in which their jobs were started */
+    double newest; /* of those that were added: when it was started */
     uint64_t dead; /* bytes that belong to nothing any more */
 } mni_target_t;
 

@@ -95,7 +95,7 @@ static int place_check(const mni_store_t *store)
     return 0;
 }
 
-/* Whether a journal is there, and may be. */
+/* Whether a journal is there, and may be. Its records are read by who needs them. */
 static int journal_check(mni_store_t *store)
 {
     store->has_journal = access(store->place.journal, F_OK) == 0;
@@ -110,6 +110,18 @@ static int journal_check(mni_store_t *store)
         return mni_error(MN_E_STORE,
                          "%.300s is the journal of another file than %.300s: move one of them away",
                          store->place.journal, store->place.path);
+    mni_journal_map_t *map;
+    int rc = mni_journal_map(store->place.journal, store->place.id, &map);
+    if (rc == 0)
+        mni_journal_unmap(map);
+    return rc;
+}
+
+/* Reads the journal for the report alone, unless a recovery has. */
+static int journal_look(mni_store_t *store)
+{
+    if (!store->has_journal || store->report.end > 0)
+        return 0;
     return mni_journal_read(store->place.journal, store->place.id, UINT64_MAX, NULL, NULL,
                             &store->report);
 }
@@ -276,7 +288,8 @@ int mni_store_begin(mni_store_t *store, mni_durability_t durability, mni_doorbel
         return 0;
     if (mni_store_lock_shared(store->lock) >= 0)
         mni_folder_clean(store->place.folder, store->place.path);
-    if (!store->has_id && (rc = file_begin(store, visit, argument)) < 0)
+    if ((rc = journal_look(store)) < 0 ||
+        (!store->has_id && (rc = file_begin(store, visit, argument)) < 0))
         return rc;
     store->told = store->report.last > store->included ? store->report.last : store->included;
     files_clean(store, store->included, store->told);
@@ -481,6 +494,8 @@ int mni_store_rebuild(mni_store_t *store, bool inside)
 
     if (store->place.path == NULL || !store->exists)
         return 0;
+    if ((rc = journal_look(store)) < 0)
+        return rc;
     store->told = store->report.last > store->included ? store->report.last : store->included;
     mni_hdf5_enter(&before);
     rc = rebuild(store, inside);

@@ -120,8 +120,25 @@ int mni_target_create(const mni_place_t *place, mni_target_t **result)
         (rc = mni_pools_create(&target->pools, target->file)) < 0 ||
         (rc = mni_data_make(&target->data, target->file)) < 0)
         return target_fail(target, rc);
-    target->indexed = true; /* there are no rows yet */
+    target->indexed = target->ordered = true; /* there are no rows yet */
     *result = target;
+    return 0;
+}
+
+/* What is known of the order of the rows in the copy. */
+static int order_known(mni_target_t *target)
+{
+    mni_row_t row = {.created = 0};
+    uint64_t count = target->table.count;
+    int rc = 0;
+
+    target->ordered = mni_file_ordered(target->file);
+    if (!target->ordered || count == 0)
+        return 0;
+    if ((rc = mni_table_read(&target->table, count - 1, 1, &row)) < 0)
+        return rc;
+    target->newest = row.created;
+    mni_table_reclaim(&target->table, &row, 1);
     return 0;
 }
 
@@ -142,7 +159,7 @@ int mni_target_copy(const mni_place_t *place, mni_target_t **result)
             H5Pclose(access);
     }
     if (rc < 0 || (rc = mni_file_get(target->file, "dead", &target->dead)) < 0 ||
-        (rc = mni_table_open(&target->table, target->file)) < 0 ||
+        (rc = mni_table_open(&target->table, target->file)) < 0 || (rc = order_known(target)) < 0 ||
         (rc = mni_pools_open(&target->pools, target->file)) < 0 ||
         (rc = mni_data_open(&target->data, target->file)) < 0)
         return target_fail(target, rc);
@@ -157,6 +174,7 @@ static int target_close(mni_target_t *target, uint64_t included)
 
     if ((rc = mni_table_flush(&target->table)) < 0 || (rc = mni_pools_flush(&target->pools)) < 0 ||
         (rc = mni_file_put(target->file, "changes", included)) < 0 ||
+        (rc = mni_file_put(target->file, "ordered", target->ordered ? included : UINT64_MAX)) < 0 ||
         (rc = mni_file_put(target->file, "dead", target->dead)) < 0)
         return rc;
     mni_table_close(&target->table);
@@ -318,6 +336,8 @@ int mni_target_add(mni_target_t *target, const mni_store_record_t *record)
                          mn_id_format(record->info.id, id));
     }
     mni_row_set(&row, record);
+    target->ordered &= row.created >= target->newest;
+    target->newest = row.created;
     if ((rc = values_put(target, &row, record, INPUT | RESULT,
                          target->data.groups < mni_groups_most)) < 0 ||
         (rc = mni_table_add(&target->table, &row)) < 0 ||

@@ -58,7 +58,6 @@ static mni_window_item_t *add(mni_window_t *window, mn_id_t id, uint64_t number)
 int mni_window_add(mni_window_t *window, const mni_journal_record_t *change)
 {
     mn_id_t id;
-    int rc;
 
     if (!mni_change_id(change, &id))
         return mni_error(MN_E_STORE, "record %" PRIu64 " of the journal names no job",
@@ -73,11 +72,11 @@ int mni_window_add(mni_window_t *window, const mni_journal_record_t *change)
         return MN_E_NO_MEMORY;
     if (item->removed)
         return 0;
-    if ((rc = mni_change_apply(change, &window->last)) < 0)
-        return rc;
+    const unsigned set = mni_change_set(change);
+    if (set == 0)
+        return mni_change_unknown(change);
     if (change->type == MNI_CHANGE_REMOVE)
         item->removed = true;
-    const unsigned set = mni_change_set(change);
     for (unsigned i = 0; i < MNI_WINDOW_TOLD; i++)
         if (set & MNI_CHANGE_BIT(MNI_CHANGE_START + i))
             item->told[i] = change->data;
