@@ -13,6 +13,8 @@
  */
 #include "measure.h"
 
+#include "util/textlog.h"
+
 #include <fcntl.h>
 #include <stdbool.h>
 #include <sys/mman.h>
@@ -127,12 +129,12 @@ void WRAP(mni_put_finished)(void *writer, const void *finished)
     REAL(mni_put_finished)(writer, finished);
 }
 
-char *REAL(mni_executor_output)(void *, int, bool, size_t *);
-char *WRAP(mni_executor_output)(void *, int, bool, size_t *);
-char *WRAP(mni_executor_output)(void *executor, int stream, bool take, size_t *size)
+mni_textlog_piece_t REAL(mni_executor_output)(void *, int, bool);
+mni_textlog_piece_t WRAP(mni_executor_output)(void *, int, bool);
+mni_textlog_piece_t WRAP(mni_executor_output)(void *executor, int stream, bool end)
 {
     note(END_SEEN);
-    return REAL(mni_executor_output)(executor, stream, take, size);
+    return REAL(mni_executor_output)(executor, stream, end);
 }
 
 void REAL(mni_core_task_ended)(void *, uint64_t, uint64_t, const void *);
