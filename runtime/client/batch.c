@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 /* What travels together at most: jobs, and bytes of inputs (one job may have more). */
-#define TOGETHER 1024
+#define TOGETHER 4096
 #define TOGETHER_BYTES ((size_t)256 << 10)
 
 /* How long an answer should take to come: it is waited for until more, or fewer, jobs of those asked for have ended. */

@@ -20,8 +20,9 @@
 
 /* After a group of so many records the next one waits so many times as long as this one took, at most so long (nanoseconds): when
  * many come the thread takes no more than a quarter of a core, and few large groups cost less than many small ones. Whoever waits
- * for one record alone does not wait longer for it. */
+ * for one record alone does not wait longer for it, nor who starts many jobs by one message, which make an ample group. */
 #define MANY 8u
+#define AMPLE 512u
 #define REST 3
 #define REST_MOST 1000000
 
@@ -102,7 +103,8 @@ static bool write_group(mni_keeper_t *keeper)
     if (rc == 0) {
         pthread_mutex_unlock(&keeper->mutex);
         mni_files_delete(keeper->files, keeper->kept);
-        if (mni_journal_written(keeper->journal) - before >= MANY)
+        uint64_t group = mni_journal_written(keeper->journal) - before;
+        if (group >= MANY && group < AMPLE)
             rest(mni_clock_now() - begin);
         pthread_mutex_lock(&keeper->mutex);
     }
