@@ -3,7 +3,7 @@
  * Whether a task has its cores to itself. The same work, which stays in registers, in a job of one core:
  *   alone      and nothing else runs: on each of two cores in turn, the mean
  *   together   two of them at a time, the mean
- *   second     alone on the second core
+ *   second     on the second core, beside a job of the first that never rests
  *   crowded    the same beside ten jobs of a tenth of a core that never rest
  *
  *     cores [RUNS]
@@ -18,6 +18,7 @@
 
 MN_JOB(work, .cpu = 1);
 MN_JOB(keep_core, .cpu = 1);
+MN_JOB(fill_core, .cpu = 1);
 MN_JOB(never_rest, .cpu = 0.1);
 
 static int work(mn_task_t *task, mn_value_t input)
@@ -58,6 +59,11 @@ static int never_rest(mn_task_t *task, mn_value_t input)
         for (int64_t end = measure_now() + 1000000; measure_now() < end;)
             ;
     return rc;
+}
+
+static int fill_core(mn_task_t *task, mn_value_t input)
+{
+    return never_rest(task, input);
 }
 
 /* What it measured itself; negative when it failed. */
@@ -113,11 +119,11 @@ static int driver(mn_task_t *task, int argc, char **argv)
     if (one() < 0 || two() < 0) /* warm */
         return measure_failed("a job");
     for (size_t run = 0; run < runs; run++) {
-        double first = one(), second = beside(keep_core, 1), together = two();
-        double crowded = beside(never_rest, CROWD);
-        if (first < 0 || second < 0 || together < 0 || crowded < 0)
+        double first = one(), other = beside(keep_core, 1), together = two();
+        double crowded = beside(never_rest, CROWD), second = beside(fill_core, 1);
+        if (first < 0 || other < 0 || together < 0 || crowded < 0 || second < 0)
             return measure_failed("a job");
-        measure_say("alone", (first + second) / 2);
+        measure_say("alone", (first + other) / 2);
         measure_say("together", together);
         measure_say("second", second);
         measure_say("crowded", crowded);

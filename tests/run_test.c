@@ -208,6 +208,29 @@ static bool redirect_reports(const char *folder)
     return setenv("MULTINODE_TEST_REPORTS", folder, 1) == 0;
 }
 
+/* A line that is no finding: a remark of valgrind's, or that a process ended by a signal, with its stack, which is for the test to judge.
+ * `ending`: the process whose end the last lines were about, or 0. */
+static bool is_remark(const char *line, long *ending)
+{
+    char *text = NULL;
+    long pid = strncmp(line, "==", 2) == 0 ? strtol(line + 2, &text, 10) : 0;
+
+    if (strncmp(line, "--", 2) == 0)
+        return true;
+    if (pid <= 0 || strncmp(text, "==", 2) != 0) {
+        *ending = 0;
+        return false;
+    }
+    text += 2;
+    if (text[strspn(text, " \n")] == '\0') {
+        *ending = 0;
+        return true;
+    }
+    if (strstr(text, "Process terminating with default action of signal"))
+        *ending = pid;
+    return pid == *ending;
+}
+
 /* Shows what sanitizers and memcheck have found. @return how many files of it there are */
 static size_t show_reports(const char *folder)
 {
@@ -221,14 +244,14 @@ static size_t show_reports(const char *folder)
         FILE *file = entry->d_name[0] == '.' ? NULL : fopen(path, "re");
         if (!file)
             continue;
-        for (long lines = 0; fgets(line, sizeof line, file) && lines < 500; lines++) {
-            if (strncmp(line, "--", 2) == 0) { /* a remark of valgrind's, not a finding */
-                lines--;
+        long lines = 0, ending = 0;
+        while (lines < 500 && fgets(line, sizeof line, file)) {
+            if (is_remark(line, &ending))
                 continue;
-            }
-            if (lines == 0)
+            if (lines++ == 0) {
                 fprintf(stderr, "run_test: the report %s:\n", entry->d_name);
-            count += lines == 0;
+                count++;
+            }
             fprintf(stderr, "    %s", line);
         }
         fclose(file);

@@ -372,7 +372,9 @@ bool mni_channel_is_sound(const mni_channel_t *channel)
 void mni_channel_give_up(mni_channel_t *channel)
 {
     __atomic_store_n(&channel->damaged, true, __ATOMIC_RELAXED);
-    __atomic_store_n(channel->out.written, channel->out.at + 2 * MNI_RING_BYTES, __ATOMIC_RELEASE);
+    uint64_t written =
+        __atomic_load_n(channel->out.written, __ATOMIC_RELAXED); /* another thread may be sending */
+    __atomic_store_n(channel->out.written, written + 2 * MNI_RING_BYTES, __ATOMIC_RELEASE);
     mni_doorbell_ring(channel->peer_bell);
 }
 

@@ -468,7 +468,8 @@ static void show_output(mn_stream_t stream, const mni_textlog_piece_t *piece)
     char note[MNI_TEXTLOG_NOTE];
 
     show_text(stream, piece->text, piece->before);
-    show_text(stream, mni_textlog_note(piece->left_out, note), strlen(note));
+    mni_textlog_note(piece->left_out, note);
+    show_text(stream, note, strlen(note));
     if (piece->size > piece->before)
         show_text(stream, piece->text + piece->before, piece->size - piece->before);
 }

@@ -78,7 +78,8 @@ static void check_job(const row_t *row, mn_entry_t *job, const roll_t *roll)
     mn_id_t id;
     mn_info_t *info = NULL;
     char words[256];
-    REQUIRE_CODE(mn_start(job, order(row, roll, words), NULL, &id), 0);
+    const mn_start_options_t slowly = {.timeout = row->hangs ? 0.3 * check_slowness() : 0};
+    REQUIRE_CODE(mn_start(job, order(row, roll, words), &slowly, &id), 0);
     REQUIRE_CODE(mn_wait(id, CHECK_PATIENCE, &info), 0);
     CHECK(roll_empty(roll)); /* once it has ended nothing of it is left */
     bool good = row->reason == MN_REASON_NONE
