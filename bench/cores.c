@@ -15,6 +15,7 @@
 #define CROWD 10
 #define STEPS 60000000
 #define PATIENCE 60.
+#define SETTLED 0.1 /* seconds: nothing is being started any more */
 
 MN_JOB(work, .cpu = 1);
 MN_JOB(keep_core, .cpu = 1);
@@ -104,6 +105,7 @@ static double beside(mn_entry_t *job, int count)
         if (rc == 0)
             rc = mn_watch(ids[started++], 0, PATIENCE, NULL);
     }
+    measure_rest(SETTLED);
     double seconds = rc == 0 ? one() : -1;
     for (int i = 0; i < started; i++) {
         mn_cancel(ids[i]);
