@@ -6,7 +6,6 @@
 
 #include "store/folder.h"
 #include "store/points.h"
-#include "util/clock.h"
 #include "util/error.h"
 
 #include <pthread.h>
@@ -18,13 +17,12 @@
 
 #define RETRY_PAUSE 200000000L /* nanoseconds between two attempts to write */
 
-/* After a group of so many records the next one waits so many times as long as this one took, at most so long (nanoseconds): when
- * many come the thread takes no more than a quarter of a core, and few large groups cost less than many small ones. Whoever waits
- * for one record alone does not wait longer for it, nor who starts many jobs by one message, which make an ample group. */
+/* After a group of so many records the next one waits so long (nanoseconds): when many come, few large groups cost less than many
+ * small ones, each of which takes a core from what runs. Whoever waits for one record alone does not wait longer for it, nor who
+ * starts many jobs by one message, which make an ample group. */
 #define MANY 8u
 #define AMPLE 512u
-#define REST 3
-#define REST_MOST 1000000
+#define REST 2000000
 
 #define OVER "nothing more is written to the journal"
 
@@ -69,17 +67,15 @@ static void wait_a_while(mni_keeper_t *keeper)
     pthread_cond_timedwait(&keeper->more, &keeper->mutex, &until);
 }
 
-static void rest(int64_t took)
+static void rest(void)
 {
-    int64_t pause = took < REST_MOST / REST ? REST * took : REST_MOST;
-    nanosleep(&(struct timespec){.tv_nsec = pause}, NULL);
+    nanosleep(&(struct timespec){.tv_nsec = REST}, NULL);
 }
 
 /* Writes the group that was taken; the mutex is held before and after. */
 static bool write_group(mni_keeper_t *keeper)
 {
     uint64_t before = mni_journal_written(keeper->journal);
-    int64_t begin = mni_clock_now();
 
     pthread_mutex_unlock(&keeper->mutex);
     int rc = mni_files_write(keeper->files, keeper->sync);
@@ -105,7 +101,7 @@ static bool write_group(mni_keeper_t *keeper)
         mni_files_delete(keeper->files, keeper->kept);
         uint64_t group = mni_journal_written(keeper->journal) - before;
         if (group >= MANY && group < AMPLE)
-            rest(mni_clock_now() - begin);
+            rest();
         pthread_mutex_lock(&keeper->mutex);
     }
     return rc == 0;
