@@ -10,7 +10,7 @@
 int mni_look_up(const char *host, const char *port, const struct addrinfo *hints,
                 struct addrinfo **list)
 {
-    if (res_init() < 0)
+    if (!(_res.options & RES_INIT) && res_init() < 0)
         return EAI_SYSTEM;
     /* This thread's own, which its user may have set: what resolv.conf(5) calls timeout, in seconds, and attempts. */
     int timeout = _res.retrans, attempts = _res.retry;
